@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract between the control lcore and an exporter. Four signals; an exporter takes those
+// it has a function for. All functions run on the control lcore and must not block: whoever has
+// to wait for a network owns a helper thread and a bounded queue. Exporters never include a
+// protocol: they read field tables.
+#pragma once
+
+#include "base/option.h"
+#include "l7/decoder.h"
+#include "metrics/metrics.h"
+
+// Names that only the control lcore knows; borrowed during the call, "" when unknown.
+struct tl_enrichment {
+	const char *probe;       // this probe's name
+	const char *port_name;   // capture port: "eth1", "file.pcap"
+	const char *server_name; // service name of the server side
+	const char *name_source; // "configured", "sni", "host", "dns"
+	uint8_t span_id[8];      // of this record's span
+	char id[27];             // record id, 26 characters and NUL
+};
+
+struct tl_roundtrip_signal {
+	const struct tl_roundtrip *record;
+	const struct tl_enrichment *names;
+};
+
+enum tl_span_kind { TL_SPAN_CLIENT = 3, TL_SPAN_SERVER = 2, TL_SPAN_CONSUMER = 5, TL_SPAN_PRODUCER = 4 };
+
+struct tl_span {
+	const struct tl_roundtrip *record; // attributes come from its field values
+	const struct tl_enrichment *names;
+	uint8_t trace_id[16];
+	uint8_t span_id[8];
+	uint8_t parent_span_id[8];         // all 0: a root
+	uint8_t kind;                      // enum tl_span_kind
+	bool is_error;
+	bool is_sampled;
+	const char *name;
+	uint64_t start_ns, end_ns;
+};
+
+struct tl_event {
+	uint64_t time_ns;
+	const char *kind;   // stable word
+	const char *source; // who says so
+	const char *json;   // its data, one JSON object
+};
+
+struct tl_exporter_env {
+	const char *probe;
+	const char *version;
+	bool is_lossless;   // a file is read: wait rather than drop
+};
+
+struct tl_exporter_stats {
+	uint64_t accepted;  // items taken
+	uint64_t delivered; // items known to have arrived
+	uint64_t dropped;   // items lost, for any cause
+	uint64_t queued;    // items waiting
+	uint64_t retries;
+	char last_error[160];
+};
+
+struct tl_exporter {
+	const char *name;                 // key in the `exporters` section
+	const char *help;
+	const struct tl_option *options;  // rows of its options struct
+	uint32_t options_size;
+	bool is_list;                     // several may be configured
+	// 0, or -errno with a line for the user in `error`. `options` lives as long as the exporter.
+	int (*open)(const void *options, const struct tl_exporter_env *env, void **ret_self,
+		    char *error, uint32_t error_size);
+	int (*metrics)(void *self, struct tl_snapshot *snapshot); // may keep a reference
+	int (*roundtrip)(void *self, const struct tl_roundtrip_signal *signal);
+	int (*span)(void *self, const struct tl_span *span);
+	int (*event)(void *self, const struct tl_event *event);
+	// Gets rid of what waits, until `deadline_ns` (CLOCK_MONOTONIC) at the latest.
+	int (*flush)(void *self, uint64_t deadline_ns);
+	void (*stats)(void *self, struct tl_exporter_stats *ret_stats);
+	void (*close)(void *self); // accepts NULL
+};
+
+extern const struct tl_exporter *const tl_exporters[]; // built in, ended by NULL

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract between the core and a protocol decoder: all that protocols/ may include besides
+// base/bytes.h, l7/field.h and protocols/common.
+//
+// A decoder is a const table of functions over a plain, zero-initialised state. It is shown one
+// contiguous run of a lane's bytes at a time and answers what it did with them. The core owns
+// buffering, order, loss, time, pairing and records. The laws a decoder lives by:
+//  1. Records must not depend on where TCP cut the bytes: step() looks at view and state only.
+//  2. Nothing a peer sends may crash it, make it loop, or make memory grow: lengths from the wire
+//     are compared with a named *_MAX before any arithmetic, loops have named bounds.
+//  3. After loss it never pairs wrongly: it drops or flags.
+//  4. A connection may be joined late: resync() finds the next safe boundary.
+//  5. The core feeds a lane only after the peer lane has been fed, or declared lost, up to what
+//     those bytes acknowledged: a response is never shown before its request.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/option.h"
+#include "l7/field.h"
+#include "l7/roundtrip.h"
+
+#define TL_STATE_BYTES_MAX 1024u     // decoder state per connection or child
+#define TL_NEED_BYTES_MAX 65536u     // the most a decoder may ask to see at once (need_max)
+#define TL_STEPS_PER_CALL_MAX 65536u // step() calls for one chunk; more ends the decoding, counted
+#define TL_MEMO_BYTES 16u            // what a decoder may keep with an open request
+#define TL_MESSAGE_TAIL_BYTES_MAX 16384u // field values of one message; more are cut, flagged
+#define TL_PENDING_MAX 1024u         // open requests per connection (option limits.pending)
+
+// Which side sent the bytes.
+enum tl_lane { TL_CLIENT, TL_SERVER, TL_LANE_COUNT };
+
+struct tl_ctx; // the connection (or child) a decoder is called for; opaque, dead after the call
+
+struct tl_view {
+	struct tl_bytes bytes; // never empty in step()
+	uint32_t seen;         // this many leading bytes were shown before: no need to scan again
+	uint64_t offset;       // stream offset of bytes.ptr[0] in its lane, counting skipped and lost
+};
+
+enum tl_step_kind {
+	TL_STEP_ATE,  // consumed `bytes` of the view
+	TL_STEP_NEED, // consumed nothing; call again with at least `bytes` in view
+	TL_STEP_SKIP, // consumed `bytes`, which may reach beyond the view; nobody looks at them
+	TL_STEP_COPY, // the same, but the first `keep` bytes are appended to `field` of the message
+	TL_STEP_STOP, // not this protocol, or broken beyond repair: no further calls
+};
+
+struct tl_step {
+	uint8_t kind;
+	uint8_t field;
+	uint32_t keep;
+	uint64_t bytes;
+};
+
+#define TL_TO_THE_END UINT64_MAX // skip or copy until the lane ends
+
+static inline struct tl_step tl_ate(uint32_t bytes)
+{
+	return (struct tl_step) {.kind = TL_STEP_ATE, .bytes = bytes};
+}
+
+static inline struct tl_step tl_need(uint32_t bytes)
+{
+	return (struct tl_step) {.kind = TL_STEP_NEED, .bytes = bytes};
+}
+
+static inline struct tl_step tl_skip(uint64_t bytes)
+{
+	return (struct tl_step) {.kind = TL_STEP_SKIP, .bytes = bytes};
+}
+
+static inline struct tl_step tl_copy(uint64_t bytes, uint8_t field, uint32_t keep)
+{
+	return (struct tl_step) {
+		.kind = TL_STEP_COPY, .field = field, .keep = keep, .bytes = bytes};
+}
+
+static inline struct tl_step tl_stop(void)
+{
+	return (struct tl_step) {.kind = TL_STEP_STOP};
+}
+
+enum tl_match {
+	TL_MATCH_NO,      // can't be this protocol
+	TL_MATCH_UNSURE,  // too few bytes to tell
+	TL_MATCH_LIKELY,  // fits, but so would others: decides only on a port hint or a second lane
+	TL_MATCH_CERTAIN, // nothing else looks like this
+};
+
+// How a lane or a connection ended.
+enum tl_end {
+	TL_END_FIN,      // this lane was closed in order
+	TL_END_RESET,
+	TL_END_TIMEOUT,  // idle
+	TL_END_EVICTED,  // a table was full
+	TL_END_INPUT,    // end of the capture, or stop
+	TL_END_SWITCHED, // another protocol owns the lane from here
+};
+
+// ---- What a decoder may call -------------------------------------------------------------
+
+// -- The message being read. Each lane has at most one current message. Offsets are stream
+//    offsets of that lane; those of an end may lie in the future (past a skip), the core then
+//    waits for them. Setting a field on a lane without a current message does nothing.
+
+// A message begins at `offset`. A current message that was neither opened, closed nor ended is
+// forgotten: a decoder begins a message when it is sure of its first bytes.
+void tl_message_begin(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset);
+// Its last byte is the one before `offset`.
+void tl_message_end(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset);
+// True from begin to end.
+bool tl_message_is_open(const struct tl_ctx *ctx, enum tl_lane lane);
+// Adds to body_bytes. With a skip that is not over yet, the core takes back what never came.
+void tl_message_body(struct tl_ctx *ctx, enum tl_lane lane, uint64_t bytes);
+
+void tl_message_text(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes value);
+void tl_message_uint(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, uint64_t value);
+void tl_message_int(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, int64_t value);
+void tl_message_real(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, double value);
+void tl_message_pair(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes name,
+		     struct tl_bytes value);
+// Opens the next object of an OBJECTS field: values of its members that follow belong to it.
+void tl_message_object(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field);
+void tl_message_flag(struct tl_ctx *ctx, enum tl_lane lane, enum tl_roundtrip_flag flag);
+void tl_message_trace(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_trace *trace);
+
+// -- Pairing. The core's queue of open requests is the only one. `key` is the protocol's own
+//    correlation id, or any number the decoder likes where order alone pairs (HTTP/1).
+
+// The lane's current message is a request: queues it with `memo` (TL_MEMO_BYTES, may be NULL).
+// A full queue evicts its oldest (status unanswered, reason limit), counted.
+void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo);
+// The memo of the open request with `key`, or of the oldest one; NULL if there is none (never
+// opened, timed out, evicted). The pointer is good until the next call that opens or closes.
+void *tl_pending(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key);
+void *tl_pending_oldest(struct tl_ctx *ctx, enum tl_lane opener, uint64_t *ret_key);
+uint32_t tl_pending_count(const struct tl_ctx *ctx, enum tl_lane opener);
+// The lane's current message is a part of the answer that does not complete it (1xx, one of many
+// replies): counted, its fields are forgotten, the time of the first part is not the response's.
+void tl_part(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key);
+// The lane's current message answers the open request `key` of the other lane. The roundtrip is
+// complete when both messages have ended. Without such a request it becomes an orphan.
+void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
+	      enum tl_reason reason);
+// The same for every request of the other lane up to and including `key`, in order of opening;
+// the message is kept with the last.
+void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
+		      enum tl_reason reason);
+// The open request `key` ends without an answer.
+void tl_cancel(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, enum tl_status status,
+	       enum tl_reason reason);
+void tl_cancel_all(struct tl_ctx *ctx, enum tl_status status, enum tl_reason reason);
+// The lane's current message is a record of its own.
+void tl_one_way(struct tl_ctx *ctx, enum tl_lane lane);
+void tl_orphan(struct tl_ctx *ctx, enum tl_lane lane, enum tl_reason reason);
+// The lane's current message repeats the open request `key`: the retry is counted there and the
+// message is forgotten.
+void tl_retry(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key);
+// The open request `key` may wait up to `ns` (0: as long as it likes) without timing out.
+void tl_wait(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint64_t ns);
+
+// -- The connection
+
+// From `offset[lane]` on the bytes of each lane belong to `protocol` (a registry id, or one of
+// the two below). Bytes before are still shown to this decoder. The new decoder starts with a
+// zeroed state; open requests stay queued and complete as they are.
+#define TL_PROTOCOL_DETECT UINT16_MAX        // find out by content (CONNECT)
+#define TL_PROTOCOL_OPAQUE (UINT16_MAX - 1u) // count only (websocket); verdict `upgraded`
+void tl_switch(struct tl_ctx *ctx, uint16_t protocol, const uint64_t offset[TL_LANE_COUNT]);
+// Registry id by name, TL_PROTOCOL_OPAQUE if that protocol is not built in.
+uint16_t tl_protocol_id(const char *name);
+
+// -- Children: streams inside this connection, each with its own decoder state and pairing.
+//    `id` is the protocol's stream id. Offsets of a child count the bytes fed to it.
+#define TL_CHILDREN_MAX 256u // per connection; more are refused and counted
+bool tl_child_open(struct tl_ctx *ctx, uint64_t id, uint16_t protocol);
+void tl_child_feed(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane, struct tl_bytes bytes);
+void tl_child_gap(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane, uint64_t lost);
+uint64_t tl_child_skip(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane); // bytes it won't look at
+void tl_child_end(struct tl_ctx *ctx, uint64_t id, enum tl_end end);
+
+// -- Surroundings
+
+// The protocol's options struct of the current configuration, never NULL where the decoder has
+// `options`. Good during the call.
+const void *tl_options(const struct tl_ctx *ctx);
+bool tl_is_late_join(const struct tl_ctx *ctx); // the connection's begin was not seen
+bool tl_is_udp(const struct tl_ctx *ctx);
+uint16_t tl_server_port(const struct tl_ctx *ctx);
+bool tl_is_multicast(const struct tl_ctx *ctx); // the server's address is a multicast group
+void tl_count(struct tl_ctx *ctx, uint8_t counter); // bumps counters[counter] of this decoder
+
+// ---- What a decoder is -------------------------------------------------------------------
+
+enum { TL_OVER_TCP = 1u << 0, TL_OVER_UDP = 1u << 1, TL_AS_CHILD = 1u << 2 };
+
+struct tl_decoder {
+	const char *name;     // of the protocol in records, metrics, configuration: "http"
+	const char *title;    // for people: "HTTP/1"
+	uint8_t over;         // TL_OVER_TCP | TL_OVER_UDP | TL_AS_CHILD
+	uint16_t state_size;  // <= TL_STATE_BYTES_MAX, zeroed before the first call
+	uint32_t need_max;    // the most it asks for by tl_need, <= TL_NEED_BYTES_MAX
+	uint32_t timeout_s;   // default time to wait for an answer
+	const uint16_t *ports; // usual server ports, a hint; ended by 0
+	const struct tl_field *fields;
+	uint8_t field_count;
+	uint8_t counter_count;
+	const char *const *counters; // names: "bad_chunk"
+	const struct tl_option *options; // rows of its options struct, NULL if it has none
+	uint32_t options_size;
+	const char *status_help; // one line: how its codes become a status
+
+	// Pure: might `first`, the first bytes that `lane` sent (or a UDP datagram), be this protocol?
+	enum tl_match (*match)(enum tl_lane lane, struct tl_bytes first);
+	// Reads one message, or one piece of one, at the start of the view. Over UDP each datagram
+	// is one view and tl_need() means that it was cut short.
+	struct tl_step (*step)(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+			       const struct tl_view *view);
+	// `lost` bytes of `lane` never came and no skip covered them; the lane goes on at `offset`.
+	// Drops the half-read message; true: hunt for the next one with resync(), false: stop.
+	bool (*gap)(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_t lost,
+		    uint64_t offset);
+	// Index of the next plausible message start in `view`, or its length if there is none.
+	// NULL: the decoder can't join late. Pure.
+	uint32_t (*resync)(const void *state, enum tl_lane lane, struct tl_bytes view);
+	// `lane` has ended at `offset`; called once per lane. May end a message (read-to-close).
+	// Requests still open are completed by the core afterwards. May be NULL.
+	void (*end)(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl_end end,
+		    uint64_t offset);
+};
+
+// Put after a decoder's table: what the core relies on, at compile time.
+#define TL_DECODER_CHECK(state_type, need) \
+	_Static_assert(sizeof(state_type) <= TL_STATE_BYTES_MAX, "decoder state too large"); \
+	_Static_assert((need) <= TL_NEED_BYTES_MAX, "decoder asks for too much")
+
+// ---- The registry, generated from protocols/meson.build ------------------------------------
+
+extern const struct tl_decoder *const tl_decoders[]; // by id; holes are NULL
+extern const uint16_t tl_decoder_count;              // ids are below this
+
+static inline const struct tl_decoder *tl_decoder_at(uint16_t id)
+{
+	return id < tl_decoder_count ? tl_decoders[id] : NULL;
+}
+
+const struct tl_decoder *tl_decoder_by_name(const char *name); // NULL if not built in

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The running probe below the control lcore: EAL, ports, rx and worker lcores, record rings.
+// One per process (EAL can be started once). Everything here runs on the main thread unless it
+// says otherwise.
+#pragma once
+
+#include "base/option.h"
+#include "base/ring.h"
+#include "engine/engine.h"
+#include "metrics/metrics.h"
+
+enum tl_idle_policy { TL_IDLE_ADAPTIVE, TL_IDLE_POLL, TL_IDLE_SLEEP };
+
+// Where packets come from: exactly one of the members is set.
+struct tl_port_spec {
+	const char *name;      // for people, "" takes it from below
+	const char *file;      // capture file, "-" for standard input
+	const char *interface; // Linux interface or "any"
+	const char *devargs;   // DPDK vdev: "net_af_packet0,iface=eth1"
+	const char *pci;       // PCI address: "0000:03:00.0"
+};
+
+struct tl_pipeline_options {
+	const struct tl_port_spec *ports;
+	uint32_t port_count;
+	uint32_t workers;        // 0: the default (1 live, min(4, CPUs - 1) for files)
+	const char *filter;      // pcap-filter expression, "" for none
+	uint32_t snaplen;
+	uint64_t buffer_bytes;   // kernel capture buffer per interface
+	bool promiscuous;
+	uint32_t idle;           // enum tl_idle_policy
+	uint64_t record_ring_bytes; // per worker
+	uint64_t packets_max;    // mbufs per worker, 0: sized to the memory there is
+	struct tl_engine_options engine;
+	const struct tl_metrics_options *metrics; // NULL: no metrics
+	bool want_records;       // fill the record rings
+};
+
+struct tl_pipeline;
+
+// Opens the ports and starts EAL, but no lcore yet. On failure -errno and one line in `error`
+// that says what is wrong and how to mend it: -EPERM, -ENODEV, -ENOENT and -EBUSY mean that
+// nothing could be captured (exit status 3), -EINVAL and -EBADMSG an unusable file or option.
+int tl_pipeline_create(const struct tl_pipeline_options *options, const struct tl_rules *rules,
+		       struct tl_pipeline **ret_pipeline, char *error, uint32_t error_size);
+// Launches the lcores.
+int tl_pipeline_start(struct tl_pipeline *pipeline);
+// Asks for an orderly end: sources stop, workers finish what is queued and flush their flows.
+void tl_pipeline_stop(struct tl_pipeline *pipeline);
+// All lcores have returned (end of input, failure or stop). `ret_error` gets the failed port's
+// line, "" if all went well.
+bool tl_pipeline_is_finished(struct tl_pipeline *pipeline, const char **ret_error);
+// Joins the lcores if they still run, frees everything. EAL stays (it can't be started again).
+void tl_pipeline_destroy(struct tl_pipeline *pipeline);
+
+uint32_t tl_pipeline_worker_count(const struct tl_pipeline *pipeline);
+struct tl_ring *tl_pipeline_records(struct tl_pipeline *pipeline, uint32_t worker);
+struct tl_worker_metrics *const *tl_pipeline_worker_metrics(struct tl_pipeline *pipeline);
+// Only after the pipeline has finished, or for values that may be torn.
+struct tl_engine *tl_pipeline_engine(struct tl_pipeline *pipeline, uint32_t worker);
+
+// Swaps the rules on all workers; returns when every worker has taken them, so that the old ones
+// may be freed. -ETIMEDOUT if one did not within 5 s (then neither may be freed).
+int tl_pipeline_set_rules(struct tl_pipeline *pipeline, const struct tl_rules *rules);
+
+struct tl_lcore_status {
+	const char *role;  // "control", "rx", "worker"
+	int cpu;           // -1: floating
+	uint32_t lcore;
+	const char *port;  // names, comma-separated; "" for control
+	uint32_t queue;
+	uint64_t packets;
+	double busy;       // share of the time since the last call that was not idle, 0..1
+};
+
+struct tl_port_status {
+	const char *name;
+	const char *kind;
+	uint64_t received, bytes, kernel_dropped, ring_dropped, pool_dropped, cut, queued;
+	const char *link;  // link type or state in words
+	const char *error;
+};
+
+uint32_t tl_pipeline_lcores(struct tl_pipeline *pipeline, struct tl_lcore_status *ret, uint32_t max);
+uint32_t tl_pipeline_ports(struct tl_pipeline *pipeline, struct tl_port_status *ret, uint32_t max);
