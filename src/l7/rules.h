@@ -35,3 +35,23 @@ void tl_rules_destroy(struct tl_rules *rules);
 // A packet filter expression (pcap-filter syntax) that passes what the rules can match: tagged,
 // tunnelled and fragmented traffic included. NULL when everything must pass. Caller frees.
 char *tl_rules_filter(const struct tl_rules *rules);
+
+// ---- What detection asks (stream/detect.c) ---------------------------------------------------
+
+#define TL_PROTOCOLS_MAX 64u // registry ids are below this: sets of protocols are 64-bit masks
+
+// What the rules say of one flow. Where the client side is not sure, a port or host of either end
+// counts as the server's.
+struct tl_rules_answer {
+	uint64_t candidates; // registry ids the flow may be, as bits; none: the flow is excluded
+	uint64_t hinted;     // those of them whose usual ports (or a rule's ports) have its server port
+	uint16_t forced;     // a rule with ports names exactly this protocol for it; 0: none
+};
+
+// Pure. Candidates are restricted to decoders that run over the flow's L4.
+void tl_rules_look_up(const struct tl_rules *rules, const struct tl_flow_identity *flow,
+		      struct tl_rules_answer *ret_answer);
+// The options struct of a protocol in this configuration; NULL where its decoder has no options.
+const void *tl_rules_options(const struct tl_rules *rules, uint16_t protocol);
+// How long a request of this protocol waits for an answer; never 0.
+uint64_t tl_rules_timeout_ns(const struct tl_rules *rules, uint16_t protocol);
