@@ -30,6 +30,7 @@ enum tl_field_flag {
 	TL_FIELD_RESPONSE = 1u << 3,      // may occur in the response
 	TL_FIELD_SUMMARY = 1u << 4,       // shown in the text line of `watch`, in table order
 	TL_FIELD_SENSITIVE = 1u << 5,     // left out or masked with redaction on
+	TL_FIELD_WIDE = 1u << 6,          // an integer that may exceed 2^53: a string in JSON
 };
 
 // A field's id is its index in the protocol's table.
