@@ -31,6 +31,9 @@ enum tl_field_flag {
 	TL_FIELD_SUMMARY = 1u << 4,       // shown in the text line of `watch`, in table order
 	TL_FIELD_SENSITIVE = 1u << 5,     // left out or masked with redaction on
 	TL_FIELD_WIDE = 1u << 6,          // an integer that may exceed 2^53: a string in JSON
+	// Numbers that are a metric of their own, <protocol>_<request|response>_<name>:
+	TL_FIELD_COUNTER = 1u << 7,       // summed up
+	TL_FIELD_HISTOGRAM = 1u << 8,     // each value enters a histogram
 };
 
 // A field's id is its index in the protocol's table.
@@ -40,7 +43,7 @@ struct tl_field {
 	const char *attribute; // OpenTelemetry attribute, NULL if none
 	uint8_t type;          // enum tl_field_type
 	uint8_t cardinality;   // enum tl_cardinality
-	uint8_t flags;         // enum tl_field_flag
+	uint16_t flags;        // enum tl_field_flag
 	uint8_t parent;        // TL_FIELD_TOP, or the id of the TL_FIELD_OBJECTS field it belongs to
 	uint16_t max;          // longest value kept, in bytes (0: TL_FIELD_BYTES_DEFAULT)
 	const char *help;      // one sentence
