@@ -184,6 +184,8 @@ void tl_child_end(struct tl_ctx *ctx, uint64_t id, enum tl_end end);
 // The protocol's options struct of the current configuration, never NULL where the decoder has
 // `options`. Good during the call.
 const void *tl_options(const struct tl_ctx *ctx);
+// Secrets are to be masked before they are stored (rules: `redact`).
+bool tl_redact(const struct tl_ctx *ctx);
 bool tl_is_late_join(const struct tl_ctx *ctx); // the connection's begin was not seen
 bool tl_is_udp(const struct tl_ctx *ctx);
 uint16_t tl_server_port(const struct tl_ctx *ctx);
