@@ -30,6 +30,7 @@
 	X(FLOWS_TCP, "tapline_flows_created_total", "l4=\"tcp\"", "Flows entered into the table.") \
 	X(FLOWS_UDP, "tapline_flows_created_total", "l4=\"udp\"", "") \
 	X(FLOWS_EVICTED, "tapline_flows_evicted_total", "", "Flows removed early because a table was full.") \
+	X(FLOWS_ONE_SIDED, "tapline_flows_one_sided_total", "", "TCP flows with payload of which only one direction was ever seen, counted when they end.") \
 	X(SYN_ONLY, "tapline_syn_only_entries_total", "", "SYNs kept in the small table.") \
 	X(SYN_ONLY_EVICTED, "tapline_syn_only_evicted_total", "", "SYN entries removed early because the table was full.") \
 	/* L4, names of packetd first */ \

@@ -34,6 +34,7 @@ struct tl_pipeline_options {
 	struct tl_engine_options engine;
 	const struct tl_metrics_options *metrics; // NULL: no metrics
 	bool want_records;       // fill the record rings
+	uint64_t duration_ns;    // files end this much packet time after their first packet, 0: never
 };
 
 struct tl_pipeline;
