@@ -8,7 +8,7 @@
 
 #define TL_PROXY_V1_BYTES_MAX 107u   // the longest v1 line with its CRLF
 #define TL_PROXY_V2_BYTES_MAX 65551u // 16 + a 16-bit length
-#define TL_PROXY_NEED_MAX 536u       // the most that must be in view to decide: see below
+#define TL_PROXY_NEED_MAX 107u       // the most that must be in view to decide
 
 enum tl_proxy_result {
 	TL_PROXY_NO,   // not a PROXY head (or a broken one: then it is not for us to hide it)
