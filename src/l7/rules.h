@@ -33,7 +33,10 @@ int tl_rules_create(const struct tl_rules_spec *spec, struct tl_rules **ret_rule
 void tl_rules_destroy(struct tl_rules *rules);
 
 // A packet filter expression (pcap-filter syntax) that passes what the rules can match: tagged,
-// tunnelled and fragmented traffic included. NULL when everything must pass. Caller frees.
+// tunnelled and fragmented traffic included. One text for every link type: tagged frames pass by
+// their ethertype, as the word `vlan` is refused on cooked links (`any`) and Linux has taken the
+// outer tag off before a socket filter runs. NULL when everything must pass, also when the rules
+// are too many for a filter. Caller frees.
 char *tl_rules_filter(const struct tl_rules *rules);
 
 // ---- What detection asks (stream/detect.c) ---------------------------------------------------
@@ -55,3 +58,14 @@ void tl_rules_look_up(const struct tl_rules *rules, const struct tl_flow_identit
 const void *tl_rules_options(const struct tl_rules *rules, uint16_t protocol);
 // How long a request of this protocol waits for an answer; never 0.
 uint64_t tl_rules_timeout_ns(const struct tl_rules *rules, uint16_t protocol);
+// True when decoders that know sensitive values are to mask them.
+bool tl_rules_redact(const struct tl_rules *rules);
+
+// ---- The command line's form -----------------------------------------------------------------
+
+// Reads 'protocol;port[,port][;host[,host]]', a host being an address or a CIDR; what is empty or
+// left out means any. Owns what it puts into `ret_spec`: free with tl_rule_spec_fini. -EINVAL with
+// one line in `error`, -ENOMEM. The protocol's name and the hosts are checked by tl_rules_create.
+int tl_rule_parse(const char *text, struct tl_rule_spec *ret_spec, char *error,
+		  uint32_t error_size);
+void tl_rule_spec_fini(struct tl_rule_spec *spec);
