@@ -7,37 +7,61 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
 
+#include "packet/defrag.h"
 #include "packet/packet.h"
 
 #define TL_PORTS_MAX 16u   // ports of one process
 #define TL_WORKERS_MAX 64u // workers of one process
 
-// What travels with an mbuf: 32 bytes in the dynamic field area, registered once after EAL start.
+// What travels with an mbuf, in its dynamic field area. 28 bytes at 4-byte alignment, because
+// the area has 36 and drivers that stamp (net_pcap) need 8 aligned ones of them.
 struct tl_mbuf_meta {
 	uint64_t time_ns;
 	uint32_t original_len;
-	uint16_t link_type;
-	uint8_t port;
-	uint8_t is_reassembled;
-	struct tl_outer outer;
-};
+	struct tl_outer outer; // of a packet put together from fragments
+} __attribute__((packed, aligned(4)));
 
 extern int tl_mbuf_meta_offset; // of the dynamic field, -1 before registration
-int tl_mbuf_meta_register(void); // 0 or -errno
+// Once after EAL start and before any device is probed. 0 or -errno.
+int tl_mbuf_meta_register(void);
 
 static inline struct tl_mbuf_meta *tl_mbuf_meta(struct rte_mbuf *mbuf)
 {
-	return RTE_MBUF_DYNFIELD(mbuf, tl_mbuf_meta_offset, struct tl_mbuf_meta *);
+	return RTE_MBUF_DYNFIELD(mbuf, (size_t)tl_mbuf_meta_offset, struct tl_mbuf_meta *);
 }
 
+// The link type and whether the packet was put together from fragments stand where a driver
+// would put the packet type: nobody here reads that.
+#define TL_MBUF_REASSEMBLED 0x10000u
+
+static inline void tl_mbuf_mark(struct rte_mbuf *mbuf, uint16_t link_type, bool is_reassembled)
+{
+	mbuf->packet_type = link_type | (is_reassembled ? TL_MBUF_REASSEMBLED : 0);
+}
+
+static inline uint16_t tl_mbuf_link_type(const struct rte_mbuf *mbuf)
+{
+	return (uint16_t)mbuf->packet_type;
+}
+
+static inline bool tl_mbuf_is_reassembled(const struct rte_mbuf *mbuf)
+{
+	return (mbuf->packet_type & TL_MBUF_REASSEMBLED) != 0;
+}
+
+// The books of a port close: received = filtered + ring_dropped + pool_dropped
+//   + fragments.used + fragments.timeouts + evicted + malformed + duplicates + held
+//   - fragments.reassembled + queued + what the workers were offered.
 struct tl_port_stats {
 	uint64_t received;       // packets the source gave us
 	uint64_t bytes;
 	uint64_t kernel_dropped; // dropped before we saw them (socket, NIC: imissed)
+	uint64_t filtered;       // did not match the filter applied here (not the kernel's)
 	uint64_t ring_dropped;   // dropped because a worker's ring was full
 	uint64_t pool_dropped;   // dropped because no mbuf was free
 	uint64_t cut;            // packets longer than we can hold
 	uint64_t queued;         // handed over, not taken by a worker yet
+	struct tl_defrag_stats fragments; // of the port's own reassembly
 };
 
 struct tl_port;
@@ -46,19 +70,24 @@ struct tl_port_ops {
 	const char *kind;
 	// One turn of the port's distributor on its rx lcore: reads and hands out up to a few
 	// bursts. Packets handled, 0 if there is nothing now, -errno when the source failed for
-	// good (its message is in `error`). NULL for ports that workers poll directly.
+	// good (its message is in `error`). Only called when the port `has_distributor`.
 	int (*turn)(struct tl_port *port);
-	// Configures and starts the ethdev(s) for `worker_count` workers.
+	// Configures and starts the ethdev(s) for `worker_count` workers. Fills ethdev[], queue[]
+	// and has_distributor. 0 or -errno with `error` set.
 	int (*start)(struct tl_port *port, uint32_t worker_count);
-	// No packets after this; what is queued stays to be read.
+	// No packets after this; what is queued stays to be read. Called by the rx lcore when the
+	// port has a distributor, else on the main lcore.
 	void (*stop)(struct tl_port *port);
-	// Packet time the workers may advance to when an rx burst came back empty.
+	// Gives packets of a foreign driver what ours bring along: tl_mbuf_meta and the link type.
+	// Called by the worker on each burst; NULL where the distributor has done it.
+	void (*stamp)(struct tl_port *port, struct rte_mbuf **mbufs, uint16_t count);
+	// Packet time the workers may advance to when an rx burst came back empty; 0: not known.
 	uint64_t (*clock)(const struct tl_port *port);
 	// Set (release) after the last packet was enqueued; a worker loads it (acquire) before the
 	// burst that comes back empty.
 	bool (*is_done)(const struct tl_port *port);
 	void (*stats)(struct tl_port *port, struct tl_port_stats *ret_stats);
-	void (*close)(struct tl_port *port); // accepts a half-open port
+	void (*close)(struct tl_port *port); // accepts a half-open port; frees it
 };
 
 struct tl_port {
@@ -66,8 +95,40 @@ struct tl_port {
 	char name[64];          // for people: "eth1", "trace.pcap"
 	uint8_t index;
 	bool is_lossless;       // a file: producers wait instead of dropping
-	// ethdev port and queue each worker polls
+	bool has_distributor;   // an rx lcore must call turn(); set by start
+	bool is_decoded;        // fragments were reassembled before the workers; set by start
+	// ethdev port and queue each worker polls; UINT16_MAX: none for this worker
 	uint16_t ethdev[TL_WORKERS_MAX];
 	uint16_t queue[TL_WORKERS_MAX];
+	int fd;                 // readable when turn() has something to do, -1: not known
+	const char *link;       // link type or state in words
 	char error[256];        // why the source failed, "" if it did not
 };
+
+// What all kinds need to know to open a port.
+struct tl_port_options {
+	const char *name;      // for people, "" for the kind's own
+	const char *filter;    // pcap-filter expression, "" for none
+	uint32_t snaplen;
+	uint64_t buffer_bytes; // kernel capture buffer
+	bool promiscuous;
+	uint32_t packets_max;  // mbufs per worker
+	uint64_t duration_ns;  // a file ends this much packet time after its first packet, 0: never
+	struct tl_defrag_options defrag;
+	uint8_t index;
+};
+
+// Opens, before EAL starts, so that a missing file or permission is told at once. 0 or -errno
+// with one line in `error` that says what is wrong and how to mend it.
+int tl_port_open_file(const struct tl_port_options *options, const char *path,
+		      struct tl_port **ret_port, char *error, uint32_t error_size);
+int tl_port_open_live(const struct tl_port_options *options, const char *interface,
+		      struct tl_port **ret_port, char *error, uint32_t error_size);
+// A DPDK device by devargs ("net_af_packet0,iface=eth1") or PCI address; it is probed by start.
+int tl_port_open_device(const struct tl_port_options *options, const char *devargs,
+			struct tl_port **ret_port, char *error, uint32_t error_size);
+// Whether devargs name a capture file of net_pcap: read it without loss, to its end.
+bool tl_port_device_is_file(const char *devargs);
+
+// Bytes of EAL memory that a port takes.
+uint64_t tl_port_memory(uint32_t workers, uint32_t packets_max);

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Linux interface, or all of them (`any`), through libpcap: kernel filter, nanosecond stamps,
+// drop counters. Packets are read on the rx lcore and dealt out by distribute.c.
+//
+// Copies: on the loopback interface, also inside `any`, libpcap leaves out the outgoing copy of
+// a packet by itself. Other copies (a bridge and its members on `any`) are real captures of the
+// same packet; telling these apart is the flow table's work, since only it knows the flow.
+#include "pmd/pcap/distribute.h"
+#include "pmd/port.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <pcap/pcap.h>
+
+#define TURN_PACKETS 256
+// Not libpcap's immediate mode: that reserves a slot of snaplen bytes per packet in the kernel's
+// buffer. Blocks of packets, handed over after at most this long, lose nothing at 1.5 Mpps.
+#define BLOCK_MS 10
+#define STATS_EVERY_TURNS 1024u
+#define CLOCK_SLACK_NS UINT64_C(100000000) // a packet is never read later than this
+#define DRAIN_NS UINT64_C(60000000)        // longest read-out at a stop
+#define NAMES_SHOWN 8u
+
+struct live {
+	struct tl_port port;
+	pcap_t *pcap;
+	struct tl_port_options options;
+	char interface[IFNAMSIZ + 16];
+	struct tl_distributor *distributor;
+	uint16_t link_type;
+	uint32_t turns;
+	// Written by the rx lcore, read by control.
+	_Atomic uint64_t received;
+	_Atomic uint64_t bytes;
+	_Atomic uint64_t kernel_dropped;
+	uint64_t turn_received; // of this turn, not published yet
+	uint64_t turn_bytes;
+};
+
+static struct live *live_of(struct tl_port *port)
+{
+	return (struct live *)port; // its first member
+}
+
+static uint64_t wall_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+// ---- Opening -------------------------------------------------------------------------------
+
+static void say_no_such_interface(const char *interface, char *error, uint32_t error_size)
+{
+	struct if_nameindex *names = if_nameindex();
+	size_t at = (size_t)snprintf(error, error_size, "no interface named '%s'; there are:",
+				     interface);
+
+	for (uint32_t i = 0; names != NULL && names[i].if_name != NULL && at < error_size; i++) {
+		if (i == NAMES_SHOWN) {
+			at += (size_t)snprintf(error + at, error_size - at, " ...");
+			break;
+		}
+		at += (size_t)snprintf(error + at, error_size - at, " %s,", names[i].if_name);
+	}
+	if (at < error_size)
+		(void)snprintf(error + at, error_size - at, " and 'any' for all of them");
+	if (names != NULL)
+		if_freenameindex(names);
+}
+
+static void say_no_permission(const char *interface, char *error, uint32_t error_size)
+{
+	char path[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	path[len > 0 ? len : 0] = '\0';
+	(void)snprintf(error, error_size,
+		       "no permission to capture on '%s': run as root, or once: "
+		       "setcap cap_net_raw,cap_net_admin+ep %s",
+		       interface, len > 0 ? path : "tapline");
+}
+
+// What pcap_activate's refusal means for us.
+static int explain(const struct live *live, int status, char *error, uint32_t error_size)
+{
+	switch (status) {
+	case PCAP_ERROR_NO_SUCH_DEVICE:
+		say_no_such_interface(live->interface, error, error_size);
+		return -ENODEV;
+	case PCAP_ERROR_PERM_DENIED:
+	case PCAP_ERROR_PROMISC_PERM_DENIED:
+		say_no_permission(live->interface, error, error_size);
+		return -EPERM;
+	case PCAP_ERROR_IFACE_NOT_UP:
+		(void)snprintf(error, error_size,
+			       "interface '%s' is down: ip link set %s up brings it up",
+			       live->interface, live->interface);
+		return -ENODEV;
+	default:
+		(void)snprintf(error, error_size, "can't capture on '%s': %s", live->interface,
+			       *pcap_geterr(live->pcap) != '\0' ? pcap_geterr(live->pcap)
+								: pcap_statustostr(status));
+		return -EBUSY;
+	}
+}
+
+static int set_filter(struct live *live, char *error, uint32_t error_size)
+{
+	struct bpf_program program;
+
+	if (live->options.filter == NULL || *live->options.filter == '\0')
+		return 0;
+	if (pcap_compile(live->pcap, &program, live->options.filter, 1, PCAP_NETMASK_UNKNOWN) < 0) {
+		(void)snprintf(error, error_size, "filter '%s': %s", live->options.filter,
+			       pcap_geterr(live->pcap));
+		return -EINVAL;
+	}
+	int rc = pcap_setfilter(live->pcap, &program);
+	pcap_freecode(&program);
+	if (rc < 0) {
+		(void)snprintf(error, error_size, "the kernel refuses the filter on '%s': %s",
+			       live->interface, pcap_geterr(live->pcap));
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int activate(struct live *live, char *error, uint32_t error_size)
+{
+	char text[PCAP_ERRBUF_SIZE] = "";
+
+	live->pcap = pcap_create(live->interface, text);
+	if (live->pcap == NULL) {
+		(void)snprintf(error, error_size, "can't capture on '%s': %s", live->interface, text);
+		return -ENODEV;
+	}
+	uint64_t buffer = live->options.buffer_bytes;
+	uint32_t snaplen = live->options.snaplen;
+	(void)pcap_set_snaplen(live->pcap, snaplen > 0 && snaplen < INT_MAX ? (int)snaplen : 262144);
+	(void)pcap_set_promisc(live->pcap, live->options.promiscuous);
+	(void)pcap_set_timeout(live->pcap, BLOCK_MS);
+	(void)pcap_set_tstamp_precision(live->pcap, PCAP_TSTAMP_PRECISION_NANO);
+	if (buffer > 0)
+		(void)pcap_set_buffer_size(live->pcap, buffer < INT_MAX ? (int)buffer : INT_MAX);
+	int status = pcap_activate(live->pcap);
+	if (status < 0) // above 0: warnings, such as no promiscuous mode on `any`
+		return explain(live, status, error, error_size);
+	if (pcap_setnonblock(live->pcap, 1, text) < 0) {
+		(void)snprintf(error, error_size, "can't capture on '%s': %s", live->interface, text);
+		return -EBUSY;
+	}
+	int link_type = pcap_datalink(live->pcap);
+	live->link_type = link_type >= 0 ? (uint16_t)link_type : UINT16_MAX;
+	live->port.link = pcap_datalink_val_to_description(link_type);
+	live->port.fd = pcap_get_selectable_fd(live->pcap);
+	return set_filter(live, error, error_size);
+}
+
+static const struct tl_port_ops live_ops;
+
+int tl_port_open_live(const struct tl_port_options *options, const char *interface,
+		      struct tl_port **ret_port, char *error, uint32_t error_size)
+{
+	struct live *live = calloc(1, sizeof(*live));
+
+	if (live == NULL) {
+		(void)snprintf(error, error_size, "out of memory");
+		return -ENOMEM;
+	}
+	live->options = *options;
+	live->port.ops = &live_ops;
+	live->port.index = options->index;
+	(void)snprintf(live->interface, sizeof(live->interface), "%s", interface);
+	(void)snprintf(live->port.name, sizeof(live->port.name), "%s",
+		       options->name != NULL && *options->name != '\0' ? options->name : interface);
+	int rc = activate(live, error, error_size);
+	if (rc < 0) {
+		live_ops.close(&live->port);
+		return rc;
+	}
+	*ret_port = &live->port;
+	return 0;
+}
+
+static int live_start(struct tl_port *port, uint32_t worker_count)
+{
+	struct live *live = live_of(port);
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "tl%u", port->index);
+	const struct tl_distributor_options options = {
+		.name = name,
+		.workers = worker_count,
+		.packets_max = live->options.packets_max,
+		.defrag = live->options.defrag,
+	};
+	int rc = tl_distributor_create(&options, &live->distributor, port->error,
+				       sizeof(port->error));
+	if (rc == 0)
+		tl_distributor_attach(live->distributor, port);
+	return rc;
+}
+
+// ---- Running: rx lcore ---------------------------------------------------------------------
+
+static void live_packet(u_char *user, const struct pcap_pkthdr *head, const u_char *bytes)
+{
+	struct live *live = (struct live *)(void *)user;
+	const struct tl_chunk chunk = {.data = bytes, .len = head->caplen};
+	const struct tl_packet packet = {
+		.chunks = &chunk,
+		.chunk_count = 1,
+		.link_type = live->link_type,
+		.port = live->port.index,
+		.len = head->caplen,
+		.original_len = head->len < head->caplen ? head->caplen : head->len,
+		// With nanosecond precision tv_usec counts nanoseconds.
+		.time_ns = (uint64_t)head->ts.tv_sec * UINT64_C(1000000000) +
+			   (uint64_t)head->ts.tv_usec,
+	};
+
+	live->turn_received++;
+	live->turn_bytes += packet.original_len;
+	tl_distributor_packet(live->distributor, &packet);
+}
+
+static void publish_drops(struct live *live)
+{
+	struct pcap_stat stat;
+
+	if (pcap_stats(live->pcap, &stat) == 0)
+		atomic_store_explicit(&live->kernel_dropped, stat.ps_drop, memory_order_relaxed);
+}
+
+static int dispatch(struct live *live)
+{
+	int count = pcap_dispatch(live->pcap, TURN_PACKETS, live_packet, (u_char *)live);
+
+	if (live->turn_received > 0) {
+		atomic_fetch_add_explicit(&live->received, live->turn_received,
+					  memory_order_relaxed);
+		atomic_fetch_add_explicit(&live->bytes, live->turn_bytes, memory_order_relaxed);
+		live->turn_received = 0;
+		live->turn_bytes = 0;
+	}
+	return count;
+}
+
+static int live_turn(struct tl_port *port)
+{
+	struct live *live = live_of(port);
+	int count = dispatch(live);
+
+	if (count < TURN_PACKETS)
+		tl_distributor_flush(live->distributor,
+				     count == 0 ? wall_ns() - CLOCK_SLACK_NS : 0);
+	if (count < 0) {
+		(void)snprintf(port->error, sizeof(port->error), "capture on '%s' ended: %s",
+			       live->interface, pcap_geterr(live->pcap));
+		publish_drops(live);
+		tl_distributor_end(live->distributor);
+		return -EIO;
+	}
+	if (count == 0 || ++live->turns % STATS_EVERY_TURNS == 0)
+		publish_drops(live);
+	return count;
+}
+
+// Reads out what the kernel had captured before the stop: it is neither lost nor new.
+static void live_stop(struct tl_port *port)
+{
+	struct live *live = live_of(port);
+	uint64_t end_ns = wall_ns() + DRAIN_NS;
+	struct pollfd waiter = {.fd = port->fd, .events = POLLIN};
+
+	if (tl_distributor_is_done(live->distributor))
+		return;
+	for (int count = 1; count >= 0 && wall_ns() < end_ns;) {
+		count = dispatch(live);
+		// The kernel's open block is handed over after BLOCK_MS.
+		if (count == 0 && (port->fd < 0 || poll(&waiter, 1, BLOCK_MS + 5) <= 0))
+			break;
+	}
+	publish_drops(live);
+	tl_distributor_end(live->distributor);
+}
+
+// ---- Any thread ----------------------------------------------------------------------------
+
+static uint64_t live_clock(const struct tl_port *port)
+{
+	return tl_distributor_clock(((const struct live *)port)->distributor);
+}
+
+static bool live_is_done(const struct tl_port *port)
+{
+	return tl_distributor_is_done(((const struct live *)port)->distributor);
+}
+
+static void live_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
+{
+	struct live *live = live_of(port);
+
+	memset(ret_stats, 0, sizeof(*ret_stats));
+	if (live->distributor != NULL)
+		tl_distributor_stats(live->distributor, ret_stats);
+	ret_stats->received = atomic_load_explicit(&live->received, memory_order_relaxed);
+	ret_stats->bytes = atomic_load_explicit(&live->bytes, memory_order_relaxed);
+	ret_stats->kernel_dropped =
+		atomic_load_explicit(&live->kernel_dropped, memory_order_relaxed);
+}
+
+static void live_close(struct tl_port *port)
+{
+	struct live *live = live_of(port);
+
+	if (live->pcap != NULL)
+		pcap_close(live->pcap);
+	tl_distributor_destroy(live->distributor);
+	free(live);
+}
+
+static const struct tl_port_ops live_ops = {
+	.kind = "live",
+	.turn = live_turn,
+	.start = live_start,
+	.stop = live_stop,
+	.clock = live_clock,
+	.is_done = live_is_done,
+	.stats = live_stats,
+	.close = live_close,
+};
