@@ -8,8 +8,7 @@
 #include "base/ring.h"
 #include "engine/engine.h"
 #include "metrics/metrics.h"
-
-enum tl_idle_policy { TL_IDLE_ADAPTIVE, TL_IDLE_POLL, TL_IDLE_SLEEP };
+#include "worker/idle.h"
 
 // Where packets come from: exactly one of the members is set.
 struct tl_port_spec {
@@ -77,7 +76,9 @@ struct tl_lcore_status {
 struct tl_port_status {
 	const char *name;
 	const char *kind;
-	uint64_t received, bytes, kernel_dropped, ring_dropped, pool_dropped, cut, queued;
+	// The meaning of these is in pmd/port.h, and how they add up.
+	uint64_t received, bytes, kernel_dropped, filtered, ring_dropped, pool_dropped, cut, queued;
+	struct tl_defrag_stats fragments;
 	const char *link;  // link type or state in words
 	const char *error;
 };

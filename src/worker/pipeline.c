@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/pipeline.h"
+
+#include "base/check.h"
+#include "worker/status.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+#define FILE_WORKERS_MAX 4u      // by default; more do not speed up one reader
+#define FILE_PACKETS 4096u       // mbufs per worker: lossless needs few, and few stay in cache
+#define LIVE_PACKETS 16384u      // ... and live bridges a worker that was scheduled away
+#define PACKETS_LEAST 2048u
+#define MEMORY_SHARE 8u          // mbufs take at most this part of the memory there is
+#define EAL_OWN_BYTES (4u << 20)
+#define RULES_WAIT_US 5000000u
+#define RULES_POLL_US 200u
+#define RX_POLL_MS 10            // longest sleep of an rx lcore that waits for a descriptor
+#define FILE_SLEEP_US_MAX 100u   // a reader fills a worker's ring in less than a millisecond
+
+static struct tl_worker *worker_at(struct tl_pipeline *p, uint32_t index)
+{
+	TL_ASSERT(index < p->worker_count);
+	return &p->workers[index];
+}
+
+static int say(char *error, uint32_t error_size, int rc, const char *text)
+{
+	(void)snprintf(error, error_size, "%s", text);
+	return rc;
+}
+
+// ---- Create --------------------------------------------------------------------------------
+
+static bool spec_is_device(const struct tl_port_spec *spec)
+{
+	return spec->devargs != NULL || spec->pci != NULL;
+}
+
+static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *options,
+		     uint32_t index, uint32_t packets_max, char *error, uint32_t error_size)
+{
+	const struct tl_port_spec *spec = &options->ports[index];
+	struct tl_port **at = &p->ports[index];
+	const struct tl_port_options port = {
+		.name = spec->name,
+		.filter = options->filter,
+		.snaplen = options->snaplen,
+		.buffer_bytes = options->buffer_bytes,
+		.promiscuous = options->promiscuous,
+		.packets_max = packets_max,
+		.defrag = options->engine.defrag,
+		.duration_ns = options->duration_ns,
+		.index = (uint8_t)index,
+	};
+	int rc;
+
+	if (spec->file != NULL)
+		rc = tl_port_open_file(&port, spec->file, at, error, error_size);
+	else if (spec->interface != NULL)
+		rc = tl_port_open_live(&port, spec->interface, at, error, error_size);
+	else
+		rc = tl_port_open_device(&port, spec->pci != NULL ? spec->pci : spec->devargs, at,
+					 error, error_size);
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < TL_WORKERS_MAX; i++)
+		(*at)->ethdev[i] = UINT16_MAX;
+	p->port_count++;
+	return 0;
+}
+
+static uint32_t choose_workers(const struct tl_pipeline *p,
+			       const struct tl_pipeline_options *options)
+{
+	uint32_t cpus = tl_eal_cpu_count();
+
+	if (options->workers > 0)
+		return options->workers;
+	if (!p->is_lossless || cpus <= 2)
+		return 1;
+	return cpus - 1 < FILE_WORKERS_MAX ? cpus - 1 : FILE_WORKERS_MAX;
+}
+
+// mbufs per worker and port, within a share of the memory there is.
+static uint32_t choose_packets(const struct tl_pipeline_options *options, uint32_t workers,
+			       bool is_lossless)
+{
+	uint64_t packets = options->packets_max;
+	uint64_t share = tl_eal_memory_available() / MEMORY_SHARE;
+
+	if (packets == 0) {
+		packets = is_lossless ? FILE_PACKETS : LIVE_PACKETS;
+		while (packets > PACKETS_LEAST &&
+		       tl_port_memory(workers, (uint32_t)packets) * options->port_count > share)
+			packets /= 2;
+	}
+	packets = packets < PACKETS_LEAST ? PACKETS_LEAST : packets;
+	return packets < UINT32_MAX / 2 ? (uint32_t)packets : UINT32_MAX / 2;
+}
+
+static int start_eal(struct tl_pipeline *p, const struct tl_pipeline_options *options,
+		     uint32_t packets_max, char *error, uint32_t error_size)
+{
+	static bool is_started; // by an earlier pipeline of this process
+	const char *pci[TL_PORTS_MAX];
+	struct tl_eal_options eal = {
+		.rx_lcores = 1,
+		.workers = p->worker_count,
+		.memory_bytes = EAL_OWN_BYTES + tl_port_memory(p->worker_count, packets_max) *
+							options->port_count,
+		.pci = pci,
+	};
+
+	if (is_started)
+		return say(error, error_size, -EBUSY, "DPDK can be started once in a process");
+	for (uint32_t i = 0; i < options->port_count; i++) {
+		if (options->ports[i].pci != NULL)
+			pci[eal.pci_count++] = options->ports[i].pci;
+	}
+	is_started = true;
+	return tl_eal_start(&eal, &p->eal, error, error_size);
+}
+
+static int init_workers(struct tl_pipeline *p, const struct tl_pipeline_options *options,
+			const struct tl_rules *rules, char *error, uint32_t error_size)
+{
+	struct tl_worker_options init = {
+		.engine = options->engine,
+		.metrics = options->metrics,
+		.rules = rules,
+		.record_ring_bytes = options->want_records ? options->record_ring_bytes : 0,
+	};
+
+	if (options->want_records && init.record_ring_bytes == 0)
+		init.record_ring_bytes = 1u << 20;
+	// Where a port has put fragments together, none reaches a worker.
+	init.engine.defragments = false;
+	for (uint32_t i = 0; i < p->port_count; i++)
+		init.engine.defragments |= !p->ports[i]->is_decoded;
+	for (uint32_t i = 0; i < p->worker_count; i++) {
+		struct tl_worker *worker = worker_at(p, i);
+		worker->index = i;
+		worker->ports = p->ports;
+		worker->port_count = p->port_count;
+		worker->signals = &p->signals;
+		worker->is_lossless = p->is_lossless;
+		worker->idle = (struct tl_idle) {
+			.policy = options->idle,
+			.is_crowded = p->eal.is_crowded,
+			.sleep_us_max = p->is_lossless ? FILE_SLEEP_US_MAX : 0,
+		};
+		init.engine.worker = (uint8_t)i;
+		p->workers_ready++;
+		if (tl_worker_init(worker, &init) < 0)
+			return say(error, error_size, -ENOMEM,
+				   "not enough memory for the workers' tables: lower "
+				   "limits.flows or --workers");
+		p->metrics[i] = worker->metrics;
+	}
+	return 0;
+}
+
+static int start_ports(struct tl_pipeline *p, char *error, uint32_t error_size)
+{
+	for (uint32_t i = 0; i < p->port_count; i++) {
+		struct tl_port *port = p->ports[i];
+		tl_eal_log_clear();
+		int rc = port->ops->start(port, p->worker_count);
+		if (rc < 0) {
+			(void)snprintf(error, error_size, "%s", port->error);
+			return rc;
+		}
+		p->has_rx |= port->has_distributor;
+	}
+	return 0;
+}
+
+static int create(struct tl_pipeline *p, const struct tl_pipeline_options *options,
+		  const struct tl_rules *rules, char *error, uint32_t error_size)
+{
+	p->is_lossless = true;
+	for (uint32_t i = 0; i < options->port_count; i++)
+		p->is_lossless &= options->ports[i].file != NULL ||
+				  (spec_is_device(&options->ports[i]) &&
+				   tl_port_device_is_file(options->ports[i].devargs));
+	p->worker_count = choose_workers(p, options);
+	if (p->worker_count > TL_WORKERS_MAX) {
+		(void)snprintf(error, error_size, "%u workers are too many: at most %u",
+			       p->worker_count, TL_WORKERS_MAX);
+		return -EINVAL;
+	}
+	uint32_t packets_max = choose_packets(options, p->worker_count, p->is_lossless);
+	int rc = 0;
+	for (uint32_t i = 0; rc == 0 && i < options->port_count; i++)
+		rc = open_port(p, options, i, packets_max, error, error_size);
+	if (rc == 0)
+		rc = start_eal(p, options, packets_max, error, error_size);
+	if (rc == 0)
+		rc = start_ports(p, error, error_size);
+	if (rc < 0)
+		return rc;
+	size_t size = p->worker_count * sizeof(*p->workers);
+	p->workers = aligned_alloc(_Alignof(struct tl_worker), size);
+	if (p->workers == NULL)
+		return say(error, error_size, -ENOMEM, "out of memory");
+	memset(p->workers, 0, size);
+	p->rx_idle = (struct tl_idle) {
+		.policy = options->idle,
+		.is_crowded = p->eal.is_crowded,
+	};
+	atomic_store(&p->signals.rules, rules);
+	return init_workers(p, options, rules, error, error_size);
+}
+
+int tl_pipeline_create(const struct tl_pipeline_options *options, const struct tl_rules *rules,
+		       struct tl_pipeline **ret_pipeline, char *error, uint32_t error_size)
+{
+	TL_ASSERT(error_size > 0);
+	if (options->port_count == 0 || options->port_count > TL_PORTS_MAX) {
+		(void)snprintf(error, error_size,
+			       "%u ports to capture from: name 1 to %u files, interfaces or devices",
+			       options->port_count, TL_PORTS_MAX);
+		return -EINVAL;
+	}
+	struct tl_pipeline *p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return say(error, error_size, -ENOMEM, "out of memory");
+	int rc = create(p, options, rules, error, error_size);
+	if (rc < 0) {
+		tl_pipeline_destroy(p);
+		return rc;
+	}
+	*ret_pipeline = p;
+	return 0;
+}
+
+// ---- The rx lcore --------------------------------------------------------------------------
+
+static void rx_sleep(struct tl_pipeline *p, const bool *is_over)
+{
+	struct pollfd waiters[TL_PORTS_MAX];
+	nfds_t count = 0;
+
+	if (!tl_idle_is_deep(&p->rx_idle)) {
+		tl_idle_turn(&p->rx_idle);
+		return;
+	}
+	for (uint32_t i = 0; i < p->port_count; i++) {
+		if (is_over[i])
+			continue;
+		if (p->ports[i]->fd < 0) {
+			tl_idle_turn(&p->rx_idle);
+			return;
+		}
+		waiters[count++] = (struct pollfd) {.fd = p->ports[i]->fd, .events = POLLIN};
+	}
+	// An interface that went down wakes the poll at once, again and again.
+	if (poll(waiters, count, RX_POLL_MS) > 0 && (waiters[0].revents & POLLIN) == 0)
+		tl_idle_turn(&p->rx_idle);
+}
+
+// One round over the ports; false when all have ended.
+static bool rx_round(struct tl_pipeline *p, bool *is_over, uint32_t *ret_packets)
+{
+	bool is_stopped = atomic_load_explicit(&p->signals.stop, memory_order_acquire);
+	bool goes_on = false;
+
+	*ret_packets = 0;
+	for (uint32_t i = 0; i < p->port_count; i++) {
+		struct tl_port *port = p->ports[i];
+		if (is_over[i])
+			continue;
+		if (is_stopped) {
+			port->ops->stop(port);
+			is_over[i] = true;
+			continue;
+		}
+		int count = port->ops->turn(port);
+		if (count > 0)
+			*ret_packets += (uint32_t)count;
+		is_over[i] = count < 0 || port->ops->is_done(port);
+		goes_on |= !is_over[i];
+	}
+	return goes_on;
+}
+
+static int rx_run(void *arg)
+{
+	struct tl_pipeline *p = arg;
+	bool is_over[TL_PORTS_MAX];
+	uint32_t packets;
+
+	for (uint32_t i = 0; i < p->port_count; i++)
+		is_over[i] = !p->ports[i]->has_distributor;
+	while (rx_round(p, is_over, &packets)) {
+		tl_busy_turn(&p->rx_busy, packets > 0);
+		if (packets > 0)
+			tl_idle_reset(&p->rx_idle);
+		else
+			rx_sleep(p, is_over);
+	}
+	atomic_store_explicit(&p->rx_is_running, false, memory_order_release);
+	return 0;
+}
+
+// ---- Run -----------------------------------------------------------------------------------
+
+int tl_pipeline_start(struct tl_pipeline *p)
+{
+	TL_ASSERT(!p->is_started);
+	p->is_started = true;
+	p->status_tsc = rte_rdtsc();
+	for (uint32_t i = 0; i < p->worker_count; i++) {
+		struct tl_worker *worker = worker_at(p, i);
+		atomic_store(&worker->is_running, true);
+		int rc = rte_eal_remote_launch(tl_worker_run, worker, p->eal.worker[i].id);
+		if (rc < 0) {
+			atomic_store(&worker->is_running, false);
+			return rc;
+		}
+	}
+	if (!p->has_rx)
+		return 0;
+	atomic_store(&p->rx_is_running, true);
+	int rc = rte_eal_remote_launch(rx_run, p, p->eal.rx.id);
+	if (rc < 0)
+		atomic_store(&p->rx_is_running, false);
+	return rc;
+}
+
+void tl_pipeline_stop(struct tl_pipeline *p)
+{
+	// Ports without a distributor are told here, the others by their rx lcore.
+	if (atomic_exchange(&p->signals.stop, true))
+		return;
+	for (uint32_t i = 0; i < p->port_count; i++) {
+		if (!p->ports[i]->has_distributor && p->is_started)
+			p->ports[i]->ops->stop(p->ports[i]);
+	}
+}
+
+static bool is_running(struct tl_pipeline *p)
+{
+	bool runs = atomic_load_explicit(&p->rx_is_running, memory_order_acquire);
+
+	for (uint32_t i = 0; i < p->workers_ready; i++)
+		runs |= atomic_load_explicit(&p->workers[i].is_running, memory_order_acquire);
+	return runs;
+}
+
+bool tl_pipeline_is_finished(struct tl_pipeline *p, const char **ret_error)
+{
+	if (!p->is_started || is_running(p))
+		return false;
+	*ret_error = "";
+	for (uint32_t i = 0; i < p->port_count && **ret_error == '\0'; i++)
+		*ret_error = p->ports[i]->error;
+	return true;
+}
+
+void tl_pipeline_destroy(struct tl_pipeline *p)
+{
+	if (p == NULL)
+		return;
+	if (p->is_started) {
+		atomic_store(&p->signals.abandon, true);
+		tl_pipeline_stop(p);
+		if (p->has_rx)
+			(void)rte_eal_wait_lcore(p->eal.rx.id);
+		for (uint32_t i = 0; i < p->worker_count; i++)
+			(void)rte_eal_wait_lcore(p->eal.worker[i].id);
+	}
+	for (uint32_t i = 0; i < p->workers_ready; i++)
+		tl_worker_fini(worker_at(p, i));
+	for (uint32_t i = 0; i < p->port_count; i++)
+		p->ports[i]->ops->close(p->ports[i]);
+	free(p->workers);
+	free(p);
+}
+
+uint32_t tl_pipeline_worker_count(const struct tl_pipeline *p)
+{
+	return p->worker_count;
+}
+
+struct tl_ring *tl_pipeline_records(struct tl_pipeline *p, uint32_t worker)
+{
+	return worker_at(p, worker)->records;
+}
+
+struct tl_worker_metrics *const *tl_pipeline_worker_metrics(struct tl_pipeline *p)
+{
+	return p->metrics;
+}
+
+struct tl_engine *tl_pipeline_engine(struct tl_pipeline *p, uint32_t worker)
+{
+	return worker_at(p, worker)->engine;
+}
+
+int tl_pipeline_set_rules(struct tl_pipeline *p, const struct tl_rules *rules)
+{
+	const struct timespec pause = {.tv_nsec = RULES_POLL_US * 1000L};
+
+	atomic_store_explicit(&p->signals.rules, rules, memory_order_release);
+	for (uint32_t waited_us = 0; waited_us < RULES_WAIT_US; waited_us += RULES_POLL_US) {
+		uint32_t taken = 0;
+		for (uint32_t i = 0; i < p->worker_count; i++) {
+			struct tl_worker *worker = worker_at(p, i);
+			// One that has returned, or was never launched, will not look again.
+			taken += atomic_load_explicit(&worker->rules_taken,
+						      memory_order_acquire) == rules ||
+				 !atomic_load_explicit(&worker->is_running, memory_order_acquire);
+		}
+		if (taken == p->worker_count)
+			return 0;
+		(void)nanosleep(&pause, NULL);
+	}
+	return -ETIMEDOUT;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pipeline's own data, for pipeline.c and status.c.
+#pragma once
+
+#include "pmd/eal.h"
+#include "pmd/port.h"
+#include "worker/pipeline.h"
+#include "worker/worker.h"
+
+struct tl_pipeline {
+	struct tl_port *ports[TL_PORTS_MAX];
+	uint32_t port_count;
+	uint32_t worker_count;
+	uint32_t workers_ready; // those that were initialised
+	bool is_lossless;
+	bool is_started;
+	struct tl_eal eal;
+	struct tl_signals signals;
+	// the rx lcore
+	bool has_rx;
+	struct tl_idle rx_idle;
+	struct tl_busy rx_busy;
+	atomic_bool rx_is_running;
+	// status: cycles at the last call
+	uint64_t status_tsc;
+	uint64_t status_busy[TL_WORKERS_MAX + 1]; // the last is the rx lcore's
+	char port_names[256];
+	struct tl_worker_metrics *metrics[TL_WORKERS_MAX];
+	struct tl_worker *workers; // worker_count
+};

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/worker.h"
+
+#include "base/check.h"
+#include "base/pool.h"
+#include "pmd/wait.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <rte_ethdev.h>
+#include <rte_prefetch.h>
+
+// Where a burst is turned into packets. Some 110 KiB, of which usual traffic touches five.
+struct tl_worker_scratch {
+	struct rte_mbuf *mbufs[TL_BURST_MAX];
+	struct tl_packet packets[TL_BURST_MAX];
+	struct tl_chunk chunks[TL_BURST_MAX * TL_CHUNKS_MAX];
+	uint8_t headers[TL_BURST_MAX][TL_HEADERS_BYTES_MAX];
+};
+
+// ---- Records -------------------------------------------------------------------------------
+
+static void take_record(void *arg, const struct tl_roundtrip *record)
+{
+	struct tl_worker *worker = arg;
+	uint32_t turns = 0;
+
+	if (worker->metrics != NULL)
+		tl_worker_metrics_roundtrip(worker->metrics, record);
+	if (worker->records == NULL)
+		return;
+	for (;;) {
+		void *room = tl_ring_reserve(worker->records, record->size);
+		if (TL_LIKELY(room != NULL)) {
+			memcpy(room, record, record->size);
+			tl_ring_commit(worker->records, record->size);
+			return;
+		}
+		if (!worker->is_lossless || record->size > tl_ring_message_max(worker->records) ||
+		    atomic_load_explicit(&worker->signals->abandon, memory_order_relaxed))
+			break;
+		if (worker->metrics != NULL)
+			tl_worker_metrics_poll(worker->metrics, worker->engine);
+		tl_wait_turn(&turns);
+	}
+	tl_counter_add(tl_engine_counters(worker->engine), TL_COUNT_RECORDS_DROPPED, 1);
+}
+
+static void take_rtt(void *arg, const struct tl_flow_identity *flow, uint64_t client_ns,
+		     uint64_t server_ns)
+{
+	struct tl_worker *worker = arg;
+
+	tl_worker_metrics_rtt(worker->metrics, flow, client_ns, server_ns);
+}
+
+// ---- From mbufs to packets -----------------------------------------------------------------
+
+// Lists the segments of a chain from `skip` bytes on; gives the bytes listed.
+static uint32_t list_chunks(const struct rte_mbuf *m, uint32_t skip, struct tl_packet *packet,
+			    struct tl_chunk *chunks)
+{
+	uint32_t len = 0;
+
+	for (; m != NULL && packet->chunk_count < TL_CHUNKS_MAX; m = m->next) {
+		if (skip >= m->data_len) {
+			skip -= m->data_len;
+			continue;
+		}
+		chunks[packet->chunk_count++] = (struct tl_chunk) {
+			.data = rte_pktmbuf_mtod_offset(m, const uint8_t *, skip),
+			.len = m->data_len - skip,
+		};
+		len += m->data_len - skip;
+		skip = 0;
+	}
+	return len;
+}
+
+static void fill_chain(struct tl_worker_scratch *scratch, uint32_t index, struct rte_mbuf *m,
+		       struct tl_packet *packet, struct tl_chunk *chunks)
+{
+	uint32_t linear = m->pkt_len < TL_HEADERS_BYTES_MAX ? m->pkt_len : TL_HEADERS_BYTES_MAX;
+
+	packet->chunk_count = 0;
+	packet->len = 0;
+	if (m->data_len < linear) {
+		uint8_t *headers = scratch->headers[index];
+		const uint8_t *data = rte_pktmbuf_read(m, 0, linear, headers);
+		chunks[packet->chunk_count++] = (struct tl_chunk) {.data = data, .len = linear};
+		packet->len = linear;
+	}
+	packet->len += list_chunks(m, packet->len, packet, chunks);
+}
+
+// Fills scratch->packets from scratch->mbufs.
+static void make_packets(struct tl_worker_scratch *scratch, uint32_t count, uint8_t port)
+{
+	struct tl_chunk *chunk = scratch->chunks;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct rte_mbuf *m = scratch->mbufs[i];
+		struct tl_packet *packet = &scratch->packets[i];
+		const struct tl_mbuf_meta *meta = tl_mbuf_meta(m);
+
+		packet->chunks = chunk;
+		packet->link_type = tl_mbuf_link_type(m);
+		packet->port = port;
+		packet->is_reassembled = tl_mbuf_is_reassembled(m);
+		packet->time_ns = meta->time_ns;
+		if (TL_LIKELY(m->nb_segs == 1)) {
+			packet->chunk_count = 1;
+			packet->len = m->data_len;
+			chunk->data = rte_pktmbuf_mtod(m, const uint8_t *);
+			chunk->len = m->data_len;
+		} else {
+			fill_chain(scratch, i, m, packet, chunk);
+		}
+		packet->original_len =
+			meta->original_len > packet->len ? meta->original_len : packet->len;
+		if (TL_UNLIKELY(packet->is_reassembled))
+			packet->outer = meta->outer;
+		chunk += packet->chunk_count;
+	}
+}
+
+static void prefetch(struct tl_worker_scratch *scratch, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		rte_prefetch0(scratch->mbufs[i]);
+		rte_prefetch0((const uint8_t *)scratch->mbufs[i] + 64);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(scratch->mbufs[i], const void *));
+}
+
+// One burst of one port. Gives the number of packets.
+static uint32_t work(struct tl_worker *worker, struct tl_port *port)
+{
+	struct tl_worker_scratch *scratch = worker->scratch;
+	uint16_t ethdev = port->ethdev[worker->index];
+	uint16_t count = rte_eth_rx_burst(ethdev, port->queue[worker->index], scratch->mbufs,
+					  TL_BURST_MAX);
+
+	if (count == 0)
+		return 0;
+	prefetch(scratch, count);
+	if (port->ops->stamp != NULL && !port->has_distributor)
+		port->ops->stamp(port, scratch->mbufs, count);
+	make_packets(scratch, count, port->index);
+	tl_engine_burst(worker->engine, scratch->packets, count);
+	rte_pktmbuf_free_bulk(scratch->mbufs, count);
+	return count;
+}
+
+// ---- The loop ------------------------------------------------------------------------------
+
+struct turn {
+	uint32_t packets;
+	bool is_done;      // every port had ended before it was found empty
+	uint64_t clock_ns; // the least of the ports that go on
+};
+
+static struct turn poll_ports(struct tl_worker *worker)
+{
+	struct turn turn = {.is_done = true, .clock_ns = UINT64_MAX};
+
+	for (uint32_t i = 0; i < worker->port_count; i++) {
+		struct tl_port *port = worker->ports[i];
+		if (port->ethdev[worker->index] == UINT16_MAX)
+			continue;
+		// Both before the burst: what was enqueued before they were set is in the ring.
+		bool is_done = port->ops->is_done(port);
+		uint64_t clock_ns = port->ops->clock(port);
+		if (is_done && !port->has_distributor)
+			continue;
+		uint32_t count = work(worker, port);
+		turn.packets += count;
+		if (count == 0 && is_done)
+			continue;
+		turn.is_done = false;
+		turn.clock_ns = clock_ns < turn.clock_ns ? clock_ns : turn.clock_ns;
+	}
+	return turn;
+}
+
+static void take_rules(struct tl_worker *worker)
+{
+	const struct tl_rules *rules =
+		atomic_load_explicit(&worker->signals->rules, memory_order_acquire);
+
+	if (rules == atomic_load_explicit(&worker->rules_taken, memory_order_relaxed))
+		return;
+	tl_engine_set_rules(worker->engine, rules);
+	atomic_store_explicit(&worker->rules_taken, rules, memory_order_release);
+}
+
+int tl_worker_run(void *arg)
+{
+	struct tl_worker *worker = arg;
+	uint64_t packets = 0;
+
+	for (;;) {
+		take_rules(worker);
+		struct turn turn = poll_ports(worker);
+		bool has_more = false;
+		if (turn.packets == 0) {
+			if (turn.is_done)
+				break;
+			if (turn.clock_ns != UINT64_MAX && turn.clock_ns != 0)
+				has_more = tl_engine_advance(worker->engine, turn.clock_ns);
+		}
+		if (worker->metrics != NULL)
+			tl_worker_metrics_poll(worker->metrics, worker->engine);
+		tl_busy_turn(&worker->busy, turn.packets > 0 || has_more);
+		if (turn.packets > 0) {
+			packets += turn.packets;
+			atomic_store_explicit(&worker->packets, packets, memory_order_relaxed);
+			tl_idle_reset(&worker->idle);
+		} else if (!has_more) {
+			tl_idle_turn(&worker->idle);
+		}
+	}
+	// No more packets can be lost by waiting: the tail of a live capture may wait, too.
+	worker->is_lossless = true;
+	tl_engine_finish(worker->engine, TL_END_INPUT);
+	atomic_store_explicit(&worker->is_running, false, memory_order_release);
+	return 0;
+}
+
+// ---- Life ----------------------------------------------------------------------------------
+
+int tl_worker_init(struct tl_worker *worker, const struct tl_worker_options *options)
+{
+	worker->scratch = tl_map(sizeof(*worker->scratch));
+	if (worker->scratch == NULL)
+		return -ENOMEM;
+	worker->engine = tl_engine_create(&options->engine, options->rules, take_record, worker);
+	if (worker->engine == NULL)
+		return -ENOMEM;
+	if (options->metrics != NULL) {
+		worker->metrics = tl_worker_metrics_create(options->metrics, (uint8_t)worker->index);
+		if (worker->metrics == NULL)
+			return -ENOMEM;
+		tl_engine_on_rtt(worker->engine, take_rtt, worker);
+	}
+	if (options->record_ring_bytes > 0) {
+		worker->records = tl_ring_create(options->record_ring_bytes);
+		if (worker->records == NULL)
+			return -ENOMEM;
+	}
+	atomic_store(&worker->rules_taken, options->rules);
+	return 0;
+}
+
+void tl_worker_fini(struct tl_worker *worker)
+{
+	if (worker->engine != NULL)
+		tl_engine_destroy(worker->engine);
+	if (worker->metrics != NULL)
+		tl_worker_metrics_destroy(worker->metrics);
+	tl_ring_destroy(worker->records);
+	if (worker->scratch != NULL)
+		tl_unmap(worker->scratch, sizeof(*worker->scratch));
+}
