@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/bus.h"
+
+#include "exporters/record/record.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct tl_subscriber {
+	bool is_used;
+	struct tl_bus_filter filter;
+	struct tl_text queue;
+	size_t read;         // bytes of the queue given away
+	uint64_t messages;   // put into the queue so far
+	uint64_t active_ns;  // when something was last put or the stream began
+	bool is_waiting;     // the reader found nothing and wants to be woken
+	tl_bus_wake_fn *wake;
+	void *arg;
+};
+
+struct tl_bus {
+	pthread_mutex_t lock;
+	uint32_t max;
+	uint32_t used;
+	uint64_t dropped;
+	struct tl_text line; // of the record being published
+	struct tl_subscriber subscribers[];
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+bool tl_bus_filter_set_status(struct tl_bus_filter *filter, const char *word)
+{
+	filter->only_errors = strcmp(word, "error") == 0;
+	filter->status = -1;
+	for (int s = 0; s < TL_STATUS_COUNT; s++)
+		if (strcmp(word, tl_status_name((enum tl_status)s)) == 0)
+			filter->status = s;
+	return filter->only_errors || filter->status >= 0;
+}
+
+bool tl_bus_filter_matches(const struct tl_bus_filter *f, const struct tl_roundtrip *r)
+{
+	const struct tl_decoder *decoder = tl_decoder_at(r->protocol);
+
+	if (f->status >= 0 && r->status != f->status)
+		return false;
+	if (f->only_errors && (r->status == TL_STATUS_OK || r->status == TL_STATUS_ONE_WAY))
+		return false;
+	if (r->duration_ns < f->slow_ns)
+		return false;
+	return f->protocol[0] == '\0' ||
+	       (decoder != NULL && strcmp(decoder->name, f->protocol) == 0);
+}
+
+struct tl_bus *tl_bus_create(uint32_t subscribers_max)
+{
+	struct tl_bus *bus = calloc(1, sizeof(*bus) + subscribers_max * sizeof(bus->subscribers[0]));
+	if (bus == NULL)
+		return NULL;
+	bus->max = subscribers_max;
+	(void)pthread_mutex_init(&bus->lock, NULL);
+	return bus;
+}
+
+void tl_bus_destroy(struct tl_bus *bus)
+{
+	if (bus == NULL)
+		return;
+	for (uint32_t i = 0; i < bus->max; i++)
+		tl_text_free(&bus->subscribers[i].queue);
+	tl_text_free(&bus->line);
+	(void)pthread_mutex_destroy(&bus->lock);
+	free(bus);
+}
+
+// Marks the subscriber as woken; the caller calls wake() once the lock is released. Waking under
+// the lock would tie the HTTP server's lock to ours.
+static bool take_wake(struct tl_subscriber *s)
+{
+	bool wanted = s->is_waiting;
+	s->is_waiting = false;
+	return wanted;
+}
+
+static bool is_over(const struct tl_subscriber *s, uint64_t now)
+{
+	return (s->filter.message_max != 0 && s->messages >= s->filter.message_max) ||
+	       (s->filter.timeout_ns != 0 && now > s->active_ns + s->filter.timeout_ns);
+}
+
+static void offer(struct tl_bus *bus, struct tl_subscriber *s,
+		  const struct tl_roundtrip_signal *signal, uint64_t now)
+{
+	if (is_over(s, now) || !tl_bus_filter_matches(&s->filter, signal->record))
+		return;
+	if (bus->line.len == 0)
+		(void)tl_record_json_line(&bus->line, signal, false);
+	if (s->queue.len - s->read + bus->line.len > TL_BUS_QUEUE_BYTES_MAX) {
+		bus->dropped++;
+		return;
+	}
+	if (s->read == s->queue.len) {
+		tl_text_clear(&s->queue);
+		s->read = 0;
+	}
+	tl_text_add(&s->queue, bus->line.data, bus->line.len);
+	s->messages++;
+	s->active_ns = now;
+}
+
+void tl_bus_publish(struct tl_bus *bus, const struct tl_roundtrip_signal *signal)
+{
+	(void)pthread_mutex_lock(&bus->lock);
+	uint64_t now = bus->used == 0 ? 0 : now_ns();
+	tl_text_clear(&bus->line);
+	for (uint32_t i = 0; bus->used != 0 && i < bus->max; i++)
+		if (bus->subscribers[i].is_used)
+			offer(bus, &bus->subscribers[i], signal, now);
+	(void)pthread_mutex_unlock(&bus->lock);
+}
+
+static void wake_some(struct tl_bus *bus, bool all)
+{
+	for (uint32_t i = 0; i < bus->max; i++) {
+		struct tl_subscriber *s = &bus->subscribers[i];
+		(void)pthread_mutex_lock(&bus->lock);
+		bool wake = s->is_used &&
+			    (all || s->read < s->queue.len || is_over(s, now_ns())) && take_wake(s);
+		tl_bus_wake_fn *fn = s->wake;
+		void *arg = s->arg;
+		(void)pthread_mutex_unlock(&bus->lock);
+		if (wake)
+			fn(arg);
+	}
+}
+
+void tl_bus_tick(struct tl_bus *bus)
+{
+	wake_some(bus, false);
+}
+
+void tl_bus_wake_all(struct tl_bus *bus)
+{
+	wake_some(bus, true);
+}
+
+struct tl_subscriber *tl_bus_subscribe(struct tl_bus *bus, const struct tl_bus_filter *filter,
+				       tl_bus_wake_fn *wake, void *arg)
+{
+	struct tl_subscriber *found = NULL;
+
+	(void)pthread_mutex_lock(&bus->lock);
+	for (uint32_t i = 0; found == NULL && i < bus->max; i++)
+		if (!bus->subscribers[i].is_used)
+			found = &bus->subscribers[i];
+	if (found != NULL) {
+		*found = (struct tl_subscriber) {
+			.is_used = true,
+			.filter = *filter,
+			.active_ns = now_ns(),
+			.wake = wake,
+			.arg = arg,
+		};
+		bus->used++;
+	}
+	(void)pthread_mutex_unlock(&bus->lock);
+	return found;
+}
+
+void tl_bus_unsubscribe(struct tl_bus *bus, struct tl_subscriber *subscriber)
+{
+	(void)pthread_mutex_lock(&bus->lock);
+	tl_text_free(&subscriber->queue);
+	subscriber->is_used = false;
+	bus->used--;
+	(void)pthread_mutex_unlock(&bus->lock);
+}
+
+long tl_bus_read(struct tl_bus *bus, struct tl_subscriber *s, char *ret, size_t size)
+{
+	long result = 0;
+
+	(void)pthread_mutex_lock(&bus->lock);
+	size_t waiting = s->queue.len - s->read;
+	if (waiting != 0) {
+		size_t len = waiting < size ? waiting : size;
+		memcpy(ret, s->queue.data + s->read, len);
+		s->read += len;
+		result = (long)len;
+	} else if (is_over(s, now_ns())) {
+		result = -1;
+	} else {
+		s->is_waiting = true;
+	}
+	(void)pthread_mutex_unlock(&bus->lock);
+	return result;
+}
+
+uint64_t tl_bus_dropped(struct tl_bus *bus)
+{
+	(void)pthread_mutex_lock(&bus->lock);
+	uint64_t dropped = bus->dropped;
+	(void)pthread_mutex_unlock(&bus->lock);
+	return dropped;
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/probe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define RECORDS_PER_TURN 256u   // per worker: bounds the time between two looks at the metrics
+#define IDLE_SLEEP_NS 1000000l
+
+struct tl_probe {
+	struct tl_pipeline *pipeline;
+	struct tl_metrics *metrics;
+	struct tl_enricher *enricher;
+	uint64_t merge_ns;
+	uint64_t next_merge_ns;
+	bool is_flipping; // a flip was asked for and not merged yet
+	bool is_finished;
+	bool is_silenced; // the consumer wants no more records
+	const char *error;
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+	(void)clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void name_ports(struct tl_probe *probe)
+{
+	struct tl_port_status ports[TL_TOTALS_PORTS_MAX];
+	uint32_t count = tl_pipeline_ports(probe->pipeline, ports, TL_TOTALS_PORTS_MAX);
+
+	for (uint32_t i = 0; i < count; i++)
+		tl_enricher_set_port(probe->enricher, (uint8_t)i, ports[i].name);
+}
+
+int tl_probe_start(const struct tl_probe_options *options, const struct tl_rules *rules,
+		   struct tl_probe **ret_probe, char *error, uint32_t error_size)
+{
+	struct tl_pipeline_options pipeline = options->pipeline;
+	struct tl_probe *probe = calloc(1, sizeof(*probe));
+	if (probe == NULL)
+		return -ENOMEM;
+
+	probe->error = "";
+	probe->merge_ns = options->merge_ns;
+	pipeline.metrics = options->metrics;
+	int rc = tl_enricher_create(options->name, options->names, &probe->enricher, error,
+				    error_size);
+	if (rc < 0)
+		goto out_destroy;
+	rc = tl_pipeline_create(&pipeline, rules, &probe->pipeline, error, error_size);
+	if (rc < 0)
+		goto out_destroy;
+	name_ports(probe);
+	if (options->metrics != NULL) {
+		probe->metrics = tl_metrics_create(options->metrics,
+						   tl_pipeline_worker_metrics(probe->pipeline),
+						   tl_pipeline_worker_count(probe->pipeline));
+		rc = -ENOMEM;
+		if (probe->metrics == NULL)
+			goto out_destroy;
+	}
+	rc = tl_pipeline_start(probe->pipeline);
+	if (rc < 0) {
+		(void)snprintf(error, error_size, "can't start the lcores: %s", strerror(-rc));
+		goto out_destroy;
+	}
+	*ret_probe = probe;
+	return 0;
+out_destroy:
+	tl_probe_destroy(probe);
+	return rc;
+}
+
+void tl_probe_stop(struct tl_probe *probe)
+{
+	tl_pipeline_stop(probe->pipeline);
+}
+
+void tl_probe_destroy(struct tl_probe *probe)
+{
+	if (probe == NULL)
+		return;
+	tl_metrics_destroy(probe->metrics);
+	tl_pipeline_destroy(probe->pipeline);
+	tl_enricher_destroy(probe->enricher);
+	free(probe);
+}
+
+// Asks the workers to flip when it is time, merges once they did. Never waits.
+static void turn_metrics(struct tl_probe *probe)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	if (probe->metrics == NULL)
+		return;
+	if (probe->is_flipping && tl_metrics_merge(probe->metrics, clock_ns(CLOCK_REALTIME)))
+		probe->is_flipping = false;
+	if (!probe->is_flipping && now >= probe->next_merge_ns) {
+		probe->next_merge_ns = now + probe->merge_ns;
+		tl_metrics_flip(probe->metrics);
+		probe->is_flipping = true;
+	}
+}
+
+// Drained also after the consumer has had enough: a lossless worker must never wait for ever.
+static uint32_t turn_records(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg)
+{
+	uint32_t handled = 0;
+
+	for (uint32_t w = 0; w < tl_pipeline_worker_count(probe->pipeline); w++) {
+		struct tl_ring *ring = tl_pipeline_records(probe->pipeline, w);
+		for (uint32_t i = 0; ring != NULL && i < RECORDS_PER_TURN; i++) {
+			uint32_t len;
+			const struct tl_roundtrip *record = tl_ring_peek(ring, &len);
+			if (record == NULL)
+				break;
+			handled++;
+			if (!probe->is_silenced) {
+				struct tl_roundtrip_signal signal = {
+					.record = record,
+					.names = tl_enrich(probe->enricher, record),
+				};
+				if (fn(arg, &signal) < 0) {
+					probe->is_silenced = true;
+					tl_pipeline_stop(probe->pipeline);
+				}
+			}
+			tl_ring_release(ring);
+		}
+	}
+	return handled;
+}
+
+uint32_t tl_probe_turn(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg,
+		       bool *ret_finished)
+{
+	*ret_finished = false;
+	// Asked before the rings are read: what was written before the end is then seen after it.
+	bool was_finished = tl_pipeline_is_finished(probe->pipeline, &probe->error);
+	uint32_t handled = turn_records(probe, fn, arg);
+
+	if (!was_finished) {
+		turn_metrics(probe);
+		if (handled == 0)
+			(void)nanosleep(&(struct timespec) {.tv_nsec = IDLE_SLEEP_NS}, NULL);
+		return handled;
+	}
+	if (handled == 0) {
+		if (probe->metrics != NULL && !probe->is_finished)
+			tl_metrics_merge_stopped(probe->metrics, clock_ns(CLOCK_REALTIME));
+		probe->is_finished = true;
+		*ret_finished = true;
+	}
+	return handled;
+}
+
+const char *tl_probe_error(const struct tl_probe *probe)
+{
+	return probe->error == NULL ? "" : probe->error;
+}
+
+struct tl_pipeline *tl_probe_pipeline(struct tl_probe *probe)
+{
+	return probe->pipeline;
+}
+
+struct tl_metrics *tl_probe_metrics(struct tl_probe *probe)
+{
+	return probe->metrics;
+}
