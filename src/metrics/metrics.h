@@ -35,6 +35,10 @@ struct tl_metrics_options {
 	bool l4_enabled;
 };
 
+// Whether every label path and protocol in `options` exists: 0, or -EINVAL and one line in `error`.
+// Unknown ones are otherwise left out. Control lcore.
+int tl_metrics_check(const struct tl_metrics_options *options, char *error, uint32_t error_size);
+
 // ---- Worker side: single writer, on its lcore; no allocation, no lock -----------------------
 
 struct tl_worker_metrics;
@@ -64,7 +68,8 @@ void tl_metrics_destroy(struct tl_metrics *metrics);
 // has not acknowledged yet. `now_ns` is wall time.
 void tl_metrics_flip(struct tl_metrics *metrics);
 bool tl_metrics_merge(struct tl_metrics *metrics, uint64_t now_ns);
-// Without workers' help: only when they have stopped.
+// Without workers' help: only when they have stopped, and before the engine that the last poll
+// brought is destroyed.
 void tl_metrics_merge_stopped(struct tl_metrics *metrics, uint64_t now_ns);
 // Gauges and counters of the control side and the ports, set before a snapshot. `family` and
 // `labels` ("a=\"b\"", escaped) are copied.

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "metrics/labels.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+struct common_label {
+	const char *path;
+	const char *name;
+	uint8_t kind;
+	bool is_l4; // a word of tcp_labels
+};
+
+// packetd's words on both sides. On L4 the client is the source, whoever sent the packet.
+static const struct common_label common_labels[] = {
+	{"client.address", "client_address", TL_LABEL_CLIENT_ADDRESS, false},
+	{"client.port", "client_port", TL_LABEL_CLIENT_PORT, false},
+	{"server.address", "server_address", TL_LABEL_SERVER_ADDRESS, false},
+	{"server.port", "server_port", TL_LABEL_SERVER_PORT, false},
+	{"status", "status", TL_LABEL_STATUS, false},
+	{"protocol", "protocol", TL_LABEL_PROTOCOL, false},
+	{"source.host", "src_host", TL_LABEL_CLIENT_ADDRESS, true},
+	{"source.port", "src_port", TL_LABEL_CLIENT_PORT, true},
+	{"destination.host", "dst_host", TL_LABEL_SERVER_ADDRESS, true},
+	{"destination.port", "dst_port", TL_LABEL_SERVER_PORT, true},
+};
+
+static const char *const side_names[2] = {"request", "response"};
+static const uint16_t side_flags[2] = {TL_FIELD_REQUEST, TL_FIELD_RESPONSE};
+
+// The index under which the value of a field is captured, TL_CAPTURED_MAX when there is no room.
+static uint8_t capture_field(struct tl_plan *plan, uint32_t side, uint8_t field)
+{
+	uint8_t *wanted = &plan->wanted[side][field];
+
+	if (*wanted == 0) {
+		if (plan->captured_count == TL_CAPTURED_MAX)
+			return TL_CAPTURED_MAX;
+		*wanted = ++plan->captured_count;
+		plan->is_wanted[side] = true;
+	}
+	return (uint8_t)(*wanted - 1);
+}
+
+static bool has_label(const struct tl_plan *plan, const char *name)
+{
+	for (uint32_t i = 0; i < plan->label_count; i++)
+		if (strcmp(plan->labels[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool add_field_label(struct tl_plan *plan, const struct tl_decoder *decoder, uint32_t side,
+			    uint8_t id)
+{
+	const struct tl_field *field = &decoder->fields[id];
+	struct tl_label_spec *label = &plan->labels[plan->label_count];
+	// A request and a response field may share a word; names of labels must differ.
+	const char *prefix = has_label(plan, field->label) ? side_names[side] : "";
+
+	if (plan->label_count == TL_LABELS_MAX)
+		return false;
+	uint8_t captured = capture_field(plan, side, id);
+	if (captured == TL_CAPTURED_MAX)
+		return false;
+	*label = (struct tl_label_spec) {
+		.kind = TL_LABEL_FIELD, .type = field->type, .captured = captured};
+	(void)snprintf(label->name, sizeof(label->name), "%s%s%s", prefix,
+		       *prefix != 0 ? "_" : "", field->label);
+	if (has_label(plan, label->name))
+		return false;
+	plan->label_count++;
+	return true;
+}
+
+static bool can_be_label(const struct tl_field *field)
+{
+	return field->label != NULL && field->type != TL_FIELD_MAP &&
+	       field->type != TL_FIELD_OBJECTS;
+}
+
+static bool add_by_path(struct tl_plan *plan, const struct tl_decoder *decoder, const char *path)
+{
+	for (uint32_t i = 0; i < TL_COUNT_OF(common_labels); i++) {
+		const struct common_label *common = &common_labels[i];
+		if (common->is_l4 != (decoder == NULL) || strcmp(common->path, path) != 0)
+			continue;
+		if (plan->label_count == TL_LABELS_MAX || has_label(plan, common->name))
+			return false;
+		struct tl_label_spec *label = &plan->labels[plan->label_count++];
+		*label = (struct tl_label_spec) {.kind = common->kind};
+		(void)snprintf(label->name, sizeof(label->name), "%s", common->name);
+		plan->has_status |= common->kind == TL_LABEL_STATUS;
+		return true;
+	}
+	for (uint32_t side = 0; decoder != NULL && side < 2; side++) {
+		size_t prefix = strlen(side_names[side]);
+		if (strncmp(path, side_names[side], prefix) != 0 || path[prefix] != '.')
+			continue;
+		for (uint8_t id = 0; id < decoder->field_count; id++) {
+			const struct tl_field *field = &decoder->fields[id];
+			if ((field->flags & side_flags[side]) != 0 && can_be_label(field) &&
+			    strcmp(field->name, path + prefix + 1) == 0)
+				return add_field_label(plan, decoder, side, id);
+		}
+	}
+	return false;
+}
+
+static const struct tl_text_list *configured_labels(const struct tl_metrics_options *options,
+						    const struct tl_decoder *decoder)
+{
+	if (decoder == NULL)
+		return &options->tcp_labels;
+	const struct tl_protocol_labels *rows =
+		(const struct tl_protocol_labels *)options->labels.items;
+	for (uint32_t i = 0; i < options->labels.count; i++)
+		if (strcmp(rows[i].protocol, decoder->name) == 0 && rows[i].labels.count != 0)
+			return &rows[i].labels;
+	return NULL;
+}
+
+static void add_extras(struct tl_plan *plan, const struct tl_decoder *decoder)
+{
+	for (uint8_t id = 0; id < decoder->field_count; id++) {
+		const struct tl_field *field = &decoder->fields[id];
+		if ((field->flags & (TL_FIELD_COUNTER | TL_FIELD_HISTOGRAM)) == 0)
+			continue;
+		for (uint32_t side = 0; side < 2; side++) {
+			if ((field->flags & side_flags[side]) == 0 ||
+			    plan->extra_count == TL_EXTRAS_MAX)
+				continue;
+			uint8_t captured = capture_field(plan, side, id);
+			if (captured == TL_CAPTURED_MAX)
+				continue;
+			struct tl_extra_spec *extra = &plan->extras[plan->extra_count++];
+			extra->help = field->help;
+			extra->type = field->type;
+			extra->captured = captured;
+			extra->is_histogram = (field->flags & TL_FIELD_HISTOGRAM) != 0;
+			(void)snprintf(extra->family, sizeof(extra->family), "%s_%s_%s",
+				       decoder->name, side_names[side], field->name);
+		}
+	}
+}
+
+int tl_plan_make(struct tl_plan *plan, uint16_t protocol, const struct tl_decoder *decoder,
+		 const struct tl_metrics_options *options, char *error, uint32_t error_size)
+{
+	int result = 0;
+
+	memset(plan, 0, sizeof(*plan));
+	plan->protocol = protocol;
+	plan->name = decoder != NULL ? decoder->name : "tcp";
+	const struct tl_text_list *paths = configured_labels(options, decoder);
+	for (uint32_t i = 0; paths != NULL && i < paths->count; i++) {
+		if (add_by_path(plan, decoder, paths->items[i]))
+			continue;
+		if (result == 0 && error != NULL)
+			(void)snprintf(error, error_size,
+				       "%s: %s is no field that can be a label, is named twice or "
+				       "is one too many (at most %u)",
+				       plan->name, paths->items[i], TL_LABELS_MAX);
+		result = -EINVAL;
+	}
+	for (uint8_t id = 0; decoder != NULL && paths == NULL && id < decoder->field_count; id++) {
+		const struct tl_field *field = &decoder->fields[id];
+		if ((field->flags & TL_FIELD_DEFAULT_LABEL) == 0 || !can_be_label(field))
+			continue;
+		(void)add_field_label(plan, decoder, (field->flags & TL_FIELD_REQUEST) == 0, id);
+	}
+	if (decoder != NULL)
+		add_extras(plan, decoder);
+	return result;
+}
+
+static void capture_tail(const uint8_t *wanted, struct tl_bytes tail, struct tl_captured *captured)
+{
+	struct tl_value value;
+	uint32_t at = 0;
+
+	while (tl_value_next(tail, &at, &value)) {
+		uint8_t slot = value.field < TL_FIELDS_MAX ? wanted[value.field] : 0;
+		// Of a repeated field the first value counts.
+		if (slot != 0 && captured->values[slot - 1].ptr == NULL)
+			captured->values[slot - 1] = value.bytes;
+	}
+}
+
+void tl_plan_capture(const struct tl_plan *plan, const struct tl_roundtrip *record,
+		     struct tl_captured *ret_captured)
+{
+	for (uint32_t i = 0; i < plan->captured_count; i++)
+		ret_captured->values[i] = tl_bytes(NULL, 0);
+	if (plan->is_wanted[0])
+		capture_tail(plan->wanted[0], tl_roundtrip_request_tail(record), ret_captured);
+	if (plan->is_wanted[1])
+		capture_tail(plan->wanted[1], tl_roundtrip_response_tail(record), ret_captured);
+}
+
+static uint8_t *put(uint8_t *at, const void *value, uint32_t len)
+{
+	*at++ = (uint8_t)len;
+	memcpy(at, value, len);
+	return at + len;
+}
+
+void tl_key_make(const struct tl_plan *plan, const struct tl_key_ends *ends,
+		 const struct tl_captured *captured, uint32_t bytes_max, struct tl_key *ret_key)
+{
+	uint8_t *at = ret_key->bytes;
+
+	memcpy(at, &plan->protocol, 2);
+	at += 2;
+	for (uint32_t i = 0; i < plan->label_count; i++) {
+		const struct tl_label_spec *label = &plan->labels[i];
+		struct tl_bytes value;
+		switch (label->kind) {
+		case TL_LABEL_CLIENT_ADDRESS:
+			at = put(at, ends->client_address, 16);
+			break;
+		case TL_LABEL_SERVER_ADDRESS:
+			at = put(at, ends->server_address, 16);
+			break;
+		case TL_LABEL_CLIENT_PORT:
+			at = put(at, &ends->client_port, 2);
+			break;
+		case TL_LABEL_SERVER_PORT:
+			at = put(at, &ends->server_port, 2);
+			break;
+		case TL_LABEL_STATUS:
+			at = put(at, &ends->status, 1);
+			break;
+		case TL_LABEL_FIELD:
+			value = captured->values[label->captured];
+			if (value.len > bytes_max) {
+				value.len = bytes_max;
+				while (value.len != 0 && (value.ptr[value.len] & 0xc0) == 0x80)
+					value.len--;
+			}
+			*at++ = (uint8_t)value.len;
+			if (value.len != 0)
+				memcpy(at, value.ptr, value.len);
+			at += value.len;
+			break;
+		default: // the protocol stands in the head already
+			*at++ = 0;
+		}
+	}
+	ret_key->len = (uint32_t)(at - ret_key->bytes);
+}
+
+static void number_text(uint8_t type, struct tl_bytes value, struct tl_text *text)
+{
+	uint64_t number = 0;
+	double real = 0;
+
+	if (value.len != sizeof(number))
+		return;
+	memcpy(&number, value.ptr, sizeof(number));
+	memcpy(&real, value.ptr, sizeof(real));
+	if (type == TL_FIELD_BOOL)
+		tl_text_puts(text, number != 0 ? "true" : "false");
+	else if (type == TL_FIELD_INT)
+		tl_text_printf(text, "%" PRId64, (int64_t)number);
+	else if (type == TL_FIELD_REAL)
+		tl_text_printf(text, "%.9g", real);
+	else
+		tl_text_printf(text, "%" PRIu64, number);
+}
+
+void tl_label_text(const struct tl_plan *plan, const struct tl_label_spec *label,
+		   struct tl_bytes value, bool is_other, struct tl_text *text)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	uint16_t port = 0;
+
+	if (is_other) {
+		tl_text_puts(text, "other");
+		return;
+	}
+	switch (label->kind) {
+	case TL_LABEL_CLIENT_ADDRESS:
+	case TL_LABEL_SERVER_ADDRESS:
+		tl_text_address(text, value.ptr, memcmp(value.ptr, mapped, 12) == 0 ? 4 : 6);
+		break;
+	case TL_LABEL_CLIENT_PORT:
+	case TL_LABEL_SERVER_PORT:
+		memcpy(&port, value.ptr, sizeof(port));
+		tl_text_printf(text, "%u", port);
+		break;
+	case TL_LABEL_STATUS:
+		tl_text_puts(text, tl_status_name((enum tl_status)value.ptr[0]));
+		break;
+	case TL_LABEL_PROTOCOL:
+		tl_text_puts(text, plan->name);
+		break;
+	default:
+		if (label->type == TL_FIELD_TEXT || label->type == TL_FIELD_BYTES)
+			tl_text_utf8(text, value, false);
+		else
+			number_text(label->type, value, text);
+	}
+}

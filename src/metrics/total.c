@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "metrics/total.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SWEEPS_PER_IDLE 8u // idle totals are looked for this often within the idle time
+
+static void *must(void *memory)
+{
+	TL_ASSERT(memory != NULL && "out of memory");
+	return memory;
+}
+
+int tl_metrics_check(const struct tl_metrics_options *options, char *error, uint32_t error_size)
+{
+	static struct tl_plan plan; // too large for a stack; control lcore only
+	const struct tl_protocol_labels *rows =
+		(const struct tl_protocol_labels *)options->labels.items;
+	int result = tl_plan_make(&plan, TL_PLAN_L4, NULL, options, error, error_size);
+
+	for (uint16_t id = 1; result == 0 && id < tl_decoder_count; id++)
+		if (tl_decoders[id] != NULL)
+			result = tl_plan_make(&plan, id, tl_decoders[id], options, error,
+					      error_size);
+	for (uint32_t i = 0; result == 0 && i < options->labels.count; i++) {
+		bool is_known = false;
+		for (uint16_t id = 1; id < tl_decoder_count; id++)
+			is_known |= tl_decoders[id] != NULL &&
+				    strcmp(tl_decoders[id]->name, rows[i].protocol) == 0;
+		if (is_known)
+			continue;
+		(void)snprintf(error, error_size, "%s: no such protocol", rows[i].protocol);
+		result = -EINVAL;
+	}
+	return result;
+}
+
+struct tl_metrics *tl_metrics_create(const struct tl_metrics_options *options,
+				     struct tl_worker_metrics *const *workers, uint32_t count)
+{
+	TL_ASSERT(count != 0);
+	struct tl_metrics *m = must(calloc(1, sizeof(*m)));
+	const struct tl_worker_metrics *first = workers[0];
+	uint32_t chains = 64;
+
+	m->plans = first->plans;
+	m->plan_count = first->plan_count;
+	m->verdict_count = first->verdict_count;
+	m->decoder_counter_count = first->decoder_counter_count;
+	m->idle_ns = options->idle_ns;
+	m->total_budget = first->series.budget;
+	m->total_capacity = first->series.capacity;
+	m->family_max = first->series.family_max;
+	while (chains < m->total_capacity)
+		chains *= 2;
+	m->chain_mask = chains - 1;
+	m->chains = must(calloc(chains, sizeof(struct tl_total *)));
+	m->totals = must(calloc(m->total_capacity, sizeof(struct tl_total *)));
+	m->generations = must(calloc(m->total_capacity, sizeof(*m->generations)));
+	m->free_totals = must(calloc(m->total_capacity, sizeof(*m->free_totals)));
+	m->family_totals = must(calloc(m->plan_count, sizeof(*m->family_totals)));
+	m->workers = must(calloc(count, sizeof(*m->workers)));
+	m->worker_count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		struct tl_total_worker *w = &m->workers[i];
+		w->metrics = workers[i];
+		w->is_merged = true;
+		w->links = must(calloc(workers[i]->series.capacity, sizeof(*w->links)));
+		w->verdicts = must(calloc(m->verdict_count, sizeof(*w->verdicts)));
+		w->decoder_counters = must(calloc(m->decoder_counter_count + 1, sizeof(uint64_t)));
+	}
+	return m;
+}
+
+static void total_free(struct tl_total *total)
+{
+	if (total == NULL)
+		return;
+	for (uint32_t i = 0; i < TL_BANK_HISTOGRAMS; i++)
+		for (uint32_t k = 0; k < TL_VMRANGE_DECADES; k++)
+			free(total->histograms[i].decades[k]);
+	free(total);
+}
+
+void tl_metrics_destroy(struct tl_metrics *m)
+{
+	if (m == NULL)
+		return;
+	for (uint32_t i = 0; i < m->worker_count; i++) {
+		free(m->workers[i].links);
+		free(m->workers[i].verdicts);
+		free(m->workers[i].decoder_counters);
+	}
+	for (uint32_t i = 0; i < m->total_touched; i++)
+		total_free(m->totals[i]);
+	for (uint32_t i = 0; i < m->set_count; i++) {
+		free(m->set[i].family);
+		free(m->set[i].labels);
+		free(m->set[i].help);
+	}
+	tl_snapshot_put(m->snapshot);
+	tl_text_free(&m->scratch);
+	free(m->set);
+	free(m->workers);
+	free(m->totals);
+	free(m->generations);
+	free(m->free_totals);
+	free(m->family_totals);
+	free(m->chains);
+	free(m);
+}
+
+// ---- Finding the total of a worker's group -----------------------------------------------------
+
+// The texts of a group's labels, each with its NUL, in m->scratch.
+static void values_text(struct tl_metrics *m, const struct tl_group *group, bool is_overflow)
+{
+	const struct tl_plan *plan = &m->plans[group->protocol];
+	struct tl_bytes key = tl_bytes(group->key, group->key_len);
+	uint32_t at = 2;
+	bool is_other;
+
+	tl_text_clear(&m->scratch);
+	tl_text_add(&m->scratch, &plan->protocol, sizeof(plan->protocol));
+	for (uint32_t i = 0; i < plan->label_count; i++) {
+		struct tl_bytes value = tl_key_next(key, &at, &is_other);
+		is_other |= is_overflow;
+		if (is_other || value.len != 0 || plan->labels[i].kind == TL_LABEL_PROTOCOL)
+			tl_label_text(plan, &plan->labels[i], value, is_other, &m->scratch);
+		tl_text_add(&m->scratch, "", 1);
+	}
+}
+
+static struct tl_total *total_lookup(const struct tl_metrics *m, uint64_t hash)
+{
+	const char *values = m->scratch.data + sizeof(uint16_t);
+	size_t len = m->scratch.len - sizeof(uint16_t);
+	uint16_t protocol;
+
+	memcpy(&protocol, m->scratch.data, sizeof(protocol));
+	struct tl_total *total = m->chains[hash & m->chain_mask];
+	for (; total != NULL; total = total->next)
+		if (total->hash == hash && total->protocol == protocol &&
+		    total->values_len == len && memcmp(total->values, values, len) == 0)
+			return total;
+	return NULL;
+}
+
+static struct tl_total *total_add(struct tl_metrics *m, uint64_t hash, uint16_t protocol,
+				  bool is_overflow)
+{
+	size_t len = m->scratch.len - sizeof(uint16_t);
+	struct tl_total *total = must(calloc(1, sizeof(*total) + len));
+
+	TL_ASSERT(m->free_count != 0 || m->total_touched < m->total_capacity);
+	total->index = m->free_count != 0 ? m->free_totals[--m->free_count] : m->total_touched++;
+	total->hash = hash;
+	total->protocol = protocol;
+	total->is_overflow = is_overflow;
+	total->values_len = (uint32_t)len;
+	memcpy(total->values, m->scratch.data + sizeof(uint16_t), len);
+	total->next = m->chains[hash & m->chain_mask];
+	m->chains[hash & m->chain_mask] = total;
+	m->totals[total->index] = total;
+	m->generations[total->index]++;
+	if (!is_overflow) {
+		m->total_used++;
+		m->family_totals[protocol]++;
+	}
+	return total;
+}
+
+static struct tl_total *total_of(struct tl_metrics *m, const struct tl_group *group)
+{
+	values_text(m, group, false);
+	uint64_t hash = tl_hash64(m->scratch.data, m->scratch.len, 0);
+	struct tl_total *total = total_lookup(m, hash);
+	bool is_overflow = false;
+
+	// Each worker kept the budgets, but together they may know more groups than one may.
+	if (total == NULL && (m->total_used >= m->total_budget ||
+			      m->family_totals[group->protocol] >= m->family_max)) {
+		is_overflow = true;
+		values_text(m, group, true);
+		hash = tl_hash64(m->scratch.data, m->scratch.len, 0);
+		total = total_lookup(m, hash);
+	}
+	return total != NULL ? total : total_add(m, hash, group->protocol, is_overflow);
+}
+
+static struct tl_total *linked_total(struct tl_metrics *m, struct tl_total_worker *w, uint32_t id)
+{
+	const struct tl_group *group = &w->metrics->series.groups[id];
+	struct tl_total_link *link = &w->links[id];
+
+	if (link->total_generation != 0 && link->group_generation == group->generation &&
+	    m->generations[link->total] == link->total_generation &&
+	    m->totals[link->total] != NULL)
+		return m->totals[link->total];
+	struct tl_total *total = total_of(m, group);
+	// A group that was refused is looked up each time: its place may have become free.
+	if (!total->is_overflow || group->is_overflow)
+		*link = (struct tl_total_link) {
+			.group_generation = group->generation,
+			.total = total->index,
+			.total_generation = m->generations[total->index],
+		};
+	return total;
+}
+
+static void remove_idle(struct tl_metrics *m)
+{
+	if (m->idle_ns == 0 || m->now_ns < m->swept_ns + m->idle_ns / SWEEPS_PER_IDLE)
+		return;
+	m->swept_ns = m->now_ns;
+	for (uint32_t i = 0; i < m->total_touched; i++) {
+		struct tl_total *total = m->totals[i];
+		if (total == NULL || total->touched_ns + m->idle_ns >= m->now_ns)
+			continue;
+		struct tl_total **at = &m->chains[total->hash & m->chain_mask];
+		while (*at != total)
+			at = &(*at)->next;
+		*at = total->next;
+		if (!total->is_overflow) {
+			m->total_used--;
+			m->family_totals[total->protocol]--;
+		}
+		m->totals[i] = NULL;
+		m->free_totals[m->free_count++] = i;
+		total_free(total);
+	}
+}
+
+// ---- Merging -----------------------------------------------------------------------------------
+
+static void count(struct tl_total_counter *counter, uint64_t n, uint64_t now_ns)
+{
+	if (n == 0)
+		return;
+	if (counter->created_ns == 0)
+		counter->created_ns = now_ns;
+	counter->touched_ns = now_ns;
+	if (__builtin_add_overflow(counter->value, n, &counter->value))
+		counter->value = UINT64_MAX;
+}
+
+static void merge_histogram(struct tl_total_histogram *to, const struct tl_bank_histogram *from,
+			    const struct tl_bank *bank, uint32_t first_decade, uint64_t now_ns)
+{
+	uint64_t added = (uint64_t)from->lower + from->upper;
+
+	for (uint32_t d = 0; d < TL_BANK_DECADES; d++) {
+		if (from->blocks[d] == 0)
+			continue;
+		const struct tl_bank_block *block = &bank->blocks[from->blocks[d] - 1];
+		uint64_t **decade = &to->decades[first_decade + d];
+		if (*decade == NULL)
+			*decade = must(calloc(TL_VMRANGE_PER_DECADE, sizeof(uint64_t)));
+		for (uint32_t i = 0; i < TL_VMRANGE_PER_DECADE; i++) {
+			(*decade)[i] += block->counts[i];
+			added += block->counts[i];
+		}
+	}
+	if (added == 0)
+		return;
+	if (to->created_ns == 0)
+		to->created_ns = now_ns;
+	to->touched_ns = now_ns;
+	to->lower += from->lower;
+	to->upper += from->upper;
+	to->count += added;
+	if (__builtin_add_overflow(to->sum, from->sum, &to->sum))
+		to->sum = UINT64_MAX;
+}
+
+static void merge_values(struct tl_metrics *m, struct tl_total *total,
+			 const struct tl_bank_values *values, const struct tl_bank *bank)
+{
+	total->touched_ns = m->now_ns;
+	for (uint32_t i = 0; i < TL_STATUS_COUNT; i++)
+		count(&total->requests[i], values->requests[i], m->now_ns);
+	for (uint32_t i = 0; i < TL_EXTRAS_MAX; i++)
+		count(&total->extras[i], values->extras[i], m->now_ns);
+	for (uint32_t i = 0; i < TL_BANK_HISTOGRAMS; i++) {
+		bool is_time = i == TL_BANK_DURATION ||
+			       (total->protocol == TL_PLAN_L4 && i == TL_BANK_REQUEST);
+		merge_histogram(&total->histograms[i], &values->histograms[i], bank,
+				is_time ? 0 : TL_BANK_COUNT_DECADE, m->now_ns);
+	}
+	if (!values->has_exemplar)
+		return;
+	total->has_exemplar = true;
+	total->exemplar_status = values->exemplar_status;
+	memcpy(total->trace_id, values->trace_id, sizeof(total->trace_id));
+	total->exemplar_ns = values->exemplar_ns;
+	total->exemplar_time_ns = values->exemplar_time_ns;
+}
+
+// Takes what the worker left in its retired bank and empties it.
+static void merge_worker(struct tl_metrics *m, struct tl_total_worker *w, uint32_t epoch)
+{
+	struct tl_bank *bank = &w->metrics->banks[(epoch - 1) & 1];
+
+	for (uint32_t i = 0; i < bank->dirty_count; i++) {
+		uint32_t id = bank->dirty[i];
+		struct tl_total *total = linked_total(m, w, id);
+		merge_values(m, total, &bank->values[id], bank);
+		if (total->is_overflow && !w->metrics->series.groups[id].is_overflow)
+			for (uint32_t k = 0; k < TL_STATUS_COUNT; k++)
+				m->overflows += bank->values[id].requests[k];
+		memset(&bank->values[id], 0, sizeof(bank->values[id]));
+	}
+	bank->dirty_count = 0;
+	bank->block_count = 0;
+	w->groups = bank->groups;
+	if (bank->has_counters) {
+		w->has_counters = true;
+		w->counters = bank->counters;
+		memcpy(w->verdicts, bank->verdicts, sizeof(*w->verdicts) * m->verdict_count);
+		memcpy(w->decoder_counters, bank->decoder_counters,
+		       sizeof(uint64_t) * m->decoder_counter_count);
+	}
+	w->is_merged = true;
+	m->is_changed = true;
+}
+
+void tl_metrics_flip(struct tl_metrics *m)
+{
+	for (uint32_t i = 0; i < m->worker_count; i++) {
+		struct tl_total_worker *w = &m->workers[i];
+		// A worker still busy with the last flip gets no second one: its other bank is
+		// not empty yet.
+		if (!w->is_merged)
+			continue;
+		uint32_t epoch = atomic_load_explicit(&w->metrics->acknowledged,
+						      memory_order_relaxed);
+		w->is_merged = false;
+		atomic_store_explicit(&w->metrics->requested, epoch + 1, memory_order_release);
+	}
+}
+
+bool tl_metrics_merge(struct tl_metrics *m, uint64_t now_ns)
+{
+	bool is_complete = true;
+
+	m->now_ns = now_ns;
+	if (m->start_ns == 0)
+		m->start_ns = now_ns;
+	for (uint32_t i = 0; i < m->worker_count; i++) {
+		struct tl_total_worker *w = &m->workers[i];
+		if (w->is_merged)
+			continue;
+		uint32_t requested = atomic_load_explicit(&w->metrics->requested,
+							  memory_order_relaxed);
+		uint32_t acknowledged = atomic_load_explicit(&w->metrics->acknowledged,
+							     memory_order_acquire);
+		if (acknowledged != requested)
+			is_complete = false;
+		else
+			merge_worker(m, w, acknowledged);
+	}
+	remove_idle(m);
+	return is_complete;
+}
+
+void tl_metrics_merge_stopped(struct tl_metrics *m, uint64_t now_ns)
+{
+	// Once for a flip that may be under way, once for the epoch that ran.
+	for (uint32_t round = 0; round < 2; round++) {
+		if (round == 1)
+			tl_metrics_flip(m);
+		for (uint32_t i = 0; i < m->worker_count; i++)
+			tl_worker_metrics_poll(m->workers[i].metrics, m->workers[i].metrics->engine);
+		(void)tl_metrics_merge(m, now_ns);
+	}
+}
+
+// ---- What the control side states itself -------------------------------------------------------
+
+void tl_metrics_set(struct tl_metrics *m, const char *family, const char *labels, const char *type,
+		    const char *help, double value)
+{
+	uint64_t hash = tl_hash64(family, strlen(family), tl_hash64(labels, strlen(labels), 0));
+	struct tl_set_sample *sample = NULL;
+
+	for (uint32_t i = 0; i < m->set_count && sample == NULL; i++)
+		if (m->set[i].hash == hash && strcmp(m->set[i].family, family) == 0 &&
+		    strcmp(m->set[i].labels, labels) == 0)
+			sample = &m->set[i];
+	if (sample == NULL) {
+		if (m->set_count == TL_SET_SAMPLES_MAX)
+			return;
+		if (m->set_count == m->set_capacity) {
+			m->set_capacity = m->set_capacity != 0 ? m->set_capacity * 2 : 64;
+			m->set = must(realloc(m->set, m->set_capacity * sizeof(*m->set)));
+		}
+		sample = &m->set[m->set_count++];
+		*sample = (struct tl_set_sample) {
+			.family = must(strdup(family)),
+			.labels = must(strdup(labels)),
+			.help = must(strdup(help)),
+			.hash = hash,
+			.created_ns = m->now_ns,
+			.type = strcmp(type, "counter") == 0 ? TL_METRIC_COUNTER : TL_METRIC_GAUGE,
+		};
+	} else if (sample->value == value) {
+		return;
+	}
+	sample->value = value;
+	sample->touched_ns = m->now_ns;
+	m->is_changed = true;
+}

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: Apache-2.0
+// Worker and control side together, with a registry and an engine made up here.
+#include "base/check.h"
+#include "metrics/metrics.h"
+#include "metrics_fake.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	struct tl_metrics_options options;
+	struct tl_worker_metrics *workers[2];
+	struct tl_metrics *metrics;
+	uint64_t now_ns;
+};
+
+static void start(struct fixture *f)
+{
+	f->workers[0] = tl_worker_metrics_create(&f->options, 0);
+	f->workers[1] = tl_worker_metrics_create(&f->options, 1);
+	assert_non_null(f->workers[0]);
+	assert_non_null(f->workers[1]);
+	f->metrics = tl_metrics_create(&f->options, f->workers, 2);
+	f->now_ns = 1700000000ull * 1000000000;
+}
+
+static void stop(struct fixture *f)
+{
+	tl_metrics_destroy(f->metrics);
+	tl_worker_metrics_destroy(f->workers[0]);
+	tl_worker_metrics_destroy(f->workers[1]);
+}
+
+// A flip that both workers honour at once.
+static struct tl_snapshot *turn(struct fixture *f)
+{
+	tl_metrics_flip(f->metrics);
+	for (uint32_t i = 0; i < 2; i++)
+		tl_worker_metrics_poll(f->workers[i], fake_engine(i));
+	f->now_ns += 1000000000;
+	assert_true(tl_metrics_merge(f->metrics, f->now_ns));
+	return tl_metrics_snapshot(f->metrics);
+}
+
+static double value_after(struct fixture *f, const char *family, const char *labels)
+{
+	struct tl_snapshot *snapshot = turn(f);
+	double value = tl_snapshot_value(snapshot, family, labels);
+	tl_snapshot_put(snapshot);
+	return value;
+}
+
+static const struct tl_sample *find(const struct tl_snapshot *s, const char *family)
+{
+	for (uint32_t i = 0; i < tl_snapshot_count(s); i++)
+		if (strcmp(tl_snapshot_at(s, i)->family, family) == 0)
+			return tl_snapshot_at(s, i);
+	return NULL;
+}
+
+static void books_by_label_and_status(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+
+	start(&f);
+	fake_http(&r, "GET", 200, 240540648);
+	tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	tl_worker_metrics_roundtrip(f.workers[1], &r.head);
+	fake_http(&r, "GET", 404, 1000);
+	r.head.status = TL_STATUS_CLIENT_ERROR;
+	tl_worker_metrics_roundtrip(f.workers[1], &r.head);
+
+	struct tl_snapshot *s = turn(&f);
+	assert_true(tl_snapshot_value(s, "http_requests_total",
+		"method=\"GET\",status_code=\"200\",status=\"ok\"") == 2);
+	assert_true(tl_snapshot_value(s, "http_requests_total",
+		"method=\"GET\",status_code=\"404\",status=\"client_error\"") == 1);
+	assert_true(tl_snapshot_value(s, "http_requests_total", "method=\"GET\"") == 0);
+
+	const struct tl_sample *duration = find(s, "http_request_duration_seconds");
+	assert_non_null(duration);
+	assert_int_equal(duration->histogram->count, 2);
+	assert_true(duration->histogram->sum == 0.481081296);
+	assert_int_equal(duration->histogram->bucket_count, 1);
+	assert_string_equal(duration->unit, "seconds");
+	assert_false(duration->is_self);
+	assert_int_equal(duration->created_ns, f.now_ns);
+	const struct tl_sample *body = find(s, "http_response_body_bytes");
+	assert_true(body->histogram->sum == 698);
+	tl_snapshot_put(s);
+
+	// Nothing new: the totals stand, an epoch later.
+	assert_true(value_after(&f, "http_requests_total",
+		"method=\"GET\",status_code=\"200\",status=\"ok\"") == 2);
+	stop(&f);
+}
+
+static void only_answered_ones_have_a_duration(void **state)
+{
+	(void)state;
+	for (uint32_t with_timeouts = 0; with_timeouts < 2; with_timeouts++) {
+		struct fixture f = {.options = fake_options()};
+		struct fake_record r;
+
+		f.options.timeouts_in_duration = with_timeouts != 0;
+		start(&f);
+		fake_http(&r, "GET", 200, 1000);
+		r.head.status = TL_STATUS_ONE_WAY;
+		tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+		r.head.status = TL_STATUS_UNANSWERED;
+		r.head.response.seen = 0;
+		tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+		r.head.status = TL_STATUS_TIMEOUT;
+		tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+		struct tl_snapshot *s = turn(&f);
+		const struct tl_sample *duration = find(s, "http_request_duration_seconds");
+		assert_int_equal(duration != NULL ? duration->histogram->count : 0, with_timeouts);
+		// Every status is counted all the same.
+		assert_true(tl_snapshot_value(s, "http_requests_total",
+			"method=\"GET\",status_code=\"200\",status=\"one_way\"") == 1);
+		tl_snapshot_put(s);
+		stop(&f);
+	}
+}
+
+static void labels_are_chosen_by_path(void **state)
+{
+	(void)state;
+	const char *paths[] = {"server.address", "server.port", "client.address", "response.reason",
+			       "protocol", "status"};
+	struct tl_protocol_labels row = {"http", {paths, TL_COUNT_OF(paths)}};
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+	char error[200];
+
+	f.options.labels = (struct tl_option_table) {&row, 1};
+	assert_int_equal(tl_metrics_check(&f.options, error, sizeof(error)), 0);
+	start(&f);
+	fake_http(&r, "GET", 200, 1000);
+	fake_add_text(&r, 1, FAKE_REASON, "not \"quite\"\n\xff");
+	tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	assert_true(value_after(&f, "http_requests_total",
+		"server_address=\"10.0.0.2\",server_port=\"80\",client_address=\"2001:db8::1\","
+		"reason=\"not \\\"quite\\\"\\n\xef\xbf\xbd\",protocol=\"http\",status=\"ok\"") == 1);
+	stop(&f);
+
+	paths[1] = "server.host";
+	assert_int_not_equal(tl_metrics_check(&f.options, error, sizeof(error)), 0);
+	assert_non_null(strstr(error, "server.host"));
+	row.protocol = "htttp";
+	assert_int_not_equal(tl_metrics_check(&f.options, error, sizeof(error)), 0);
+	assert_non_null(strstr(error, "htttp"));
+}
+
+static void fields_can_be_metrics(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+
+	start(&f);
+	fake_http(&r, "GET", 200, 1000);
+	fake_add_uint(&r, 1, FAKE_ROWS, 7);
+	fake_add_uint(&r, 1, FAKE_SET_ROWS, 1000);
+	tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	struct tl_snapshot *s = turn(&f);
+	assert_true(find(s, "http_response_affected_rows")->value == 14);
+	assert_true(find(s, "http_response_resultset_rows")->histogram->sum == 2000);
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
+static void values_beyond_the_budget_become_other(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+	char method[16];
+
+	f.options.label_values_max = 3;
+	start(&f);
+	for (uint32_t i = 0; i < 100; i++) {
+		(void)snprintf(method, sizeof(method), "M%u", i % 10);
+		fake_http(&r, method, 200, 1000);
+		tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	}
+	struct tl_snapshot *s = turn(&f);
+	for (uint32_t i = 0; i < 10; i++) {
+		char labels[100];
+		(void)snprintf(labels, sizeof(labels),
+			       "method=\"M%u\",status_code=\"200\",status=\"ok\"", i);
+		assert_true(tl_snapshot_value(s, "http_requests_total", labels) ==
+			    (i < 3 ? 10 : 0));
+	}
+	assert_true(tl_snapshot_value(s, "http_requests_total",
+		"method=\"other\",status_code=\"200\",status=\"ok\"") == 70);
+	assert_true(tl_snapshot_value(s, "tapline_series_overflow_total", "") == 70);
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
+static double sum_of(const struct tl_snapshot *s, const char *family, uint32_t *ret_count)
+{
+	double sum = 0;
+	*ret_count = 0;
+	for (uint32_t i = 0; i < tl_snapshot_count(s); i++) {
+		if (strcmp(tl_snapshot_at(s, i)->family, family) != 0)
+			continue;
+		sum += tl_snapshot_at(s, i)->value;
+		++*ret_count;
+	}
+	return sum;
+}
+
+static void churn_stays_bounded_and_the_books_close(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+	char method[32];
+	uint32_t series = 0, made = 0;
+
+	f.options.series_max = 400; // 100 groups
+	f.options.idle_ns = 1000000000ull;
+	start(&f);
+	for (uint32_t round = 0; round < 60; round++) {
+		for (uint32_t i = 0; i < 20; i++, made++) {
+			(void)snprintf(method, sizeof(method), "%u-%u-%0*u", round, i,
+				       (int)(i % 20), 0u);
+			fake_http(&r, method, 200, 1000 + i);
+			tl_worker_metrics_roundtrip(f.workers[i & 1], &r.head);
+		}
+		fake_clock += 1000000000ull;
+		struct tl_snapshot *s = turn(&f);
+		(void)sum_of(s, "http_requests_total", &series);
+		assert_in_range(series, 1, 101);
+		tl_snapshot_put(s);
+	}
+	// Idle ones went: the last round's are named again rather than all `other`.
+	struct tl_snapshot *s = tl_metrics_snapshot(f.metrics);
+	char labels[100];
+	(void)snprintf(labels, sizeof(labels),
+		       "method=\"%s\",status_code=\"200\",status=\"ok\"", method);
+	assert_true(tl_snapshot_value(s, "http_requests_total", labels) == 1);
+	tl_snapshot_put(s);
+	stop(&f);
+	assert_int_equal(made, 1200);
+}
+
+static void nothing_is_lost_by_overflow(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+	char method[32];
+	uint32_t series = 0;
+
+	f.options.series_per_family_max = 10;
+	start(&f);
+	for (uint32_t i = 0; i < 1000; i++) {
+		(void)snprintf(method, sizeof(method), "M%u", i % 50);
+		fake_http(&r, method, 200, 1000 + i);
+		tl_worker_metrics_roundtrip(f.workers[i & 1], &r.head);
+	}
+	struct tl_snapshot *s = turn(&f);
+	assert_true(sum_of(s, "http_requests_total", &series) == 1000);
+	assert_int_equal(series, 11);
+	assert_true(tl_snapshot_value(s, "http_requests_total",
+		"method=\"other\",status_code=\"other\",status=\"ok\"") == 800);
+	// 600 refused by the workers, the other's 10 methods of 20 calls each by the merge.
+	assert_true(tl_snapshot_value(s, "tapline_series_overflow_total", "") == 800);
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
+static void idle_series_end_and_begin_anew(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+	const char *labels = "method=\"GET\",status_code=\"200\",status=\"ok\"";
+
+	f.options.idle_ns = 3000000000ull;
+	start(&f);
+	fake_http(&r, "GET", 200, 1000);
+	tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	assert_true(value_after(&f, "http_requests_total", labels) == 1);
+	for (uint32_t i = 0; i < 10; i++) {
+		fake_clock += 1000000000ull;
+		tl_snapshot_put(turn(&f));
+	}
+	struct tl_snapshot *s = tl_metrics_snapshot(f.metrics);
+	assert_null(find(s, "http_requests_total"));
+	assert_true(tl_snapshot_value(s, "tapline_worker_series_groups", "worker=\"0\"") == 0);
+	tl_snapshot_put(s);
+	fake_http(&r, "PUT", 200, 1000); // takes the id that GET had
+	tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	s = turn(&f);
+	assert_true(tl_snapshot_value(s, "http_requests_total",
+		"method=\"PUT\",status_code=\"200\",status=\"ok\"") == 1);
+	assert_true(tl_snapshot_value(s, "http_requests_total", labels) == 0);
+	assert_int_equal(find(s, "http_requests_total")->created_ns, f.now_ns);
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
+static void handshakes_are_measured_by_side(void **state)
+{
+	(void)state;
+	const char *paths[] = {"destination.host", "destination.port"};
+	struct fixture f = {.options = fake_options()};
+	struct tl_flow_identity flow = {.server_port = 443};
+
+	f.options.tcp_labels = (struct tl_text_list) {paths, 2};
+	flow.server_address[10] = flow.server_address[11] = 0xff;
+	flow.server_address[15] = 9;
+	start(&f);
+	tl_worker_metrics_rtt(f.workers[0], &flow, 1000, 2000000);
+	struct tl_snapshot *s = turn(&f);
+	const struct tl_sample *rtt = find(s, "tcp_handshake_rtt_seconds");
+	assert_true(rtt->histogram->sum == 1e-6);
+	assert_int_equal(rtt->label_count, 3);
+	assert_string_equal(rtt->labels[0].name, "dst_host");
+	assert_string_equal(rtt->labels[0].value, "0.0.0.9");
+	assert_string_equal(rtt->labels[2].value, "client");
+	assert_true(rtt[1].histogram->sum == 0.002);
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
+static void the_ledger_is_of_one_moment(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+
+	start(&f);
+	fake_engines[0].counters.at[TL_COUNT_PACKETS_OFFERED] = 10;
+	fake_engines[1].counters.at[TL_COUNT_PACKETS_OFFERED] = 5;
+	fake_engines[1].verdicts[1].flows = 3;
+	fake_engines[1].verdicts[1].bytes = 300;
+	fake_engines[0].events[1] = 4;
+	tl_metrics_set(f.metrics, "tapline_port_packets_total", "port=\"a\\\"b\"", "counter",
+		       "Packets.", 12);
+	struct tl_snapshot *s = turn(&f);
+	assert_true(tl_snapshot_value(s, "tapline_packets_offered_total", "") == 15);
+	assert_true(tl_snapshot_value(s, "tapline_flows_total", "verdict=\"http\"") == 3);
+	assert_true(tl_snapshot_value(s, "tapline_bytes_total", "verdict=\"http\"") == 300);
+	assert_true(tl_snapshot_value(s, "tapline_decoder_events_total",
+				      "protocol=\"http\",event=\"bad_chunk\"") == 4);
+	assert_true(tl_snapshot_value(s, "tapline_port_packets_total", "port=\"a\\\"b\"") == 12);
+	assert_true(find(s, "tapline_packets_dropped_total")->is_self);
+	assert_string_equal(find(s, "tapline_packets_dropped_total")->help,
+			    "Packets not followed, by cause.");
+	// A counter that moves after the flip is not seen before the next one.
+	fake_engines[0].counters.at[TL_COUNT_PACKETS_OFFERED] = 20;
+	struct tl_snapshot *again = tl_metrics_snapshot(f.metrics);
+	assert_true(tl_snapshot_value(again, "tapline_packets_offered_total", "") == 15);
+	tl_snapshot_put(again);
+	// The stopped workers' last words need nobody's poll.
+	tl_metrics_merge_stopped(f.metrics, f.now_ns);
+	again = tl_metrics_snapshot(f.metrics);
+	assert_true(tl_snapshot_value(again, "tapline_packets_offered_total", "") == 25);
+	assert_true(tl_snapshot_value(s, "tapline_packets_offered_total", "") == 15);
+	tl_snapshot_put(again);
+	tl_snapshot_put(s);
+	stop(&f);
+	memset(fake_engines, 0, sizeof(fake_engines));
+}
+
+static void quantiles_lie_in_the_right_bucket(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+
+	start(&f);
+	for (uint32_t i = 1; i <= 1000; i++) {
+		fake_http(&r, "GET", 200, i * 1000000);
+		tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	}
+	struct tl_snapshot *s = turn(&f);
+	const struct tl_histogram_value *h = find(s, "http_request_duration_seconds")->histogram;
+	for (uint32_t percent = 1; percent <= 100; percent++) {
+		double estimate = tl_histogram_quantile(h, percent / 100.0);
+		assert_true(estimate / (percent / 100.0) < 1.137);
+		assert_true(estimate / (percent / 100.0) > 0.879);
+	}
+	assert_true(isnan(tl_histogram_quantile(NULL, 0.5)));
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
+// A worker on a thread of its own books while control flips: nothing is lost or counted twice.
+struct race {
+	struct tl_worker_metrics *worker;
+	_Atomic bool is_done;
+	uint32_t count;
+};
+
+static void *race_worker(void *arg)
+{
+	struct race *race = arg;
+	struct fake_record r;
+	char method[16];
+
+	for (uint32_t i = 0; i < race->count; i++) {
+		(void)snprintf(method, sizeof(method), "M%u", i % 300);
+		fake_http(&r, method, 200, i);
+		tl_worker_metrics_roundtrip(race->worker, &r.head);
+		if (i % 8 == 0)
+			tl_worker_metrics_poll(race->worker, fake_engine(0));
+	}
+	atomic_store(&race->is_done, true);
+	return NULL;
+}
+
+static void flips_race_with_a_worker(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	pthread_t thread;
+	uint32_t series, flips = 0;
+
+	f.options.idle_ns = 1;
+	start(&f);
+	struct race race = {.worker = f.workers[0], .count = 300000};
+	assert_int_equal(pthread_create(&thread, NULL, race_worker, &race), 0);
+	while (!atomic_load(&race.is_done)) {
+		tl_metrics_flip(f.metrics);
+		tl_worker_metrics_poll(f.workers[1], fake_engine(1));
+		flips += tl_metrics_merge(f.metrics, 1);
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	tl_metrics_merge_stopped(f.metrics, 1);
+	struct tl_snapshot *s = tl_metrics_snapshot(f.metrics);
+	assert_true(sum_of(s, "http_requests_total", &series) == 300000);
+	uint64_t observed = 0;
+	for (uint32_t i = 0; i < tl_snapshot_count(s); i++) {
+		const struct tl_sample *sample = tl_snapshot_at(s, i);
+		if (strcmp(sample->family, "http_request_duration_seconds") == 0)
+			observed += sample->histogram->count;
+	}
+	assert_int_equal(observed, 300000);
+	assert_true(flips > 2);
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(books_by_label_and_status),
+		cmocka_unit_test(only_answered_ones_have_a_duration),
+		cmocka_unit_test(labels_are_chosen_by_path),
+		cmocka_unit_test(fields_can_be_metrics),
+		cmocka_unit_test(values_beyond_the_budget_become_other),
+		cmocka_unit_test(churn_stays_bounded_and_the_books_close),
+		cmocka_unit_test(nothing_is_lost_by_overflow),
+		cmocka_unit_test(idle_series_end_and_begin_anew),
+		cmocka_unit_test(handshakes_are_measured_by_side),
+		cmocka_unit_test(the_ledger_is_of_one_moment),
+		cmocka_unit_test(quantiles_lie_in_the_right_bucket),
+		cmocka_unit_test(flips_race_with_a_worker),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
