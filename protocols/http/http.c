@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/1.0 and 1.1, and 0.9 as far as it can be told: what happens around messages, and the tables.
+// Sources: RFC 9110, RFC 9112 (message length: section 6.3), RFC 1945 for 0.9.
+#include "state.h"
+
+#include "base/check.h"
+#include "l7/decoder.h"
+
+// A body that was about to be captured goes on behind the hole; its message keeps what it has.
+static bool hole_is_in_body(struct http_call *call, uint64_t lost)
+{
+	struct http_lane *me = call->me;
+
+	if (me->phase != HTTP_BODY && me->phase != HTTP_CHUNK_DATA)
+		return false;
+	if (me->left == TL_TO_THE_END)
+		return true;
+	if (lost >= me->left)
+		return false;
+	me->left -= lost;
+	tl_message_body(call->ctx, call->lane, lost);
+	return true;
+}
+
+static bool http_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_t lost,
+		     uint64_t offset)
+{
+	struct http_call call = http_begin_call(ctx, state, lane, NULL);
+	uint32_t waiting = tl_pending_count(ctx, TL_CLIENT);
+	struct http *http = call.http;
+
+	tl_message_flag(ctx, lane, TL_FLAG_GAP);
+	if (hole_is_in_body(&call, lost))
+		return true;
+	// The request or response that was being read is known by its start line and keeps its
+	// place in the order; where it ends is lost.
+	if (call.me->phase != HTTP_IDLE && call.me->phase != HTTP_HUNT &&
+	    (call.me->flags & HTTP_INTERIM) == 0)
+		tl_message_end(ctx, lane, offset - lost);
+	memset(call.me, 0, sizeof(*call.me));
+	call.me->flags = HTTP_AFTER_GAP;
+	if (lane == TL_SERVER) {
+		// Which of them were answered in the hole can't be told.
+		tl_cancel_all(ctx, TL_STATUS_UNANSWERED, TL_REASON_GAP);
+		http->owed = 0;
+		http->switch_offset = 0;
+		http->doubt = HTTP_SETTLE_ROUNDTRIPS;
+		// With one at a time, no answer of theirs can come behind the next request.
+		http->is_fresh = http->is_fresh || waiting > 1;
+	} else {
+		http_distrust(http);
+	}
+	return true;
+}
+
+static uint32_t http_resync(const void *state, enum tl_lane lane, struct tl_bytes view)
+{
+	const struct http_lane *me = &((const struct http *)state)->lane[lane];
+	uint32_t at = 0;
+
+	if (me->phase == HTTP_BODY || me->phase == HTTP_CHUNK_DATA)
+		return 0; // the hole was in a body, of which the rest is here
+	while (at < view.len) {
+		enum tl_match match = http_match_resync(lane, tl_bytes_from(view, at));
+		if (match == TL_MATCH_CERTAIN || match == TL_MATCH_UNSURE)
+			return at;
+		uint32_t end = tl_bytes_find(view, '\n', at);
+		if (end == TL_BYTES_NONE)
+			break;
+		at = end + 1;
+	}
+	return view.len;
+}
+
+static void http_end(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl_end end,
+		     uint64_t offset)
+{
+	struct http_call call = http_begin_call(ctx, state, lane, NULL);
+	struct http_lane *me = call.me;
+	bool is_endless = me->phase == HTTP_TO_END ||
+			  (me->phase == HTTP_BODY && me->left == TL_TO_THE_END);
+
+	if (me->phase == HTTP_TO_END && offset > me->left)
+		tl_message_body(ctx, lane, offset - me->left);
+	if (is_endless && end == TL_END_FIN)
+		tl_message_end(ctx, lane, offset);
+	else if (me->phase == HTTP_BODY && (me->flags & HTTP_UNSURE_BODY) != 0)
+		tl_message_end(ctx, lane, offset); // nothing came: as if to HEAD
+	memset(me, 0, sizeof(*me));
+}
+
+static enum tl_match http_match(enum tl_lane lane, struct tl_bytes first)
+{
+	return lane == TL_CLIENT ? http_match_request(first) : http_match_response(first);
+}
+
+static const struct tl_field http_fields[HTTP_FIELD_COUNT] = {
+	[HTTP_FIELD_METHOD] = {
+		.name = "method", .label = "method", .attribute = "http.request.method",
+		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
+		.flags = TL_FIELD_REQUEST | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
+		.parent = TL_FIELD_TOP, .max = HTTP_METHOD_BYTES_MAX,
+		.help = "Method token as sent.",
+	},
+	[HTTP_FIELD_PATH] = {
+		.name = "path", .label = "path", .attribute = "url.path",
+		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
+		.flags = TL_FIELD_REQUEST | TL_FIELD_SUMMARY, .parent = TL_FIELD_TOP, .max = 1024,
+		.help = "Target without scheme, host and query.",
+	},
+	[HTTP_FIELD_STATUS_CODE] = {
+		.name = "status_code", .label = "status_code",
+		.attribute = "http.response.status_code", .type = TL_FIELD_UINT,
+		.cardinality = TL_CARDINALITY_LOW,
+		.flags = TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
+		.parent = TL_FIELD_TOP, .help = "Status code.",
+	},
+	[HTTP_FIELD_TARGET] = {
+		.name = "target", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
+		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = 2048,
+		.help = "Request target as sent, secrets masked.",
+	},
+	[HTTP_FIELD_QUERY] = {
+		.name = "query", .attribute = "url.query", .type = TL_FIELD_TEXT,
+		.cardinality = TL_CARDINALITY_HIGH, .flags = TL_FIELD_REQUEST,
+		.parent = TL_FIELD_TOP, .max = 1024,
+		.help = "Query of the target, without the question mark, secrets masked.",
+	},
+	[HTTP_FIELD_ROUTE] = {
+		.name = "route", .label = "route", .attribute = "http.route",
+		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
+		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP,
+		.help = "First configured route pattern that the path matches.",
+	},
+	[HTTP_FIELD_HOST] = {
+		.name = "host", .label = "remote_host", .attribute = "server.address",
+		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_MIDDLE,
+		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP,
+		.help = "Host of an absolute target or of CONNECT, else the Host header.",
+	},
+	[HTTP_FIELD_VERSION] = {
+		.name = "version", .label = "version", .attribute = "network.protocol.version",
+		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
+		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 8,
+		.help = "Protocol version: 0.9, 1.0 or 1.1.",
+	},
+	[HTTP_FIELD_USER_AGENT] = {
+		.name = "user_agent", .label = "user_agent", .attribute = "user_agent.original",
+		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
+		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .help = "User-Agent header.",
+	},
+	[HTTP_FIELD_REQUEST_ID] = {
+		.name = "x_request_id", .attribute = "http.request.header.x-request-id",
+		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
+		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = 128,
+		.help = "X-Request-Id header.",
+	},
+	[HTTP_FIELD_TRACESTATE] = {
+		.name = "tracestate", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
+		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = 512,
+		.help = "Vendor part of the W3C trace context.",
+	},
+	[HTTP_FIELD_REASON] = {
+		.name = "reason", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
+		.flags = TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 128,
+		.help = "Words behind the status code.",
+	},
+	[HTTP_FIELD_SERVER] = {
+		.name = "server", .label = "server_software", .attribute = "http.response.header.server",
+		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_MIDDLE,
+		.flags = TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 128,
+		.help = "Server header.",
+	},
+	[HTTP_FIELD_CONTENT_TYPE] = {
+		.name = "content_type", .label = "content_type", .type = TL_FIELD_TEXT,
+		.cardinality = TL_CARDINALITY_MIDDLE,
+		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 128,
+		.help = "Content-Type header.",
+	},
+	[HTTP_FIELD_REQUEST_HEADERS] = {
+		.name = "headers", .attribute = "http.request.header", .type = TL_FIELD_MAP,
+		.cardinality = TL_CARDINALITY_HIGH,
+		.flags = TL_FIELD_REQUEST | TL_FIELD_REPEATED | TL_FIELD_SENSITIVE,
+		.parent = TL_FIELD_TOP, .max = 1024,
+		.help = "Headers named by the option request_headers, names in lower case.",
+	},
+	[HTTP_FIELD_RESPONSE_HEADERS] = {
+		.name = "headers", .attribute = "http.response.header", .type = TL_FIELD_MAP,
+		.cardinality = TL_CARDINALITY_HIGH,
+		.flags = TL_FIELD_RESPONSE | TL_FIELD_REPEATED | TL_FIELD_SENSITIVE,
+		.parent = TL_FIELD_TOP, .max = 1024,
+		.help = "Headers named by the option response_headers, names in lower case.",
+	},
+	[HTTP_FIELD_BODY] = {
+		.name = "body", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
+		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE | TL_FIELD_SENSITIVE,
+		.parent = TL_FIELD_TOP, .max = HTTP_CAPTURE_BYTES_MAX,
+		.help = "First bytes of a JSON or text body, with the option capture_body.",
+	},
+};
+
+static const char *const http_counters[HTTP_COUNTER_COUNT] = {
+	[HTTP_COUNT_LONG_LINE] = "long_line",
+	[HTTP_COUNT_MANY_HEADERS] = "many_headers",
+	[HTTP_COUNT_BAD_START_LINE] = "bad_start_line",
+	[HTTP_COUNT_BAD_LENGTH] = "bad_length",
+	[HTTP_COUNT_BAD_CHUNK] = "bad_chunk",
+	[HTTP_COUNT_BOTH_LENGTHS] = "both_lengths",
+	[HTTP_COUNT_UNSURE_DROPPED] = "unsure_dropped",
+	[HTTP_COUNT_HUNT_GIVEN_UP] = "hunt_given_up",
+};
+
+#define MEMBER(name) offsetof(struct tl_http_options, name)
+
+static const struct tl_option http_options[] = {
+	{
+		.key = "routes", .type = TL_OPTION_TEXT_LIST, .hot = true, .offset = MEMBER(routes),
+		.value = "[]",
+		.help = "Path patterns that become the field and label route, first match wins: "
+			":name stands for one segment, * at the end for the rest.",
+	},
+	{
+		.key = "request_headers", .type = TL_OPTION_TEXT_LIST, .hot = true,
+		.offset = MEMBER(request_headers), .value = "[]",
+		.help = "Request headers to record, by name. * stands for all but those that carry "
+			"secrets, which must be named.",
+	},
+	{
+		.key = "response_headers", .type = TL_OPTION_TEXT_LIST, .hot = true,
+		.offset = MEMBER(response_headers), .value = "[]",
+		.help = "The same for response headers.",
+	},
+	{
+		.key = "capture_body", .type = TL_OPTION_BOOL, .hot = true,
+		.offset = MEMBER(capture_body), .value = "false",
+		.help = "Record the first bytes of JSON and text bodies that are not compressed.",
+	},
+	{
+		.key = "capture_body_max", .type = TL_OPTION_SIZE, .hot = true,
+		.offset = MEMBER(capture_body_max), .value = "4096", .min = 1,
+		.max = HTTP_CAPTURE_BYTES_MAX, .help = "Bytes recorded of a body.",
+	},
+	{
+		.key = "redact_keys", .type = TL_OPTION_TEXT_LIST, .hot = true,
+		.offset = MEMBER(redact_keys), .value = "[]",
+		.help = "Query keys whose values are masked besides the built-in ones (token, "
+			"password, secret, key, code, signature and the like).",
+	},
+	TL_OPTION_END,
+};
+
+static const uint16_t http_ports[] = {80, 8080, 8000, 8008, 8081, 8088, 8888, 3000, 3128, 5000, 9090, 0};
+
+extern const struct tl_decoder tl_decoder_http;
+
+const struct tl_decoder tl_decoder_http = {
+	.name = "http",
+	.title = "HTTP/1",
+	.over = TL_OVER_TCP | TL_AS_CHILD,
+	.state_size = sizeof(struct http),
+	.need_max = HTTP_LINE_BYTES_MAX + 2,
+	.timeout_s = 60,
+	.ports = http_ports,
+	.fields = http_fields,
+	.field_count = HTTP_FIELD_COUNT,
+	.counter_count = HTTP_COUNTER_COUNT,
+	.counters = http_counters,
+	.options = http_options,
+	.options_size = sizeof(struct tl_http_options),
+	.status_help = "below 400 ok, 4xx client_error, 5xx and above server_error",
+	.match = http_match,
+	.step = http_step,
+	.gap = http_gap,
+	.resync = http_resync,
+	.end = http_end,
+};
+
+TL_DECODER_CHECK(struct http, HTTP_LINE_BYTES_MAX + 2);

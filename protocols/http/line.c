@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "line.h"
+
+#include "base/check.h"
+
+#define BIT(c) (1ull << ((c) & 63))
+#define DIGIT_BITS (0x3ffull << '0')
+#define LETTER_BITS (0x07fffffe07fffffeull)
+
+// RFC 9110 section 5.6.2: a bit per character.
+static bool is_token_char(uint8_t c)
+{
+	static const uint64_t bits[2] = {
+		DIGIT_BITS | BIT('!') | BIT('#') | BIT('$') | BIT('%') | BIT('&') | BIT('\'') |
+			BIT('*') | BIT('+') | BIT('-') | BIT('.'),
+		LETTER_BITS | BIT('^') | BIT('_') | BIT('`') | BIT('|') | BIT('~'),
+	};
+	return c < 128 && (bits[c >> 6] & BIT(c)) != 0;
+}
+
+static bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+// Length of the token at the start, at most HTTP_METHOD_BYTES_MAX + 1.
+static uint32_t token_len(struct tl_bytes b)
+{
+	uint32_t len = 0;
+	while (len < b.len && len <= HTTP_METHOD_BYTES_MAX && is_token_char(b.ptr[len]))
+		len++;
+	return len;
+}
+
+struct tl_bytes http_chomp(struct tl_bytes line)
+{
+	if (line.len != 0 && line.ptr[line.len - 1] == '\n')
+		line.len--;
+	if (line.len != 0 && line.ptr[line.len - 1] == '\r')
+		line.len--;
+	return line;
+}
+
+static enum http_method method_kind(struct tl_bytes method)
+{
+	if (method.len == 3 && memcmp(method.ptr, "GET", 3) == 0)
+		return HTTP_GET;
+	if (method.len == 4 && memcmp(method.ptr, "HEAD", 4) == 0)
+		return HTTP_HEAD;
+	if (method.len == 7 && memcmp(method.ptr, "CONNECT", 7) == 0)
+		return HTTP_CONNECT;
+	return HTTP_OTHER;
+}
+
+static bool has_control(struct tl_bytes b)
+{
+	for (uint32_t i = 0; i < b.len; i++)
+		if (b.ptr[i] < 0x20 || b.ptr[i] == 0x7f)
+			return true;
+	return false;
+}
+
+bool http_request_line(struct tl_bytes line, bool is_cut, struct http_request_line *ret)
+{
+	uint32_t method_len = token_len(line);
+
+	if (method_len == 0 || method_len > HTTP_METHOD_BYTES_MAX || method_len >= line.len ||
+	    line.ptr[method_len] != ' ')
+		return false;
+	ret->method = tl_bytes_first(line, method_len);
+	ret->kind = method_kind(ret->method);
+	if (is_cut) {
+		ret->target = tl_bytes_from(line, method_len + 1);
+		ret->version = tl_bytes_of("1.1");
+		return true;
+	}
+	while (line.ptr[line.len - 1] == ' ') // ends at the latest at the blank behind the method
+		line.len--;
+	struct tl_bytes rest = tl_bytes_from(line, method_len + 1);
+	if (rest.len > 9 && memcmp(rest.ptr + rest.len - 9, " HTTP/1.", 8) == 0 &&
+	    is_digit(rest.ptr[rest.len - 1])) {
+		ret->version = tl_bytes(rest.ptr + rest.len - 3, 3);
+		ret->target = tl_bytes_trim(tl_bytes_first(rest, rest.len - 9));
+		return ret->target.len != 0 && !has_control(ret->target);
+	}
+	// HTTP/0.9 knew only GET, and nothing behind the target.
+	ret->version = tl_bytes(NULL, 0);
+	ret->target = rest;
+	return ret->kind == HTTP_GET && rest.len != 0 && rest.ptr[0] == '/' && !has_control(rest) &&
+	       tl_bytes_find(rest, ' ', 0) == TL_BYTES_NONE;
+}
+
+bool http_status_line(struct tl_bytes line, struct http_status_line *ret)
+{
+	if (line.len < 12 || memcmp(line.ptr, "HTTP/1.", 7) != 0 || !is_digit(line.ptr[7]) ||
+	    line.ptr[8] != ' ')
+		return false;
+	const uint8_t *code = line.ptr + 9;
+	if (!is_digit(code[0]) || code[0] == '0' || !is_digit(code[1]) || !is_digit(code[2]) ||
+	    (line.len > 12 && line.ptr[12] != ' '))
+		return false;
+	ret->version = tl_bytes(line.ptr + 5, 3);
+	ret->code = (uint16_t)((code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0'));
+	ret->reason = tl_bytes_trim(tl_bytes_from(line, 13));
+	return true;
+}
+
+enum tl_match http_match_request(struct tl_bytes first)
+{
+	struct http_request_line line;
+	uint32_t at = 0;
+
+	while (at < first.len && at < 4 && (first.ptr[at] == '\r' || first.ptr[at] == '\n'))
+		at++;
+	first = tl_bytes_from(first, at);
+	if (first.len == 0)
+		return at != 0 ? TL_MATCH_UNSURE : TL_MATCH_NO;
+	uint32_t end = tl_bytes_find(first, '\n', 0);
+	if (end == TL_BYTES_NONE) {
+		uint32_t len = token_len(first);
+		if (len == 0 || len > HTTP_METHOD_BYTES_MAX)
+			return TL_MATCH_NO;
+		if (len == first.len)
+			return TL_MATCH_UNSURE;
+		if (first.ptr[len] != ' ' || (first.len > len + 1 && first.ptr[len + 1] <= ' '))
+			return TL_MATCH_NO;
+		// A line longer than detection looks at: few things else begin like this.
+		return first.len >= HTTP_METHOD_BYTES_MAX && http_match_resync(TL_CLIENT, first) != TL_MATCH_NO
+			       ? TL_MATCH_LIKELY
+			       : TL_MATCH_UNSURE;
+	}
+	if (!http_request_line(http_chomp(tl_bytes_first(first, end + 1)), false, &line))
+		return TL_MATCH_NO;
+	return line.version.len != 0 ? TL_MATCH_CERTAIN : TL_MATCH_LIKELY;
+}
+
+enum tl_match http_match_response(struct tl_bytes first)
+{
+	static const char shape[] = "HTTP/1.d ddd";
+	uint32_t len = first.len < sizeof(shape) - 1 ? first.len : (uint32_t)sizeof(shape) - 1;
+
+	for (uint32_t i = 0; i < len; i++) {
+		bool fits = shape[i] == 'd' ? is_digit(first.ptr[i])
+					    : first.ptr[i] == (uint8_t)shape[i];
+		if (!fits)
+			return TL_MATCH_NO;
+	}
+	return len == sizeof(shape) - 1 ? TL_MATCH_CERTAIN : TL_MATCH_UNSURE;
+}
+
+enum tl_match http_match_resync(enum tl_lane lane, struct tl_bytes first)
+{
+	// No method that is the tail of another one: after a hole the head of a word may be missing.
+	static const char *const methods[] = {
+		"GET ", "POST ", "HEAD ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ",
+		"TRACE ", "PROPFIND ", "REPORT ", "SEARCH ", "MKCOL ", "COPY ", "MOVE ",
+	};
+	struct http_request_line line;
+
+	if (lane == TL_SERVER)
+		return http_match_response(first);
+	for (uint32_t i = 0; i < TL_COUNT_OF(methods); i++) {
+		uint32_t len = (uint32_t)strlen(methods[i]);
+		if (memcmp(first.ptr, methods[i], first.len < len ? first.len : len) != 0)
+			continue;
+		uint32_t end = tl_bytes_find(first, '\n', 0);
+		if (end == TL_BYTES_NONE)
+			return TL_MATCH_UNSURE;
+		return http_request_line(http_chomp(tl_bytes_first(first, end + 1)), false, &line) &&
+				       line.version.len != 0
+			       ? TL_MATCH_CERTAIN
+			       : TL_MATCH_NO;
+	}
+	return TL_MATCH_NO;
+}
+
+bool http_content_length(struct tl_bytes value, uint64_t *ret_length)
+{
+	bool have = false;
+	uint64_t all = 0;
+
+	while (true) {
+		uint32_t comma = tl_bytes_find(value, ',', 0);
+		struct tl_bytes member = tl_bytes_trim(tl_bytes_first(value, comma));
+		uint64_t length = 0;
+		if (member.len == 0)
+			return false;
+		for (uint32_t i = 0; i < member.len; i++) {
+			if (!is_digit(member.ptr[i]))
+				return false;
+			length = length * 10 + (uint64_t)(member.ptr[i] - '0');
+			if (length > HTTP_LENGTH_MAX)
+				return false;
+		}
+		if (have && length != all)
+			return false;
+		have = true;
+		all = length;
+		if (comma == TL_BYTES_NONE)
+			break;
+		value = tl_bytes_from(value, comma + 1);
+	}
+	*ret_length = all;
+	return true;
+}
+
+bool http_ends_chunked(struct tl_bytes value)
+{
+	uint32_t from = 0;
+	for (uint32_t comma; (comma = tl_bytes_find(value, ',', from)) != TL_BYTES_NONE;)
+		from = comma + 1;
+	return tl_bytes_is_nocase(tl_bytes_trim(tl_bytes_from(value, from)), "chunked");
+}
+
+bool http_chunk_size(struct tl_bytes line, uint64_t *ret_size)
+{
+	uint64_t size = 0;
+	uint32_t i = 0;
+
+	line = tl_bytes_trim(line);
+	for (; i < line.len; i++) {
+		uint8_t c = tl_ascii_lower(line.ptr[i]);
+		if (is_digit(c))
+			size = size << 4 | (uint64_t)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			size = size << 4 | (uint64_t)(c - 'a' + 10);
+		else
+			break;
+		if (size > HTTP_LENGTH_MAX)
+			return false;
+	}
+	if (i == 0)
+		return false;
+	if (i < line.len && line.ptr[i] != ';' && line.ptr[i] != ' ' && line.ptr[i] != '\t')
+		return false;
+	*ret_size = size;
+	return true;
+}
+
+// Index behind "scheme://", 0 if the target is not in absolute form.
+static uint32_t authority_at(struct tl_bytes target)
+{
+	uint32_t i = 0;
+	if (target.len == 0 || target.ptr[0] == '/')
+		return 0;
+	while (i < target.len && i < 16 && is_token_char(target.ptr[i]))
+		i++;
+	if (i == 0 || target.len < i + 3 || memcmp(target.ptr + i, "://", 3) != 0)
+		return 0;
+	return i + 3;
+}
+
+// Index of the end of the authority that begins at `from`.
+static uint32_t authority_end(struct tl_bytes target, uint32_t from)
+{
+	while (from < target.len && target.ptr[from] != '/' && target.ptr[from] != '?')
+		from++;
+	return from;
+}
+
+// Index of the host in an authority: behind the last '@'.
+static uint32_t host_at(struct tl_bytes target, uint32_t from, uint32_t end)
+{
+	uint32_t at = from;
+	for (uint32_t i = from; i < end; i++)
+		if (target.ptr[i] == '@')
+			at = i + 1;
+	return at;
+}
+
+void http_split_target(struct tl_bytes target, struct tl_bytes *ret_host, struct tl_bytes *ret_rest)
+{
+	uint32_t from = authority_at(target);
+
+	*ret_host = tl_bytes(NULL, 0);
+	*ret_rest = target;
+	if (from == 0)
+		return;
+	uint32_t end = authority_end(target, from);
+	uint32_t host = host_at(target, from, end);
+	*ret_host = tl_bytes(target.ptr + host, end - host);
+	*ret_rest = end < target.len ? tl_bytes_from(target, end) : tl_bytes_of("/");
+}
+
+static bool is_secret_key(struct tl_bytes key, const struct tl_text_list *more)
+{
+	static const char *const keys[] = {
+		"token", "access_token", "refresh_token", "id_token", "auth_token", "csrf_token",
+		"password", "passwd", "pwd", "pass", "passphrase", "secret", "client_secret", "key",
+		"api_key", "apikey", "api-key", "access_key", "private_key", "code", "signature",
+		"sig", "sign", "auth", "authorization", "session", "sessionid", "session_id", "sid",
+		"jwt", "credential", "credentials", "otp", "pin", "x-amz-signature",
+		"x-amz-credential", "x-amz-security-token", "x-goog-signature", "x-goog-credential",
+	};
+	for (uint32_t i = 0; i < TL_COUNT_OF(keys); i++)
+		if (tl_bytes_is_nocase(key, keys[i]))
+			return true;
+	for (uint32_t i = 0; more != NULL && i < more->count; i++)
+		if (tl_bytes_is_nocase(key, more->items[i]))
+			return true;
+	return false;
+}
+
+struct writer {
+	uint8_t *at;
+	uint32_t left;
+	bool has_masked;
+};
+
+static void put(struct writer *w, struct tl_bytes b)
+{
+	uint32_t len = b.len < w->left ? b.len : w->left;
+	if (len == 0)
+		return;
+	memcpy(w->at, b.ptr, len);
+	w->at += len;
+	w->left -= len;
+}
+
+static void put_mask(struct writer *w)
+{
+	put(w, tl_bytes_of("***"));
+	w->has_masked = true;
+}
+
+// One "key=value" of a query.
+static void put_parameter(struct writer *w, struct tl_bytes parameter, const struct tl_text_list *more)
+{
+	uint32_t equals = tl_bytes_find(parameter, '=', 0);
+
+	if (equals == TL_BYTES_NONE || !is_secret_key(tl_bytes_first(parameter, equals), more)) {
+		put(w, parameter);
+		return;
+	}
+	put(w, tl_bytes_first(parameter, equals + 1));
+	put_mask(w);
+}
+
+uint32_t http_mask(struct tl_bytes target, const struct tl_text_list *more_keys, uint8_t *ret,
+		   uint32_t size)
+{
+	struct writer w = {.at = ret, .left = size};
+	uint32_t from = authority_at(target);
+
+	if (from != 0) {
+		uint32_t host = host_at(target, from, authority_end(target, from));
+		put(&w, tl_bytes_first(target, from));
+		if (host != from) {
+			put_mask(&w);
+			put(&w, tl_bytes_of("@"));
+		}
+		from = host;
+	}
+	uint32_t query = tl_bytes_find(target, '?', from);
+	if (query == TL_BYTES_NONE) {
+		put(&w, tl_bytes_from(target, from));
+		return w.has_masked ? size - w.left : 0;
+	}
+	put(&w, tl_bytes(target.ptr + from, query + 1 - from));
+	struct tl_bytes rest = tl_bytes_from(target, query + 1);
+	while (rest.len != 0 && w.left != 0) {
+		uint32_t end = 0;
+		while (end < rest.len && rest.ptr[end] != '&' && rest.ptr[end] != ';')
+			end++;
+		put_parameter(&w, tl_bytes_first(rest, end), more_keys);
+		if (end < rest.len)
+			put(&w, tl_bytes(rest.ptr + end, 1));
+		rest = tl_bytes_from(rest, end + 1);
+	}
+	return w.has_masked ? size - w.left : 0;
+}
+
+bool http_is_secret_header(struct tl_bytes name)
+{
+	static const char *const names[] = {"authorization", "proxy-authorization", "cookie",
+					    "set-cookie",    "x-api-key",	    "x-auth-token",
+					    "x-csrf-token",  "x-amz-security-token"};
+	for (uint32_t i = 0; i < TL_COUNT_OF(names); i++)
+		if (tl_bytes_is_nocase(name, names[i]))
+			return true;
+	return false;
+}
+
+bool http_route_matches(const char *pattern, struct tl_bytes path)
+{
+	uint32_t at = 0;
+
+	while (*pattern != '\0') {
+		if (pattern[0] == '*' && pattern[1] == '\0')
+			return true;
+		if (pattern[0] == ':' && at != 0 && path.ptr[at - 1] == '/') {
+			uint32_t slash = tl_bytes_find(path, '/', at);
+			uint32_t end = slash == TL_BYTES_NONE ? path.len : slash;
+			if (end == at)
+				return false; // an empty segment is no value
+			at = end;
+			pattern += strcspn(pattern, "/");
+			continue;
+		}
+		if (at >= path.len || path.ptr[at] != (uint8_t)*pattern)
+			return false;
+		at++;
+		pattern++;
+	}
+	return at == path.len;
+}
+
+bool http_is_text_type(struct tl_bytes content_type)
+{
+	struct tl_bytes type =
+		tl_bytes_trim(tl_bytes_first(content_type, tl_bytes_find(content_type, ';', 0)));
+
+	if (type.len > 5 && tl_bytes_is_nocase(tl_bytes_first(type, 5), "text/"))
+		return true;
+	if (type.len > 5 && tl_bytes_is_nocase(tl_bytes_from(type, type.len - 5), "+json"))
+		return true;
+	return tl_bytes_is_nocase(type, "application/json") ||
+	       tl_bytes_is_nocase(type, "application/x-ndjson");
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pure half of HTTP/1: what a line, a header value or a path says. Lines come without their
+// line end. Source: RFC 9110, RFC 9112.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/option.h"
+#include "l7/decoder.h"
+
+#define HTTP_LINE_BYTES_MAX 16384u  // of a start line, header or chunk line; the rest is dropped
+#define HTTP_METHOD_BYTES_MAX 32u   // a longer token is no method
+#define HTTP_LENGTH_MAX (1ull << 62) // no content is longer; keeps sums of offsets from wrapping
+
+enum http_method { HTTP_OTHER, HTTP_GET, HTTP_HEAD, HTTP_CONNECT };
+
+struct http_request_line {
+	struct tl_bytes method;
+	struct tl_bytes target;
+	struct tl_bytes version; // "1.1"; empty in HTTP/0.9
+	enum http_method kind;
+};
+
+struct http_status_line {
+	struct tl_bytes version;
+	struct tl_bytes reason;
+	uint16_t code;
+};
+
+// A start line; false if it is none. `is_cut`: the line was longer than what is there, so that
+// its version can't be seen: 1.1 is assumed.
+bool http_request_line(struct tl_bytes line, bool is_cut, struct http_request_line *ret);
+bool http_status_line(struct tl_bytes line, struct http_status_line *ret);
+
+// What the first bytes of a lane come to, `first` beginning at a line start.
+enum tl_match http_match_request(struct tl_bytes first);
+enum tl_match http_match_response(struct tl_bytes first);
+// The same for a start after loss, where only what is beyond doubt counts: a registered method.
+enum tl_match http_match_resync(enum tl_lane lane, struct tl_bytes first);
+
+// Line without its line end (LF or CR LF).
+struct tl_bytes http_chomp(struct tl_bytes line);
+
+// A Content-Length value, "5" or "5, 5"; false if it is no number or its members differ.
+bool http_content_length(struct tl_bytes value, uint64_t *ret_length);
+// True if the last transfer coding of the list is chunked.
+bool http_ends_chunked(struct tl_bytes value);
+// The size at the head of a chunk line, extensions ignored.
+bool http_chunk_size(struct tl_bytes line, uint64_t *ret_size);
+
+// Absolute form to its parts: host (empty for other forms, without userinfo) and what follows.
+void http_split_target(struct tl_bytes target, struct tl_bytes *ret_host, struct tl_bytes *ret_rest);
+
+// Copies `target` with userinfo and the values of secret query keys masked, at most `size` bytes;
+// gives the bytes written, or 0 when there was nothing to mask and `target` can be used as it is.
+uint32_t http_mask(struct tl_bytes target, const struct tl_text_list *more_keys, uint8_t *ret,
+		   uint32_t size);
+// A header that is never captured unless it is asked for by name.
+bool http_is_secret_header(struct tl_bytes name);
+
+// A route pattern: ":name" stands for one segment, a last "*" for the rest.
+bool http_route_matches(const char *pattern, struct tl_bytes path);
+
+// JSON or text: content that may be captured as such.
+bool http_is_text_type(struct tl_bytes content_type);

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the HTTP/1 decoder remembers of a connection, shared by its own files only. All zero
+// between messages, so that an idle connection needs no state.
+#pragma once
+
+#include "http.h"
+#include "line.h"
+
+// Header lines beyond these are read for the message's length only; counted.
+#define HTTP_HEADERS_MAX 256u
+#define HTTP_HEAD_BYTES_MAX (256u * 1024u)
+#define HTTP_HUNT_BYTES_MAX (256u * 1024u) // read in search of a start line before giving up
+// Roundtrips in good order, one at a time, after which pairing is trusted again after a loss.
+#define HTTP_SETTLE_ROUNDTRIPS 4u
+#define HTTP_CAPTURE_BYTES_MAX 12288u // of a body; leaves room for the other fields of a message
+#define HTTP_ROUTES_MAX 256u          // patterns tried per request
+#define HTTP_ALLOW_MAX 64u            // header names compared per line
+
+enum http_field {
+	HTTP_FIELD_METHOD,
+	HTTP_FIELD_PATH,
+	HTTP_FIELD_STATUS_CODE,
+	HTTP_FIELD_TARGET,
+	HTTP_FIELD_QUERY,
+	HTTP_FIELD_ROUTE,
+	HTTP_FIELD_HOST,
+	HTTP_FIELD_VERSION,
+	HTTP_FIELD_USER_AGENT,
+	HTTP_FIELD_REQUEST_ID,
+	HTTP_FIELD_TRACESTATE,
+	HTTP_FIELD_REASON,
+	HTTP_FIELD_SERVER,
+	HTTP_FIELD_CONTENT_TYPE,
+	HTTP_FIELD_REQUEST_HEADERS,
+	HTTP_FIELD_RESPONSE_HEADERS,
+	HTTP_FIELD_BODY,
+	HTTP_FIELD_COUNT
+};
+
+enum http_counter {
+	HTTP_COUNT_LONG_LINE,
+	HTTP_COUNT_MANY_HEADERS,
+	HTTP_COUNT_BAD_START_LINE,
+	HTTP_COUNT_BAD_LENGTH,
+	HTTP_COUNT_BAD_CHUNK,
+	HTTP_COUNT_BOTH_LENGTHS,
+	HTTP_COUNT_UNSURE_DROPPED,
+	HTTP_COUNT_HUNT_GIVEN_UP,
+	HTTP_COUNTER_COUNT
+};
+
+enum http_phase {
+	HTTP_IDLE,       // between messages
+	HTTP_HEADERS,    // behind the start line
+	HTTP_BODY,       // `left` bytes of body begin here
+	HTTP_CHUNK,      // a chunk line begins here, behind the line end of the chunk before
+	HTTP_CHUNK_DATA, // `left` bytes of a chunk begin here
+	HTTP_TRAILERS,
+	HTTP_TO_END,     // the body, begun at `left`, goes on until the lane ends
+	HTTP_HUNT,       // what was found was no message: looks for a start line
+};
+
+enum http_lane_flag {
+	HTTP_DROP_LINE = 1u << 0,   // the rest of a line that was too long comes first
+	HTTP_CHUNKED = 1u << 1,     // the last transfer coding is chunked
+	HTTP_ENCODED = 1u << 2,     // there is a Transfer-Encoding
+	HTTP_HAS_LENGTH = 1u << 3,
+	HTTP_BAD_LENGTH = 1u << 4,
+	HTTP_HAS_UPGRADE = 1u << 5,
+	HTTP_HAS_HOST = 1u << 6,    // by an absolute target, which outranks the header
+	HTTP_NO_BODY = 1u << 7,     // whatever its headers say
+	HTTP_INTERIM = 1u << 8,
+	HTTP_TUNNEL = 1u << 9,      // another protocol begins behind this head
+	HTTP_TEXT = 1u << 10,       // of a content type that may be captured
+	HTTP_COMPRESSED = 1u << 11, // has a Content-Encoding: not to be captured
+	HTTP_CHUNK_BEFORE = 1u << 12, // a chunk's line end comes before the chunk line
+	HTTP_AFTER_GAP = 1u << 13,  // the next message is the first one found after a loss
+	HTTP_CUT = 1u << 14,        // a limit was hit in this head
+	HTTP_UNSURE_BODY = 1u << 15, // may be the answer to a HEAD that was not seen
+};
+
+struct http_lane {
+	uint64_t left;
+	uint32_t head_bytes; // read of this head, or while hunting
+	uint32_t body_kept;  // captured of this body
+	uint16_t header_count;
+	uint16_t flags;
+	uint16_t code;       // status of the response being read
+	uint8_t phase;
+	uint8_t reserved;
+};
+
+struct http {
+	struct http_lane lane[TL_LANE_COUNT];
+	struct tl_trace trace;    // of the request head being read
+	uint64_t switch_offset;   // end of a request that may switch protocols, 0: none
+	uint16_t switch_protocol; // by the Upgrade header of the response being read
+	uint16_t owed;            // responses to come whose requests were pushed out of the queue
+	uint8_t trace_source;     // rank of the header that `trace` is from
+	uint8_t doubt;            // roundtrips until pairing is trusted again, 0: it is
+	bool is_fresh;            // no response that could belong to a lost request came since
+	uint8_t reserved;
+};
+
+_Static_assert(sizeof(struct http) <= 96, "idle connections are many");
+
+// The call in progress.
+struct http_call {
+	struct tl_ctx *ctx;
+	struct http *http;
+	struct http_lane *me; // http->lane[lane]
+	const struct tl_http_options *options;
+	const struct tl_view *view;
+	enum tl_lane lane;
+};
+
+// Takes in one header line (unfolded or not, without line end) of the current message.
+void http_header(struct http_call *call, struct tl_bytes line);
+// Sets what a request line says.
+void http_request_fields(struct http_call *call, const struct http_request_line *line);
+
+struct http_call http_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+				 const struct tl_view *view);
+struct tl_step http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+			 const struct tl_view *view);
+// After a loss on the client lane: requests may be missing from the queue.
+void http_distrust(struct http *http);
