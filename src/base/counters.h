@@ -27,8 +27,8 @@
 	X(BYTES_OFFERED, "tapline_bytes_offered_total", "", "Bytes on the wire of the packets offered.") \
 	X(SNAPLEN_CUT, "tapline_packets_cut_total", "", "Packets whose payload the snaplen cut.") \
 	/* flows */ \
-	X(FLOWS_TCP, "tapline_flows_created_total", "l4=\"tcp\"", "Flows entered into the table.") \
-	X(FLOWS_UDP, "tapline_flows_created_total", "l4=\"udp\"", "") \
+	X(FLOWS_TCP, "tapline_flows_opened_total", "l4=\"tcp\"", "Flows entered into the table.") \
+	X(FLOWS_UDP, "tapline_flows_opened_total", "l4=\"udp\"", "") \
 	X(FLOWS_EVICTED, "tapline_flows_evicted_total", "", "Flows removed early because a table was full.") \
 	X(FLOWS_ONE_SIDED, "tapline_flows_one_sided_total", "", "TCP flows with payload of which only one direction was ever seen, counted when they end.") \
 	X(SYN_ONLY, "tapline_syn_only_entries_total", "", "SYNs kept in the small table.") \
