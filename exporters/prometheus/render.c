@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exporters/prometheus/prometheus.h"
+
+#include "base/check.h"
+#include "metrics/vmrange.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#define PIECE_BYTES (16u * 1024)
+
+// packetd's boundaries; the first four are ours: much of what a probe sees is faster than 1 ms.
+static double default_seconds[] = {
+	0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10,
+	20, 30, 60, 120, 300, 600,
+};
+static double default_bytes[] = {
+	10 << 10, 100 << 10, 250 << 10, 500 << 10, 1 << 20, 5 << 20, 10 << 20, 20 << 20, 30 << 20,
+	50 << 20, 80 << 20, 100 << 20, 150 << 20, 200 << 20, 500 << 20,
+};
+
+struct page {
+	const struct tl_prometheus_options *options;
+	tl_prometheus_write_fn *write;
+	void *arg;
+	int result;
+	bool is_open; // OpenMetrics
+	struct tl_text text;
+};
+
+static void flush(struct page *p, size_t from)
+{
+	if (p->text.len < from || p->text.len == 0)
+		return;
+	if (p->result == 0)
+		p->result = p->write(p->arg, p->text.data, p->text.len);
+	tl_text_clear(&p->text);
+}
+
+static void put_escaped(struct page *p, const char *value, bool with_quotes)
+{
+	for (; *value != 0; value++) {
+		size_t plain = strcspn(value, with_quotes ? "\\\n\"" : "\\\n");
+		tl_text_add(&p->text, value, plain);
+		value += plain;
+		if (*value == 0)
+			break;
+		tl_text_puts(&p->text, *value == '\n' ? "\\n" : *value == '"' ? "\\\"" : "\\\\");
+	}
+}
+
+// The family's name on the metadata lines: OpenMetrics names counters without `_total`.
+static void put_head(struct page *p, const struct tl_sample *sample, const char *suffix, int len,
+		     const char *type, bool has_unit)
+{
+	tl_text_printf(&p->text, "# HELP %.*s%s ", len, sample->family, suffix);
+	put_escaped(p, sample->help, p->is_open);
+	tl_text_printf(&p->text, "\n# TYPE %.*s%s %s\n", len, sample->family, suffix, type);
+	if (p->is_open && has_unit && sample->unit[0] != 0)
+		tl_text_printf(&p->text, "# UNIT %.*s%s %s\n", len, sample->family, suffix,
+			       sample->unit);
+}
+
+// `name{labels,extra="value"} `; `extra` may be NULL.
+static void put_series(struct page *p, const struct tl_sample *sample, int len, const char *suffix,
+		       const char *extra, const char *value)
+{
+	const char *between = "{";
+
+	tl_text_printf(&p->text, "%.*s%s", len, sample->family, suffix);
+	for (uint32_t i = 0; i < sample->label_count; i++, between = ",") {
+		tl_text_printf(&p->text, "%s%s=\"", between, sample->labels[i].name);
+		put_escaped(p, sample->labels[i].value, true);
+		tl_text_puts(&p->text, "\"");
+	}
+	if (extra != NULL) {
+		tl_text_printf(&p->text, "%s%s=\"%s\"", between, extra, value);
+		between = ",";
+	}
+	tl_text_puts(&p->text, *between == ',' ? "} " : " ");
+}
+
+static void put_time(struct page *p, uint64_t ns)
+{
+	tl_text_printf(&p->text, "%" PRIu64 ".%03" PRIu64, ns / 1000000000, ns / 1000000 % 1000);
+}
+
+static void put_exemplar(struct page *p, const struct tl_sample *sample)
+{
+	static const uint8_t none[16];
+
+	if (!p->is_open || memcmp(sample->exemplar_trace_id, none, sizeof(none)) == 0)
+		return;
+	tl_text_puts(&p->text, " # {trace_id=\"");
+	for (uint32_t i = 0; i < sizeof(none); i++)
+		tl_text_printf(&p->text, "%02x", sample->exemplar_trace_id[i]);
+	tl_text_puts(&p->text, "\"} ");
+	tl_prometheus_number(&p->text, sample->exemplar_value, false);
+	tl_text_puts(&p->text, " ");
+	put_time(p, sample->exemplar_ns);
+}
+
+static void put_number_line(struct page *p, double value)
+{
+	tl_prometheus_number(&p->text, value, false);
+	tl_text_puts(&p->text, "\n");
+}
+
+static void put_created(struct page *p, const struct tl_sample *sample, int len)
+{
+	if (!p->is_open || sample->created_ns == 0)
+		return;
+	put_series(p, sample, len, "_created", NULL, NULL);
+	put_time(p, sample->created_ns);
+	tl_text_puts(&p->text, "\n");
+}
+
+static void put_plain(struct page *p, const struct tl_snapshot *s, uint32_t from, uint32_t to)
+{
+	const struct tl_sample *first = tl_snapshot_at(s, from);
+	size_t len = strlen(first->family);
+	bool is_total = len > 6 && strcmp(first->family + len - 6, "_total") == 0;
+	bool is_counter = first->type == TL_METRIC_COUNTER && is_total;
+	// packetd has counters that are not called _total; under a strict reader's eyes these are
+	// of no known type.
+	const char *type = is_counter ? "counter" : first->type == TL_METRIC_GAUGE ? "gauge" :
+			   p->is_open ? "unknown" : "untyped";
+	int base = (int)(is_counter ? len - 6 : len);
+
+	put_head(p, first, "", p->is_open ? base : (int)len, type, true);
+	for (uint32_t i = from; i < to; i++) {
+		const struct tl_sample *sample = tl_snapshot_at(s, i);
+		put_series(p, sample, (int)len, "", NULL, NULL);
+		tl_prometheus_number(&p->text, sample->value, false);
+		if (is_counter)
+			put_exemplar(p, sample);
+		tl_text_puts(&p->text, "\n");
+		if (is_counter)
+			put_created(p, sample, base);
+		flush(p, PIECE_BYTES);
+	}
+}
+
+// Three families of no known type: a `histogram` without `le` is invalid to strict readers.
+static void put_vmrange(struct page *p, const struct tl_snapshot *s, uint32_t from, uint32_t to)
+{
+	static const char *const suffixes[] = {"_bucket", "_sum", "_count"};
+	const struct tl_sample *first = tl_snapshot_at(s, from);
+	int len = (int)strlen(first->family);
+
+	for (uint32_t part = 0; part < TL_COUNT_OF(suffixes); part++) {
+		put_head(p, first, suffixes[part], len, p->is_open ? "unknown" : "untyped", false);
+		for (uint32_t i = from; i < to; i++) {
+			const struct tl_sample *sample = tl_snapshot_at(s, i);
+			const struct tl_histogram_value *h = sample->histogram;
+			for (uint32_t k = 0; part == 0 && k < h->bucket_count; k++) {
+				put_series(p, sample, len, "_bucket", "vmrange",
+					   tl_vmrange_label(h->buckets[k].index));
+				put_number_line(p, (double)h->buckets[k].count);
+			}
+			if (part != 0) {
+				put_series(p, sample, len, suffixes[part], NULL, NULL);
+				put_number_line(p, part == 1 ? h->sum : (double)h->count);
+			}
+			flush(p, PIECE_BYTES);
+		}
+	}
+}
+
+static struct tl_real_list boundaries_of(const struct page *p, const struct tl_sample *sample)
+{
+	bool is_time = strcmp(sample->unit, "seconds") == 0;
+	const struct tl_real_list *list =
+		is_time ? p->options->le_seconds : p->options->le_bytes;
+
+	if (list != NULL && list->count != 0)
+		return *list;
+	if (is_time)
+		return (struct tl_real_list) {default_seconds, TL_COUNT_OF(default_seconds)};
+	return (struct tl_real_list) {default_bytes, TL_COUNT_OF(default_bytes)};
+}
+
+// A vmrange bucket counts under the first boundary that is not below its upper end: never too
+// early, and too late only for values within 14 % below a boundary that cuts a bucket.
+static void put_le_series(struct page *p, const struct tl_sample *sample, int len)
+{
+	const struct tl_histogram_value *h = sample->histogram;
+	struct tl_real_list boundaries = boundaries_of(p, sample);
+	struct tl_text number = {0};
+	uint64_t below = 0;
+	uint32_t k = 0;
+	bool has_exemplar = false;
+
+	for (uint32_t i = 0; i <= boundaries.count; i++) {
+		bool is_last = i == boundaries.count;
+		while (k < h->bucket_count &&
+		       (is_last || tl_vmrange_end(h->buckets[k].index) <= boundaries.items[i]))
+			below += h->buckets[k++].count;
+		tl_text_clear(&number);
+		if (is_last)
+			tl_text_puts(&number, "+Inf");
+		else
+			tl_prometheus_number(&number, boundaries.items[i], p->is_open);
+		put_series(p, sample, len, "_bucket", "le", number.data);
+		tl_text_printf(&p->text, "%" PRIu64, below);
+		if (!has_exemplar && (is_last || sample->exemplar_value <= boundaries.items[i])) {
+			put_exemplar(p, sample);
+			has_exemplar = true;
+		}
+		tl_text_puts(&p->text, "\n");
+	}
+	tl_text_free(&number);
+	put_series(p, sample, len, "_sum", NULL, NULL);
+	put_number_line(p, h->sum);
+	put_series(p, sample, len, "_count", NULL, NULL);
+	put_number_line(p, (double)h->count);
+	put_created(p, sample, len);
+}
+
+static void put_le(struct page *p, const struct tl_snapshot *s, uint32_t from, uint32_t to)
+{
+	const struct tl_sample *first = tl_snapshot_at(s, from);
+	int len = (int)strlen(first->family);
+
+	put_head(p, first, "", len, "histogram", true);
+	for (uint32_t i = from; i < to; i++) {
+		put_le_series(p, tl_snapshot_at(s, i), len);
+		flush(p, PIECE_BYTES);
+	}
+}
+
+int tl_prometheus_render(const struct tl_snapshot *snapshot,
+			 const struct tl_prometheus_options *options, tl_prometheus_write_fn *write,
+			 void *arg, char *error, uint32_t error_size)
+{
+	struct page p = {
+		.options = options,
+		.write = write,
+		.arg = arg,
+		.is_open = options->format == TL_PROMETHEUS_OPENMETRICS,
+	};
+	uint32_t count = tl_snapshot_count(snapshot);
+
+	if (options->histogram == TL_HISTOGRAM_NATIVE) {
+		(void)snprintf(error, error_size, "native histograms need the protobuf exposition, "
+			       "which is not built in: choose histogram=vmrange or histogram=le");
+		return -ENOTSUP;
+	}
+	for (uint32_t from = 0, to = 0; from < count && p.result == 0; from = to) {
+		const struct tl_sample *first = tl_snapshot_at(snapshot, from);
+		for (to = from + 1; to < count; to++)
+			if (strcmp(tl_snapshot_at(snapshot, to)->family, first->family) != 0)
+				break;
+		if (first->is_self != options->is_self)
+			continue;
+		if (first->type != TL_METRIC_HISTOGRAM)
+			put_plain(&p, snapshot, from, to);
+		else if (options->histogram == TL_HISTOGRAM_LE)
+			put_le(&p, snapshot, from, to);
+		else
+			put_vmrange(&p, snapshot, from, to);
+	}
+	if (p.is_open)
+		tl_text_puts(&p.text, "# EOF\n");
+	flush(&p, 1);
+	tl_text_free(&p.text);
+	return p.result;
+}
