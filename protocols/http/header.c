@@ -24,7 +24,8 @@ static struct tl_bytes unfold(struct tl_bytes value, uint8_t *ret)
 
 	for (uint32_t i = 0; i < value.len && len < UNFOLDED_BYTES_MAX; i++) {
 		uint8_t c = value.ptr[i];
-		bool is_fold = c == '\n' || (c == '\r' && i + 1 < value.len && value.ptr[i + 1] == '\n');
+		bool is_crlf = c == '\r' && i + 1 < value.len && value.ptr[i + 1] == '\n';
+		bool is_fold = c == '\n' || is_crlf;
 		if (!is_fold) {
 			ret[len++] = c;
 			continue;
@@ -68,7 +69,7 @@ static void length_header(struct http_call *call, struct tl_bytes value)
 	struct http_lane *me = call->me;
 	uint64_t length;
 
-	if (!http_content_length(value, &length) ||
+	if (!tl_http_content_length(value, &length) ||
 	    ((me->flags & HTTP_HAS_LENGTH) != 0 && me->left != length)) {
 		me->flags |= HTTP_BAD_LENGTH;
 		return;
@@ -81,7 +82,7 @@ static void encoding_header(struct http_lane *me, struct tl_bytes value)
 {
 	me->flags |= HTTP_ENCODED;
 	me->flags &= (uint16_t)~HTTP_CHUNKED;
-	if (http_ends_chunked(value))
+	if (tl_http_ends_chunked(value))
 		me->flags |= HTTP_CHUNKED;
 }
 
@@ -97,7 +98,7 @@ static void upgrade_header(struct http_call *call, struct tl_bytes value)
 static void type_header(struct http_call *call, struct tl_bytes value)
 {
 	tl_message_text(call->ctx, call->lane, HTTP_FIELD_CONTENT_TYPE, value);
-	if (http_is_text_type(value))
+	if (tl_http_is_text_type(value))
 		call->me->flags |= HTTP_TEXT;
 }
 
@@ -184,7 +185,7 @@ static void capture_header(struct http_call *call, const struct tl_text_list *al
 	for (; i < allow->count && i < HTTP_ALLOW_MAX; i++) {
 		if (tl_bytes_is_nocase(name, allow->items[i]))
 			break;
-		if (strcmp(allow->items[i], "*") == 0 && !http_is_secret_header(name))
+		if (strcmp(allow->items[i], "*") == 0 && !tl_http_is_secret_header(name))
 			break;
 	}
 	if (i == allow->count || i == HTTP_ALLOW_MAX)
@@ -198,7 +199,7 @@ static void capture_header(struct http_call *call, const struct tl_text_list *al
 			tl_bytes(lower, name.len), value);
 }
 
-void http_header(struct http_call *call, struct tl_bytes line)
+void tl_http_header(struct http_call *call, struct tl_bytes line)
 {
 	uint8_t unfolded[UNFOLDED_BYTES_MAX];
 	uint32_t colon = tl_bytes_find(line, ':', 0);
@@ -228,7 +229,7 @@ static void route_field(struct http_call *call, struct tl_bytes path)
 	const struct tl_text_list *routes = &call->options->routes;
 
 	for (uint32_t i = 0; i < routes->count && i < HTTP_ROUTES_MAX; i++) {
-		if (!http_route_matches(routes->items[i], path))
+		if (!tl_http_route_matches(routes->items[i], path))
 			continue;
 		tl_message_text(call->ctx, call->lane, HTTP_FIELD_ROUTE,
 				tl_bytes_of(routes->items[i]));
@@ -236,7 +237,7 @@ static void route_field(struct http_call *call, struct tl_bytes path)
 	}
 }
 
-void http_request_fields(struct http_call *call, const struct http_request_line *line)
+void tl_http_request_fields(struct http_call *call, const struct http_request_line *line)
 {
 	uint8_t masked[MASKED_BYTES_MAX];
 	struct tl_bytes target = line->target;
@@ -247,7 +248,7 @@ void http_request_fields(struct http_call *call, const struct http_request_line 
 	tl_message_text(call->ctx, call->lane, HTTP_FIELD_VERSION,
 			line->version.len != 0 ? line->version : tl_bytes_of("0.9"));
 	if (tl_redact(call->ctx)) {
-		uint32_t len = http_mask(target, &call->options->redact_keys, masked, sizeof(masked));
+		uint32_t len = tl_http_mask(target, &call->options->redact_keys, masked, sizeof(masked));
 		if (len != 0)
 			target = tl_bytes(masked, len);
 	}
@@ -257,7 +258,7 @@ void http_request_fields(struct http_call *call, const struct http_request_line 
 		tl_message_text(call->ctx, call->lane, HTTP_FIELD_HOST, target);
 		return;
 	}
-	http_split_target(target, &host, &rest);
+	tl_http_split_target(target, &host, &rest);
 	if (host.len != 0) {
 		call->me->flags |= HTTP_HAS_HOST;
 		tl_message_text(call->ctx, call->lane, HTTP_FIELD_HOST, host);

@@ -25,7 +25,7 @@ static bool hole_is_in_body(struct http_call *call, uint64_t lost)
 static bool http_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_t lost,
 		     uint64_t offset)
 {
-	struct http_call call = http_begin_call(ctx, state, lane, NULL);
+	struct http_call call = tl_http_begin_call(ctx, state, lane, NULL);
 	uint32_t waiting = tl_pending_count(ctx, TL_CLIENT);
 	struct http *http = call.http;
 
@@ -48,7 +48,7 @@ static bool http_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_
 		// With one at a time, no answer of theirs can come behind the next request.
 		http->is_fresh = http->is_fresh || waiting > 1;
 	} else {
-		http_distrust(http);
+		tl_http_distrust(http);
 	}
 	return true;
 }
@@ -61,7 +61,7 @@ static uint32_t http_resync(const void *state, enum tl_lane lane, struct tl_byte
 	if (me->phase == HTTP_BODY || me->phase == HTTP_CHUNK_DATA)
 		return 0; // the hole was in a body, of which the rest is here
 	while (at < view.len) {
-		enum tl_match match = http_match_resync(lane, tl_bytes_from(view, at));
+		enum tl_match match = tl_http_match_resync(lane, tl_bytes_from(view, at));
 		if (match == TL_MATCH_CERTAIN || match == TL_MATCH_UNSURE)
 			return at;
 		uint32_t end = tl_bytes_find(view, '\n', at);
@@ -75,7 +75,7 @@ static uint32_t http_resync(const void *state, enum tl_lane lane, struct tl_byte
 static void http_end(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl_end end,
 		     uint64_t offset)
 {
-	struct http_call call = http_begin_call(ctx, state, lane, NULL);
+	struct http_call call = tl_http_begin_call(ctx, state, lane, NULL);
 	struct http_lane *me = call.me;
 	bool is_endless = me->phase == HTTP_TO_END ||
 			  (me->phase == HTTP_BODY && me->left == TL_TO_THE_END);
@@ -91,7 +91,7 @@ static void http_end(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl
 
 static enum tl_match http_match(enum tl_lane lane, struct tl_bytes first)
 {
-	return lane == TL_CLIENT ? http_match_request(first) : http_match_response(first);
+	return lane == TL_CLIENT ? tl_http_match_request(first) : tl_http_match_response(first);
 }
 
 static const struct tl_field http_fields[HTTP_FIELD_COUNT] = {
@@ -269,7 +269,7 @@ const struct tl_decoder tl_decoder_http = {
 	.options_size = sizeof(struct tl_http_options),
 	.status_help = "below 400 ok, 4xx client_error, 5xx and above server_error",
 	.match = http_match,
-	.step = http_step,
+	.step = tl_http_step,
 	.gap = http_gap,
 	.resync = http_resync,
 	.end = http_end,

@@ -32,7 +32,7 @@ static uint32_t token_len(struct tl_bytes b)
 	return len;
 }
 
-struct tl_bytes http_chomp(struct tl_bytes line)
+struct tl_bytes tl_http_chomp(struct tl_bytes line)
 {
 	if (line.len != 0 && line.ptr[line.len - 1] == '\n')
 		line.len--;
@@ -60,7 +60,7 @@ static bool has_control(struct tl_bytes b)
 	return false;
 }
 
-bool http_request_line(struct tl_bytes line, bool is_cut, struct http_request_line *ret)
+bool tl_http_request_line(struct tl_bytes line, bool is_cut, struct http_request_line *ret)
 {
 	uint32_t method_len = token_len(line);
 
@@ -90,7 +90,7 @@ bool http_request_line(struct tl_bytes line, bool is_cut, struct http_request_li
 	       tl_bytes_find(rest, ' ', 0) == TL_BYTES_NONE;
 }
 
-bool http_status_line(struct tl_bytes line, struct http_status_line *ret)
+bool tl_http_status_line(struct tl_bytes line, struct http_status_line *ret)
 {
 	if (line.len < 12 || memcmp(line.ptr, "HTTP/1.", 7) != 0 || !is_digit(line.ptr[7]) ||
 	    line.ptr[8] != ' ')
@@ -105,7 +105,7 @@ bool http_status_line(struct tl_bytes line, struct http_status_line *ret)
 	return true;
 }
 
-enum tl_match http_match_request(struct tl_bytes first)
+enum tl_match tl_http_match_request(struct tl_bytes first)
 {
 	struct http_request_line line;
 	uint32_t at = 0;
@@ -125,16 +125,16 @@ enum tl_match http_match_request(struct tl_bytes first)
 		if (first.ptr[len] != ' ' || (first.len > len + 1 && first.ptr[len + 1] <= ' '))
 			return TL_MATCH_NO;
 		// A line longer than detection looks at: few things else begin like this.
-		return first.len >= HTTP_METHOD_BYTES_MAX && http_match_resync(TL_CLIENT, first) != TL_MATCH_NO
+		return first.len >= HTTP_METHOD_BYTES_MAX && tl_http_match_resync(TL_CLIENT, first) != TL_MATCH_NO
 			       ? TL_MATCH_LIKELY
 			       : TL_MATCH_UNSURE;
 	}
-	if (!http_request_line(http_chomp(tl_bytes_first(first, end + 1)), false, &line))
+	if (!tl_http_request_line(tl_http_chomp(tl_bytes_first(first, end + 1)), false, &line))
 		return TL_MATCH_NO;
 	return line.version.len != 0 ? TL_MATCH_CERTAIN : TL_MATCH_LIKELY;
 }
 
-enum tl_match http_match_response(struct tl_bytes first)
+enum tl_match tl_http_match_response(struct tl_bytes first)
 {
 	static const char shape[] = "HTTP/1.d ddd";
 	uint32_t len = first.len < sizeof(shape) - 1 ? first.len : (uint32_t)sizeof(shape) - 1;
@@ -148,7 +148,7 @@ enum tl_match http_match_response(struct tl_bytes first)
 	return len == sizeof(shape) - 1 ? TL_MATCH_CERTAIN : TL_MATCH_UNSURE;
 }
 
-enum tl_match http_match_resync(enum tl_lane lane, struct tl_bytes first)
+enum tl_match tl_http_match_resync(enum tl_lane lane, struct tl_bytes first)
 {
 	// No method that is the tail of another one: after a hole the head of a word may be missing.
 	static const char *const methods[] = {
@@ -158,7 +158,7 @@ enum tl_match http_match_resync(enum tl_lane lane, struct tl_bytes first)
 	struct http_request_line line;
 
 	if (lane == TL_SERVER)
-		return http_match_response(first);
+		return tl_http_match_response(first);
 	for (uint32_t i = 0; i < TL_COUNT_OF(methods); i++) {
 		uint32_t len = (uint32_t)strlen(methods[i]);
 		if (memcmp(first.ptr, methods[i], first.len < len ? first.len : len) != 0)
@@ -166,7 +166,7 @@ enum tl_match http_match_resync(enum tl_lane lane, struct tl_bytes first)
 		uint32_t end = tl_bytes_find(first, '\n', 0);
 		if (end == TL_BYTES_NONE)
 			return TL_MATCH_UNSURE;
-		return http_request_line(http_chomp(tl_bytes_first(first, end + 1)), false, &line) &&
+		return tl_http_request_line(tl_http_chomp(tl_bytes_first(first, end + 1)), false, &line) &&
 				       line.version.len != 0
 			       ? TL_MATCH_CERTAIN
 			       : TL_MATCH_NO;
@@ -174,7 +174,7 @@ enum tl_match http_match_resync(enum tl_lane lane, struct tl_bytes first)
 	return TL_MATCH_NO;
 }
 
-bool http_content_length(struct tl_bytes value, uint64_t *ret_length)
+bool tl_http_content_length(struct tl_bytes value, uint64_t *ret_length)
 {
 	bool have = false;
 	uint64_t all = 0;
@@ -204,7 +204,7 @@ bool http_content_length(struct tl_bytes value, uint64_t *ret_length)
 	return true;
 }
 
-bool http_ends_chunked(struct tl_bytes value)
+bool tl_http_ends_chunked(struct tl_bytes value)
 {
 	uint32_t from = 0;
 	for (uint32_t comma; (comma = tl_bytes_find(value, ',', from)) != TL_BYTES_NONE;)
@@ -212,7 +212,7 @@ bool http_ends_chunked(struct tl_bytes value)
 	return tl_bytes_is_nocase(tl_bytes_trim(tl_bytes_from(value, from)), "chunked");
 }
 
-bool http_chunk_size(struct tl_bytes line, uint64_t *ret_size)
+bool tl_http_chunk_size(struct tl_bytes line, uint64_t *ret_size)
 {
 	uint64_t size = 0;
 	uint32_t i = 0;
@@ -268,7 +268,7 @@ static uint32_t host_at(struct tl_bytes target, uint32_t from, uint32_t end)
 	return at;
 }
 
-void http_split_target(struct tl_bytes target, struct tl_bytes *ret_host, struct tl_bytes *ret_rest)
+void tl_http_split_target(struct tl_bytes target, struct tl_bytes *ret_host, struct tl_bytes *ret_rest)
 {
 	uint32_t from = authority_at(target);
 
@@ -336,7 +336,7 @@ static void put_parameter(struct writer *w, struct tl_bytes parameter, const str
 	put_mask(w);
 }
 
-uint32_t http_mask(struct tl_bytes target, const struct tl_text_list *more_keys, uint8_t *ret,
+uint32_t tl_http_mask(struct tl_bytes target, const struct tl_text_list *more_keys, uint8_t *ret,
 		   uint32_t size)
 {
 	struct writer w = {.at = ret, .left = size};
@@ -370,7 +370,7 @@ uint32_t http_mask(struct tl_bytes target, const struct tl_text_list *more_keys,
 	return w.has_masked ? size - w.left : 0;
 }
 
-bool http_is_secret_header(struct tl_bytes name)
+bool tl_http_is_secret_header(struct tl_bytes name)
 {
 	static const char *const names[] = {"authorization", "proxy-authorization", "cookie",
 					    "set-cookie",    "x-api-key",	    "x-auth-token",
@@ -381,7 +381,7 @@ bool http_is_secret_header(struct tl_bytes name)
 	return false;
 }
 
-bool http_route_matches(const char *pattern, struct tl_bytes path)
+bool tl_http_route_matches(const char *pattern, struct tl_bytes path)
 {
 	uint32_t at = 0;
 
@@ -394,7 +394,8 @@ bool http_route_matches(const char *pattern, struct tl_bytes path)
 			if (end == at)
 				return false; // an empty segment is no value
 			at = end;
-			pattern += strcspn(pattern, "/");
+			while (*pattern != '\0' && *pattern != '/')
+				pattern++;
 			continue;
 		}
 		if (at >= path.len || path.ptr[at] != (uint8_t)*pattern)
@@ -405,7 +406,7 @@ bool http_route_matches(const char *pattern, struct tl_bytes path)
 	return at == path.len;
 }
 
-bool http_is_text_type(struct tl_bytes content_type)
+bool tl_http_is_text_type(struct tl_bytes content_type)
 {
 	struct tl_bytes type =
 		tl_bytes_trim(tl_bytes_first(content_type, tl_bytes_find(content_type, ';', 0)));

@@ -28,37 +28,37 @@ struct http_status_line {
 
 // A start line; false if it is none. `is_cut`: the line was longer than what is there, so that
 // its version can't be seen: 1.1 is assumed.
-bool http_request_line(struct tl_bytes line, bool is_cut, struct http_request_line *ret);
-bool http_status_line(struct tl_bytes line, struct http_status_line *ret);
+bool tl_http_request_line(struct tl_bytes line, bool is_cut, struct http_request_line *ret);
+bool tl_http_status_line(struct tl_bytes line, struct http_status_line *ret);
 
 // What the first bytes of a lane come to, `first` beginning at a line start.
-enum tl_match http_match_request(struct tl_bytes first);
-enum tl_match http_match_response(struct tl_bytes first);
+enum tl_match tl_http_match_request(struct tl_bytes first);
+enum tl_match tl_http_match_response(struct tl_bytes first);
 // The same for a start after loss, where only what is beyond doubt counts: a registered method.
-enum tl_match http_match_resync(enum tl_lane lane, struct tl_bytes first);
+enum tl_match tl_http_match_resync(enum tl_lane lane, struct tl_bytes first);
 
 // Line without its line end (LF or CR LF).
-struct tl_bytes http_chomp(struct tl_bytes line);
+struct tl_bytes tl_http_chomp(struct tl_bytes line);
 
 // A Content-Length value, "5" or "5, 5"; false if it is no number or its members differ.
-bool http_content_length(struct tl_bytes value, uint64_t *ret_length);
+bool tl_http_content_length(struct tl_bytes value, uint64_t *ret_length);
 // True if the last transfer coding of the list is chunked.
-bool http_ends_chunked(struct tl_bytes value);
+bool tl_http_ends_chunked(struct tl_bytes value);
 // The size at the head of a chunk line, extensions ignored.
-bool http_chunk_size(struct tl_bytes line, uint64_t *ret_size);
+bool tl_http_chunk_size(struct tl_bytes line, uint64_t *ret_size);
 
 // Absolute form to its parts: host (empty for other forms, without userinfo) and what follows.
-void http_split_target(struct tl_bytes target, struct tl_bytes *ret_host, struct tl_bytes *ret_rest);
+void tl_http_split_target(struct tl_bytes target, struct tl_bytes *ret_host, struct tl_bytes *ret_rest);
 
 // Copies `target` with userinfo and the values of secret query keys masked, at most `size` bytes;
 // gives the bytes written, or 0 when there was nothing to mask and `target` can be used as it is.
-uint32_t http_mask(struct tl_bytes target, const struct tl_text_list *more_keys, uint8_t *ret,
+uint32_t tl_http_mask(struct tl_bytes target, const struct tl_text_list *more_keys, uint8_t *ret,
 		   uint32_t size);
 // A header that is never captured unless it is asked for by name.
-bool http_is_secret_header(struct tl_bytes name);
+bool tl_http_is_secret_header(struct tl_bytes name);
 
 // A route pattern: ":name" stands for one segment, a last "*" for the rest.
-bool http_route_matches(const char *pattern, struct tl_bytes path);
+bool tl_http_route_matches(const char *pattern, struct tl_bytes path);
 
 // JSON or text: content that may be captured as such.
-bool http_is_text_type(struct tl_bytes content_type);
+bool tl_http_is_text_type(struct tl_bytes content_type);

@@ -20,7 +20,7 @@ struct http_memo {
 
 _Static_assert(sizeof(struct http_memo) == TL_MEMO_BYTES, "the core copies a whole memo");
 
-struct http_call http_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+struct http_call tl_http_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 				 const struct tl_view *view)
 {
 	struct http *http = (struct http *)state;
@@ -126,7 +126,7 @@ static struct tl_step hunt(struct http_call *call)
 	while (at < bytes.len) {
 		struct tl_bytes rest = tl_bytes_from(bytes, at);
 		enum line_kind kind = find_line(call->view, at, false, &line);
-		enum tl_match match = http_match_resync(call->lane, kind == LINE_WHOLE ? line : rest);
+		enum tl_match match = tl_http_match_resync(call->lane, kind == LINE_WHOLE ? line : rest);
 		if (match == TL_MATCH_CERTAIN && kind == LINE_WHOLE) {
 			memset(call->me, 0, sizeof(*call->me));
 			call->me->flags = HTTP_AFTER_GAP;
@@ -148,7 +148,7 @@ static struct tl_step hunt(struct http_call *call)
 	return tl_ate(at);
 }
 
-void http_distrust(struct http *http)
+void tl_http_distrust(struct http *http)
 {
 	http->doubt = HTTP_SETTLE_ROUNDTRIPS;
 	http->is_fresh = true;
@@ -160,7 +160,7 @@ static void lose_framing(struct http_call *call, uint8_t counter, enum tl_reason
 	tl_count(call->ctx, counter);
 	if (call->lane == TL_SERVER)
 		tl_cancel_all(call->ctx, TL_STATUS_UNANSWERED, reason);
-	http_distrust(call->http);
+	tl_http_distrust(call->http);
 	memset(call->me, 0, sizeof(*call->me));
 	call->me->phase = HTTP_HUNT;
 }
@@ -185,7 +185,7 @@ static void open_request(struct http_call *call, const struct http_request_line 
 	// Full: either this request was refused, and its response will look like another's, or the
 	// oldest was pushed out, and its response comes next.
 	if (tl_pending(call->ctx, TL_CLIENT, key) == NULL)
-		http_distrust(http);
+		tl_http_distrust(http);
 	else if (http->owed < UINT16_MAX)
 		http->owed++;
 }
@@ -207,9 +207,9 @@ static struct tl_step request_line(struct http_call *call, uint32_t at)
 	struct tl_bytes line;
 	enum line_kind kind = find_line(call->view, at, false, &line);
 
-	if (kind == LINE_MORE && http_match_request(tl_bytes_from(call->view->bytes, at)) != TL_MATCH_NO)
+	if (kind == LINE_MORE && tl_http_match_request(tl_bytes_from(call->view->bytes, at)) != TL_MATCH_NO)
 		return ate_or_need(call, at);
-	if (kind == LINE_MORE || !http_request_line(http_chomp(line), kind == LINE_LONG, &parsed)) {
+	if (kind == LINE_MORE || !tl_http_request_line(tl_http_chomp(line), kind == LINE_LONG, &parsed)) {
 		lose_framing(call, HTTP_COUNT_BAD_START_LINE, TL_REASON_DECODE_ERROR);
 		return at != 0 ? tl_ate(at) : hunt(call);
 	}
@@ -222,7 +222,7 @@ static struct tl_step request_line(struct http_call *call, uint32_t at)
 	open_request(call, &parsed, offset);
 	if (call->http->doubt != 0)
 		tl_message_flag(call->ctx, TL_CLIENT, TL_FLAG_GAP);
-	http_request_fields(call, &parsed);
+	tl_http_request_fields(call, &parsed);
 	if (parsed.version.len == 0) {
 		finish_message(call, offset + line.len);
 		return tl_ate(at);
@@ -320,9 +320,9 @@ static struct tl_step status_line(struct http_call *call, uint32_t at)
 	struct tl_bytes line;
 	enum line_kind kind = find_line(call->view, at, false, &line);
 
-	if (kind == LINE_MORE && http_match_response(line) != TL_MATCH_NO)
+	if (kind == LINE_MORE && tl_http_match_response(line) != TL_MATCH_NO)
 		return ate_or_need(call, at);
-	if (kind == LINE_MORE || !http_status_line(http_chomp(line), &parsed)) {
+	if (kind == LINE_MORE || !tl_http_status_line(tl_http_chomp(line), &parsed)) {
 		lose_framing(call, HTTP_COUNT_BAD_START_LINE, TL_REASON_DECODE_ERROR);
 		return at != 0 ? tl_ate(at) : hunt(call);
 	}
@@ -478,7 +478,7 @@ static struct tl_step read_headers(struct http_call *call)
 		enum line_kind kind = find_line(call->view, at, true, &line);
 		if (kind == LINE_MORE)
 			return ate_or_need(call, at);
-		struct tl_bytes text = http_chomp(line);
+		struct tl_bytes text = tl_http_chomp(line);
 		if (kind == LINE_WHOLE && text.len == 0)
 			return end_of_head(call, at, line.len);
 		if (me->header_count <= HTTP_HEADERS_MAX)
@@ -489,7 +489,7 @@ static struct tl_step read_headers(struct http_call *call)
 			       me->head_bytes > HTTP_HEAD_BYTES_MAX;
 		if (is_full && (me->flags & HTTP_CUT) == 0)
 			mark_cut(call, HTTP_COUNT_MANY_HEADERS);
-		http_header(call, text);
+		tl_http_header(call, text);
 		at += line.len;
 		if (kind == LINE_LONG) {
 			mark_cut(call, HTTP_COUNT_LONG_LINE);
@@ -589,7 +589,7 @@ static struct tl_step read_chunk(struct http_call *call)
 	enum line_kind kind = find_line(call->view, at, false, &line);
 	if (kind == LINE_MORE)
 		return tl_need(bytes.len + 1);
-	if (!http_chunk_size(http_chomp(line), &size))
+	if (!tl_http_chunk_size(tl_http_chomp(line), &size))
 		return bad_chunk(call);
 	at += line.len;
 	me->flags |= HTTP_CHUNK_BEFORE;
@@ -635,7 +635,7 @@ static struct tl_step read_trailers(struct http_call *call)
 			call->me->flags |= HTTP_DROP_LINE;
 			break;
 		}
-		if (http_chomp(line).len == 0) {
+		if (tl_http_chomp(line).len == 0) {
 			uint64_t end = call->view->offset + at;
 			if (call->lane == TL_CLIENT && (call->me->flags & HTTP_HAS_UPGRADE) != 0)
 				call->http->switch_offset = end;
@@ -652,7 +652,7 @@ static struct tl_step read_start(struct http_call *call)
 	uint32_t at = 0;
 
 	if (call->lane == TL_SERVER && awaits_simple_response(call)) {
-		enum tl_match match = http_match_response(bytes);
+		enum tl_match match = tl_http_match_response(bytes);
 		if (match == TL_MATCH_NO)
 			return simple_response(call);
 		if (match == TL_MATCH_UNSURE)
@@ -691,10 +691,10 @@ static struct tl_step step_once(struct http_call *call)
 	return tl_skip(TL_TO_THE_END);
 }
 
-struct tl_step http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			 const struct tl_view *view)
 {
-	struct http_call call = http_begin_call(ctx, state, lane, view);
+	struct http_call call = tl_http_begin_call(ctx, state, lane, view);
 	struct tl_step step = step_once(&call);
 
 	// Some phases end by what they see, without eating it: at most a body that is none, then

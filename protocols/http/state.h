@@ -115,13 +115,13 @@ struct http_call {
 };
 
 // Takes in one header line (unfolded or not, without line end) of the current message.
-void http_header(struct http_call *call, struct tl_bytes line);
+void tl_http_header(struct http_call *call, struct tl_bytes line);
 // Sets what a request line says.
-void http_request_fields(struct http_call *call, const struct http_request_line *line);
+void tl_http_request_fields(struct http_call *call, const struct http_request_line *line);
 
-struct http_call http_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+struct http_call tl_http_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 				 const struct tl_view *view);
-struct tl_step http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			 const struct tl_view *view);
 // After a loss on the client lane: requests may be missing from the queue.
-void http_distrust(struct http *http);
+void tl_http_distrust(struct http *http);

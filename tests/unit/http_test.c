@@ -48,7 +48,7 @@ static void request_lines(void **state)
 	};
 	for (uint32_t i = 0; i < TL_COUNT_OF(vectors); i++) {
 		struct http_request_line line;
-		bool valid = http_request_line(tl_bytes_of(vectors[i].line), false, &line);
+		bool valid = tl_http_request_line(tl_bytes_of(vectors[i].line), false, &line);
 		if (valid != vectors[i].valid)
 			fail_msg("'%s'", vectors[i].line);
 		if (!valid)
@@ -64,18 +64,18 @@ static void status_lines(void **state)
 	(void)state;
 	struct http_status_line line;
 
-	assert_true(http_status_line(tl_bytes_of("HTTP/1.1 404 Not Found"), &line));
+	assert_true(tl_http_status_line(tl_bytes_of("HTTP/1.1 404 Not Found"), &line));
 	assert_int_equal(line.code, 404);
 	expect_text(line.reason, "Not Found", "reason");
-	assert_true(http_status_line(tl_bytes_of("HTTP/1.0 200"), &line));
+	assert_true(tl_http_status_line(tl_bytes_of("HTTP/1.0 200"), &line));
 	expect_text(line.reason, "", "no reason");
 	expect_text(line.version, "1.0", "version");
-	assert_false(http_status_line(tl_bytes_of("HTTP/1.1 ABC"), &line));
-	assert_false(http_status_line(tl_bytes_of("HTTP/1.1 20"), &line));
-	assert_false(http_status_line(tl_bytes_of("HTTP/1.1 2000"), &line));
-	assert_false(http_status_line(tl_bytes_of("HTTP/1.1 099"), &line));
-	assert_false(http_status_line(tl_bytes_of("HTTP/2.0 200 OK"), &line));
-	assert_false(http_status_line(tl_bytes_of("RTSP/1.0 200 OK"), &line));
+	assert_false(tl_http_status_line(tl_bytes_of("HTTP/1.1 ABC"), &line));
+	assert_false(tl_http_status_line(tl_bytes_of("HTTP/1.1 20"), &line));
+	assert_false(tl_http_status_line(tl_bytes_of("HTTP/1.1 2000"), &line));
+	assert_false(tl_http_status_line(tl_bytes_of("HTTP/1.1 099"), &line));
+	assert_false(tl_http_status_line(tl_bytes_of("HTTP/2.0 200 OK"), &line));
+	assert_false(tl_http_status_line(tl_bytes_of("RTSP/1.0 200 OK"), &line));
 }
 
 // The answer may only become surer as more bytes come: no prefix of what matches is refused.
@@ -88,14 +88,14 @@ static void prefixes_never_contradict(void **state)
 
 	for (uint32_t i = 0; i < TL_COUNT_OF(requests); i++) {
 		struct tl_bytes all = tl_bytes_of(requests[i]);
-		assert_int_equal(http_match_request(all), TL_MATCH_CERTAIN);
+		assert_int_equal(tl_http_match_request(all), TL_MATCH_CERTAIN);
 		for (uint32_t len = 1; len < all.len; len++)
-			assert_int_not_equal(http_match_request(tl_bytes_first(all, len)),
+			assert_int_not_equal(tl_http_match_request(tl_bytes_first(all, len)),
 					     TL_MATCH_NO);
-		assert_int_equal(http_match_response(all), TL_MATCH_NO);
+		assert_int_equal(tl_http_match_response(all), TL_MATCH_NO);
 	}
 	for (uint32_t len = 1; len < sizeof(response); len++)
-		assert_int_equal(http_match_response(tl_bytes(response, len)),
+		assert_int_equal(tl_http_match_response(tl_bytes(response, len)),
 				 len < 12 ? TL_MATCH_UNSURE : TL_MATCH_CERTAIN);
 }
 
@@ -111,12 +111,12 @@ static void others_are_not_claimed(void **state)
 		"SIP/2.0 200 OK\r\n",		    "ICY 200 OK\r\n",
 	};
 	for (uint32_t i = 0; i < TL_COUNT_OF(others); i++) {
-		if (http_match_request(tl_bytes_of(others[i])) != TL_MATCH_NO)
+		if (tl_http_match_request(tl_bytes_of(others[i])) != TL_MATCH_NO)
 			fail_msg("request: %s", others[i]);
-		if (http_match_response(tl_bytes_of(others[i])) != TL_MATCH_NO)
+		if (tl_http_match_response(tl_bytes_of(others[i])) != TL_MATCH_NO)
 			fail_msg("response: %s", others[i]);
 	}
-	assert_int_equal(http_match_request(tl_bytes_of("GET /\r\n")), TL_MATCH_LIKELY);
+	assert_int_equal(tl_http_match_request(tl_bytes_of("GET /\r\n")), TL_MATCH_LIKELY);
 }
 
 // A hole may end inside a word: what is left of it must not look like a start.
@@ -125,14 +125,14 @@ static void resync_wants_registered_methods(void **state)
 	(void)state;
 	struct tl_bytes line = tl_bytes_of("PROPPATCH /a HTTP/1.1\r\n");
 
-	assert_int_equal(http_match_resync(TL_CLIENT, tl_bytes_of("GET / HTTP/1.1\r\n")),
+	assert_int_equal(tl_http_match_resync(TL_CLIENT, tl_bytes_of("GET / HTTP/1.1\r\n")),
 			 TL_MATCH_CERTAIN);
-	assert_int_equal(http_match_resync(TL_CLIENT, tl_bytes_of("GE")), TL_MATCH_UNSURE);
-	assert_int_equal(http_match_resync(TL_CLIENT, tl_bytes_of("ET / HTTP/1.1\r\n")),
+	assert_int_equal(tl_http_match_resync(TL_CLIENT, tl_bytes_of("GE")), TL_MATCH_UNSURE);
+	assert_int_equal(tl_http_match_resync(TL_CLIENT, tl_bytes_of("ET / HTTP/1.1\r\n")),
 			 TL_MATCH_NO);
-	assert_int_equal(http_match_resync(TL_CLIENT, tl_bytes_of("GET /\r\n")), TL_MATCH_NO);
-	assert_int_equal(http_match_resync(TL_CLIENT, line), TL_MATCH_NO);
-	assert_int_equal(http_match_resync(TL_SERVER, tl_bytes_of("HTTP/1.1 200 OK\r\n")),
+	assert_int_equal(tl_http_match_resync(TL_CLIENT, tl_bytes_of("GET /\r\n")), TL_MATCH_NO);
+	assert_int_equal(tl_http_match_resync(TL_CLIENT, line), TL_MATCH_NO);
+	assert_int_equal(tl_http_match_resync(TL_SERVER, tl_bytes_of("HTTP/1.1 200 OK\r\n")),
 			 TL_MATCH_CERTAIN);
 }
 
@@ -141,19 +141,19 @@ static void content_lengths(void **state)
 	(void)state;
 	uint64_t length;
 
-	assert_true(http_content_length(tl_bytes_of("0"), &length));
+	assert_true(tl_http_content_length(tl_bytes_of("0"), &length));
 	assert_int_equal(length, 0);
-	assert_true(http_content_length(tl_bytes_of("5, 5 ,5"), &length));
+	assert_true(tl_http_content_length(tl_bytes_of("5, 5 ,5"), &length));
 	assert_int_equal(length, 5);
-	assert_true(http_content_length(tl_bytes_of("4611686018427387904"), &length));
-	assert_false(http_content_length(tl_bytes_of("4611686018427387905"), &length));
-	assert_false(http_content_length(tl_bytes_of("99999999999999999999999"), &length));
-	assert_false(http_content_length(tl_bytes_of("5, 6"), &length));
-	assert_false(http_content_length(tl_bytes_of("-10"), &length));
-	assert_false(http_content_length(tl_bytes_of("+10"), &length));
-	assert_false(http_content_length(tl_bytes_of("5,"), &length));
-	assert_false(http_content_length(tl_bytes_of(""), &length));
-	assert_false(http_content_length(tl_bytes_of("invalid"), &length));
+	assert_true(tl_http_content_length(tl_bytes_of("4611686018427387904"), &length));
+	assert_false(tl_http_content_length(tl_bytes_of("4611686018427387905"), &length));
+	assert_false(tl_http_content_length(tl_bytes_of("99999999999999999999999"), &length));
+	assert_false(tl_http_content_length(tl_bytes_of("5, 6"), &length));
+	assert_false(tl_http_content_length(tl_bytes_of("-10"), &length));
+	assert_false(tl_http_content_length(tl_bytes_of("+10"), &length));
+	assert_false(tl_http_content_length(tl_bytes_of("5,"), &length));
+	assert_false(tl_http_content_length(tl_bytes_of(""), &length));
+	assert_false(tl_http_content_length(tl_bytes_of("invalid"), &length));
 }
 
 static void chunk_sizes(void **state)
@@ -161,22 +161,22 @@ static void chunk_sizes(void **state)
 	(void)state;
 	uint64_t size;
 
-	assert_true(http_chunk_size(tl_bytes_of("0"), &size));
+	assert_true(tl_http_chunk_size(tl_bytes_of("0"), &size));
 	assert_int_equal(size, 0);
-	assert_true(http_chunk_size(tl_bytes_of("1aF;name=\"v\""), &size));
+	assert_true(tl_http_chunk_size(tl_bytes_of("1aF;name=\"v\""), &size));
 	assert_int_equal(size, 0x1af);
-	assert_true(http_chunk_size(tl_bytes_of("10 ; x"), &size));
+	assert_true(tl_http_chunk_size(tl_bytes_of("10 ; x"), &size));
 	assert_int_equal(size, 16);
-	assert_true(http_chunk_size(tl_bytes_of("000000000000000000000000000a"), &size));
+	assert_true(tl_http_chunk_size(tl_bytes_of("000000000000000000000000000a"), &size));
 	assert_int_equal(size, 10);
-	assert_false(http_chunk_size(tl_bytes_of("ffffffffffffffff"), &size));
-	assert_false(http_chunk_size(tl_bytes_of(""), &size));
-	assert_false(http_chunk_size(tl_bytes_of(";x"), &size));
-	assert_false(http_chunk_size(tl_bytes_of("-1"), &size));
-	assert_false(http_chunk_size(tl_bytes_of("5x"), &size));
-	assert_true(http_ends_chunked(tl_bytes_of("gzip, Chunked ")));
-	assert_false(http_ends_chunked(tl_bytes_of("chunked, gzip")));
-	assert_false(http_ends_chunked(tl_bytes_of("xchunked")));
+	assert_false(tl_http_chunk_size(tl_bytes_of("ffffffffffffffff"), &size));
+	assert_false(tl_http_chunk_size(tl_bytes_of(""), &size));
+	assert_false(tl_http_chunk_size(tl_bytes_of(";x"), &size));
+	assert_false(tl_http_chunk_size(tl_bytes_of("-1"), &size));
+	assert_false(tl_http_chunk_size(tl_bytes_of("5x"), &size));
+	assert_true(tl_http_ends_chunked(tl_bytes_of("gzip, Chunked ")));
+	assert_false(tl_http_ends_chunked(tl_bytes_of("chunked, gzip")));
+	assert_false(tl_http_ends_chunked(tl_bytes_of("xchunked")));
 }
 
 static void targets_are_split_and_masked(void **state)
@@ -205,14 +205,14 @@ static void targets_are_split_and_masked(void **state)
 		struct tl_bytes host;
 		struct tl_bytes rest;
 		uint8_t masked[64];
-		http_split_target(target, &host, &rest);
+		tl_http_split_target(target, &host, &rest);
 		expect_text(host, vectors[i].host, vectors[i].target);
 		expect_text(rest, vectors[i].rest, vectors[i].target);
-		uint32_t len = http_mask(target, &more, masked, sizeof(masked));
+		uint32_t len = tl_http_mask(target, &more, masked, sizeof(masked));
 		expect_text(tl_bytes(masked, len), vectors[i].masked, vectors[i].target);
 	}
 	uint8_t small[8];
-	assert_int_equal(http_mask(tl_bytes_of("/?token=secret"), NULL, small, sizeof(small)), 8);
+	assert_int_equal(tl_http_mask(tl_bytes_of("/?token=secret"), NULL, small, sizeof(small)), 8);
 	assert_memory_equal(small, "/?token=", 8);
 }
 
@@ -233,7 +233,7 @@ static void routes_match_by_segment(void **state)
 		{"/:a/:b", "/1/2", true},      {"/:a/:b", "/1", false},
 	};
 	for (uint32_t i = 0; i < TL_COUNT_OF(vectors); i++)
-		if (http_route_matches(vectors[i].pattern, tl_bytes_of(vectors[i].path)) !=
+		if (tl_http_route_matches(vectors[i].pattern, tl_bytes_of(vectors[i].path)) !=
 		    vectors[i].want)
 			fail_msg("%s %s", vectors[i].pattern, vectors[i].path);
 }
@@ -241,15 +241,15 @@ static void routes_match_by_segment(void **state)
 static void text_types(void **state)
 {
 	(void)state;
-	assert_true(http_is_text_type(tl_bytes_of("application/json")));
-	assert_true(http_is_text_type(tl_bytes_of("Application/JSON; charset=utf-8")));
-	assert_true(http_is_text_type(tl_bytes_of("application/problem+json ; x")));
-	assert_true(http_is_text_type(tl_bytes_of("text/html")));
-	assert_false(http_is_text_type(tl_bytes_of("image/png")));
-	assert_false(http_is_text_type(tl_bytes_of("text/")));
-	assert_false(http_is_text_type(tl_bytes_of("")));
-	assert_true(http_is_secret_header(tl_bytes_of("Set-Cookie")));
-	assert_false(http_is_secret_header(tl_bytes_of("Accept")));
+	assert_true(tl_http_is_text_type(tl_bytes_of("application/json")));
+	assert_true(tl_http_is_text_type(tl_bytes_of("Application/JSON; charset=utf-8")));
+	assert_true(tl_http_is_text_type(tl_bytes_of("application/problem+json ; x")));
+	assert_true(tl_http_is_text_type(tl_bytes_of("text/html")));
+	assert_false(tl_http_is_text_type(tl_bytes_of("image/png")));
+	assert_false(tl_http_is_text_type(tl_bytes_of("text/")));
+	assert_false(tl_http_is_text_type(tl_bytes_of("")));
+	assert_true(tl_http_is_secret_header(tl_bytes_of("Set-Cookie")));
+	assert_false(tl_http_is_secret_header(tl_bytes_of("Accept")));
 }
 
 int main(void)
