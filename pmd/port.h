@@ -131,4 +131,4 @@ int tl_port_open_device(const struct tl_port_options *options, const char *devar
 bool tl_port_device_is_file(const char *devargs);
 
 // Bytes of EAL memory that a port takes.
-uint64_t tl_port_memory(uint32_t workers, uint32_t packets_max);
+uint64_t tl_port_memory(uint32_t workers, uint32_t packets_max, bool is_device);

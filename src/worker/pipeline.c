@@ -90,6 +90,16 @@ static uint32_t choose_workers(const struct tl_pipeline *p,
 	return cpus - 1 < FILE_WORKERS_MAX ? cpus - 1 : FILE_WORKERS_MAX;
 }
 
+static uint64_t memory_need(const struct tl_pipeline_options *options, uint32_t workers,
+			    uint32_t packets_max)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < options->port_count; i++)
+		bytes += tl_port_memory(workers, packets_max, spec_is_device(&options->ports[i]));
+	return bytes;
+}
+
 // mbufs per worker and port, within a share of the memory there is.
 static uint32_t choose_packets(const struct tl_pipeline_options *options, uint32_t workers,
 			       bool is_lossless)
@@ -100,7 +110,7 @@ static uint32_t choose_packets(const struct tl_pipeline_options *options, uint32
 	if (packets == 0) {
 		packets = is_lossless ? FILE_PACKETS : LIVE_PACKETS;
 		while (packets > PACKETS_LEAST &&
-		       tl_port_memory(workers, (uint32_t)packets) * options->port_count > share)
+		       memory_need(options, workers, (uint32_t)packets) > share)
 			packets /= 2;
 	}
 	packets = packets < PACKETS_LEAST ? PACKETS_LEAST : packets;
@@ -115,8 +125,8 @@ static int start_eal(struct tl_pipeline *p, const struct tl_pipeline_options *op
 	struct tl_eal_options eal = {
 		.rx_lcores = 1,
 		.workers = p->worker_count,
-		.memory_bytes = EAL_OWN_BYTES + tl_port_memory(p->worker_count, packets_max) *
-							options->port_count,
+		.memory_bytes = EAL_OWN_BYTES +
+				memory_need(options, p->worker_count, packets_max),
 		.pci = pci,
 	};
 
