@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "packet/packet.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+
+#include <assert.h>
+
+static_assert(sizeof(struct tl_outer) == 16, "travels in the mbuf's dynamic field");
+static_assert(sizeof(struct tl_tuple) == 40, "is hashed and compared whole: no padding");
+
+const char *tl_tunnel_name(enum tl_tunnel tunnel)
+{
+	static const char *const names[] = {
+		[TL_TUNNEL_NONE] = "none",
+		[TL_TUNNEL_GRE] = "gre",
+		[TL_TUNNEL_VXLAN] = "vxlan",
+		[TL_TUNNEL_IPIP] = "ipip",
+	};
+	static_assert(TL_COUNT_OF(names) == TL_TUNNEL_COUNT, "one name each");
+
+	TL_ASSERT(tunnel < TL_TUNNEL_COUNT);
+	return names[tunnel];
+}
+
+const char *tl_decoded_name(enum tl_decoded decoded)
+{
+	static const char *const names[] = {
+		[TL_DECODED_OK] = "ok",
+		[TL_DECODED_FRAGMENT] = "fragment",
+		[TL_DECODED_NOT_IP] = "not_ip",
+		[TL_DECODED_OTHER_L4] = "other_l4",
+		[TL_DECODED_LINK_TYPE] = "link_type",
+		[TL_DECODED_MALFORMED] = "malformed",
+		[TL_DECODED_TRUNCATED] = "truncated",
+		[TL_DECODED_TOO_DEEP] = "too_deep",
+	};
+	static_assert(TL_COUNT_OF(names) == TL_DECODED_COUNT, "one name each");
+
+	TL_ASSERT(decoded < TL_DECODED_COUNT);
+	return names[decoded];
+}
+
+uint32_t tl_packet_copy(const struct tl_packet *packet, uint32_t offset, uint32_t len, void *ret)
+{
+	uint8_t *out = ret;
+	uint32_t copied = 0;
+
+	for (uint32_t i = 0; i < packet->chunk_count && copied < len; i++) {
+		const struct tl_chunk *chunk = &packet->chunks[i];
+		if (offset >= chunk->len) {
+			offset -= chunk->len;
+			continue;
+		}
+		uint32_t part = chunk->len - offset;
+		if (part > len - copied)
+			part = len - copied;
+		memcpy(out + copied, chunk->data + offset, part);
+		copied += part;
+		offset = 0;
+	}
+	return copied;
+}
+
+// One end of a conversation. The port enters by a multiplication of its own: mixed into an
+// address word, it would let a peer trade address bits for port bits without changing the hash.
+static inline uint64_t hash_end(const uint8_t address[16], uint16_t port, uint64_t seed)
+{
+	uint64_t h = tl_hash_mix(tl_hash_word(address, 8) ^ seed ^ UINT64_C(0xa0761d6478bd642f),
+				 tl_hash_word(address + 8, 8) ^ UINT64_C(0xe7037ed1a0b428db));
+	return tl_hash_mix(h ^ seed, port ^ UINT64_C(0x8ebc6af09c88c6e3));
+}
+
+// Both ends are hashed side by side and added, which is as symmetric as sorting them first but
+// has no branch. A sum and no exclusive or: a host that talks to itself would always give 0.
+uint32_t tl_tuple_hash(const struct tl_tuple *tuple, uint64_t seed)
+{
+	uint64_t sum = hash_end(tuple->source, tuple->source_port, seed) +
+		       hash_end(tuple->destination, tuple->destination_port, seed);
+	return (uint32_t)tl_hash_mix(sum ^ tuple->protocol, UINT64_C(0x589965cc75374cc3));
+}
