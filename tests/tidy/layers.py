@@ -33,7 +33,8 @@ ALLOWED = {
 # Only these may see DPDK, only these libpcap and so on.
 LIBRARIES = {
     r"rte_\w+\.h": ["pmd", "src/worker", "src/cli/version.c", "tests"],
-    r"pcap(/\w+)?\.h": ["pmd", "src/cli/ifaces.c", "src/cli/version.c", "tests"],
+    r"pcap(/\w+)?\.h": ["pmd", "src/cli/config.c", "src/cli/ifaces.c", "src/cli/version.c",
+                         "tests"],
     r"microhttpd\.h": ["src/control", "src/cli/version.c"],
     r"jansson\.h": ["src/control", "src/cli", "exporters", "tests"],
     r"yaml\.h": ["config", "src/cli/version.c"],

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands there are, in the order of help.
+#include "cli/commands.h"
+
+const struct tl_command *const tl_commands[] = {
+	&tl_command_config,
+	&tl_command_protocols,
+	&tl_command_ifaces,
+	&tl_command_version,
+	&tl_command_help,
+	NULL,
+};

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/command.h"
+
+extern const struct tl_command tl_command_config;
+extern const struct tl_command tl_command_protocols;
+extern const struct tl_command tl_command_ifaces;
+extern const struct tl_command tl_command_version;
+extern const struct tl_command tl_command_help;

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// tapline config: the reference, a check of a file, what a file means, how to scrape.
+#include "config/config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <pcap/pcap.h>
+
+#include "cli/commands.h"
+
+struct config_options {
+	const char *check;
+	const char *defaults;
+	bool scrape;
+};
+
+static void print_errors(const struct tl_config_errors *errors)
+{
+	for (uint32_t i = 0; i < errors->count; i++)
+		(void)fprintf(stderr, "%s\n", errors->lines[i]);
+	if (errors->more > 0)
+		(void)fprintf(stderr, "... and %u more\n", errors->more);
+}
+
+// Only libpcap can judge a filter; config/ itself doesn't know it.
+static bool check_filter(const struct tl_config *config, struct tl_config_errors *errors)
+{
+	struct bpf_program program;
+	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, (int)config->capture.snaplen);
+	bool good = true;
+
+	if (pcap == NULL)
+		return true;
+	if (pcap_compile(pcap, &program, config->capture.filter, 1, PCAP_NETMASK_UNKNOWN) != 0) {
+		tl_config_error(errors, config->file, tl_config_line(config, "capture.filter"),
+				"capture.filter", "not a valid filter: %s", pcap_geterr(pcap));
+		good = false;
+	} else {
+		pcap_freecode(&program);
+	}
+	pcap_close(pcap);
+	return good;
+}
+
+// Loads and judges a file; NULL after its errors were printed.
+static struct tl_config *load(const char *path)
+{
+	struct tl_config_errors errors = {0};
+	struct tl_config *config = NULL;
+
+	if (tl_config_load(path, &config, &errors) < 0 || !check_filter(config, &errors)) {
+		print_errors(&errors);
+		tl_config_free(config);
+		return NULL;
+	}
+	return config;
+}
+
+static int print_scrape(const struct tl_config *config)
+{
+	static const char *const styles[] = {"vmrange", "le", "native"};
+	const char *address = config->server.address;
+	const char *host = *address == ':' ? "localhost" : "";
+	const char *style = styles[config->metrics.histogram];
+
+	if (!config->server.enabled)
+		return tl_cli_error(TL_EXIT_USAGE,
+				    "server.enabled is false: there is nothing to scrape");
+	(void)printf("# For Prometheus (prometheus.yml) or VictoriaMetrics (-promscrape.config).\n"
+		     "scrape_configs:\n"
+		     "# The probe itself: packets, losses, queues.\n"
+		     "- job_name: tapline\n"
+		     "  metrics_path: /metrics\n"
+		     "  static_configs:\n"
+		     "  - targets: [\"%s%s\"]\n"
+		     "# What it saw. Histograms: vmrange for VictoriaMetrics, le for Prometheus.\n"
+		     "- job_name: tapline-protocols\n"
+		     "  metrics_path: /protocol/metrics\n"
+		     "  params:\n"
+		     "    histogram: [%s]\n"
+		     "  static_configs:\n"
+		     "  - targets: [\"%s%s\"]\n",
+		     host, address, style, host, address);
+	return TL_EXIT_DONE;
+}
+
+static int run_config(const void *options, const struct tl_arguments *arguments)
+{
+	const struct config_options *given = (const struct config_options *)options;
+	const char *path = *given->check != '\0' ? given->check : given->defaults;
+	struct tl_config *config;
+	int status = TL_EXIT_DONE;
+
+	(void)arguments;
+	if (*given->check != '\0' && (given->scrape || *given->defaults != '\0'))
+		return tl_cli_usage_error("config", "--check stands alone");
+	if (*path == '\0' && !given->scrape) {
+		// A closed pipe is told apart by tl_cli_finish_output().
+		if (tl_config_print_reference(stdout) == -ENOMEM)
+			return tl_cli_error(TL_EXIT_FAILURE, "out of memory");
+		return TL_EXIT_DONE;
+	}
+	config = *path != '\0' ? load(path) : tl_config_default();
+	if (config == NULL)
+		return TL_EXIT_USAGE;
+	if (*given->check != '\0')
+		(void)printf("%s: ok\n", path);
+	else if (given->scrape)
+		status = print_scrape(config);
+	else
+		(void)tl_config_print_effective(config, stdout);
+	tl_config_free(config);
+	return status;
+}
+
+static const struct tl_flag config_flags[] = {
+	{.name = "check",
+	 .letter = 'c',
+	 .type = TL_FLAG_TEXT,
+	 .offset = offsetof(struct config_options, check),
+	 .argument = "FILE",
+	 .help = "Check a file: exit status 0 if it is good, else 2 and one line for each error."},
+	{.name = "defaults",
+	 .letter = 'd',
+	 .type = TL_FLAG_TEXT,
+	 .offset = offsetof(struct config_options, defaults),
+	 .argument = "FILE",
+	 .help = "Print the effective configuration: the file with all defaults, secrets masked."},
+	{.name = "scrape",
+	 .type = TL_FLAG_BOOL,
+	 .offset = offsetof(struct config_options, scrape),
+	 .help = "Print the scrape configuration for Prometheus or VictoriaMetrics, with --defaults "
+		 "for that file's server."},
+	TL_FLAG_END,
+};
+
+static const char *const config_examples[] = {
+	"tapline config > tapline.yaml\0Write the annotated reference to a file.",
+	"tapline config --check /etc/tapline/tapline.yaml\0Check before a reload.",
+	NULL,
+};
+
+const struct tl_command tl_command_config = {
+	.name = "config",
+	.summary = "Prints the annotated reference configuration, or checks a file.",
+	.flags = config_flags,
+	.options_size = sizeof(struct config_options),
+	.examples = config_examples,
+	.run = run_config,
+};

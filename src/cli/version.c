@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/version.h"
+
+#include <stdio.h>
+
+#include <jansson.h>
+#include <pcap/pcap.h>
+#include <rte_version.h>
+#include <yaml.h>
+#include <zlib.h>
+
+#include "cli/commands.h"
+
+// rte_version() reads a constant of librte_eal; EAL itself isn't started.
+static int run_version(const void *options, const struct tl_arguments *arguments)
+{
+	(void)options;
+	(void)arguments;
+	(void)printf("tapline %s\n", TL_VERSION);
+	(void)printf("revision    %s\n", TL_REVISION);
+	(void)printf("features    %s\n", TL_FEATURES);
+	(void)printf("compiler    " __VERSION__ "\n");
+	(void)printf("dpdk        %s (compiled with %d.%02d.%d)\n", rte_version(), RTE_VER_YEAR,
+		     RTE_VER_MONTH, RTE_VER_MINOR);
+	(void)printf("libpcap     %s\n", pcap_lib_version());
+	(void)printf("libyaml     %s\n", yaml_get_version_string());
+	(void)printf("jansson     %s\n", jansson_version_str());
+	(void)printf("zlib        %s\n", zlibVersion());
+	return TL_EXIT_DONE;
+}
+
+const struct tl_command tl_command_version = {
+	.name = "version",
+	.summary = "Prints version, git revision, build features, DPDK and library versions.",
+	.run = run_version,
+};
