@@ -12,7 +12,9 @@
 #define TL_EXTRAS_MAX 4u        // fields of one protocol that are metrics of their own
 #define TL_CAPTURED_MAX (TL_LABELS_MAX + TL_EXTRAS_MAX)
 #define TL_LABEL_BYTES_MAX 254u // upper limit of the option label_bytes_max
-#define TL_KEY_BYTES_MAX (2u + TL_LABELS_MAX * (TL_LABEL_BYTES_MAX + 1))
+#define TL_KEY_WORD 8u           // keys are hashed, compared and stored in whole words
+#define TL_KEY_BYTES_MAX \
+	((2u + TL_LABELS_MAX * (TL_LABEL_BYTES_MAX + 1) + TL_KEY_WORD - 1) & ~(TL_KEY_WORD - 1))
 
 // The pseudo protocol of the L4 measurements; the registry never uses this id.
 #define TL_PLAN_L4 0u
@@ -61,8 +63,19 @@ struct tl_plan {
 
 struct tl_key {
 	uint32_t len;
-	uint8_t bytes[TL_KEY_BYTES_MAX];
+	_Alignas(8) uint8_t bytes[TL_KEY_BYTES_MAX + TL_KEY_WORD];
 };
+
+// Fills the key's last word with zeros.
+static inline void tl_key_pad(struct tl_key *key)
+{
+	memset(key->bytes + key->len, 0, TL_KEY_WORD);
+}
+
+static inline uint32_t tl_key_words(uint32_t len)
+{
+	return (len + TL_KEY_WORD - 1) / TL_KEY_WORD;
+}
 
 // Values of a record that its plan asks for; len 0 where the record has none.
 struct tl_captured {

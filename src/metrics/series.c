@@ -74,6 +74,34 @@ void tl_series_fini(struct tl_series *s)
 	memset(s, 0, sizeof(*s));
 }
 
+static inline uint64_t key_word(const uint8_t *bytes, uint32_t i)
+{
+	uint64_t word;
+	memcpy(&word, bytes + (size_t)i * TL_KEY_WORD, sizeof(word));
+	return word;
+}
+
+static inline uint64_t key_hash(const struct tl_series *s, const struct tl_key *key)
+{
+	uint64_t hash = s->seed ^ key->len;
+	uint32_t words = tl_key_words(key->len);
+
+	for (uint32_t i = 0; i < words; i++)
+		hash = tl_hash_mix(key_word(key->bytes, i) ^ UINT64_C(0xa0761d6478bd642f),
+				   hash ^ UINT64_C(0xe7037ed1a0b428db));
+	return hash;
+}
+
+static inline bool key_equal(const struct tl_key *key, const uint8_t *stored)
+{
+	uint32_t words = tl_key_words(key->len);
+
+	for (uint32_t i = 0; i < words; i++)
+		if (key_word(key->bytes, i) != key_word(stored, i))
+			return false;
+	return true;
+}
+
 static uint32_t lookup(const struct tl_series *s, const struct tl_key *key, uint64_t hash)
 {
 	for (uint32_t at = (uint32_t)hash & s->slot_mask;; at = (at + 1) & s->slot_mask) {
@@ -83,7 +111,7 @@ static uint32_t lookup(const struct tl_series *s, const struct tl_key *key, uint
 		if (slot->tag != (uint32_t)hash)
 			continue;
 		const struct tl_group *group = &s->groups[slot->id - 1];
-		if (group->key_len == key->len && memcmp(group->key, key->bytes, key->len) == 0)
+		if (group->key_len == key->len && key_equal(key, group->key))
 			return slot->id - 1;
 	}
 }
@@ -180,6 +208,7 @@ static bool replace_values(struct tl_series *s, const struct tl_key *key, uint16
 		}
 	}
 	s->other.len = (uint32_t)(to - s->other.bytes);
+	tl_key_pad(&s->other);
 	return is_replaced;
 }
 
@@ -196,7 +225,7 @@ static uint32_t add_group(struct tl_series *s, const struct tl_key *key, uint64_
 	TL_ASSERT(storage != NULL && (s->free_count != 0 || s->touched < s->capacity));
 	uint32_t id = s->free_count != 0 ? s->free_ids[--s->free_count] : s->touched++;
 	struct tl_group *group = &s->groups[id];
-	memcpy(storage, key->bytes, key->len);
+	memcpy(storage, key->bytes, (size_t)tl_key_words(key->len) * TL_KEY_WORD);
 	*group = (struct tl_group) {
 		.hash = hash,
 		.key = storage,
@@ -229,7 +258,7 @@ static uint32_t find_or_add(struct tl_series *s, const struct tl_key *key, uint6
 	memcpy(&protocol, key->bytes, sizeof(protocol));
 	if (replace_values(s, key, protocol)) {
 		*ret_overflow = true;
-		hash = tl_hash64(s->other.bytes, s->other.len, s->seed);
+		hash = key_hash(s, &s->other);
 		uint32_t id = lookup(s, &s->other, hash);
 		if (id != TL_GROUP_NONE)
 			return id;
@@ -239,7 +268,8 @@ static uint32_t find_or_add(struct tl_series *s, const struct tl_key *key, uint6
 		is_overflow = true;
 		memset(s->other.bytes + 2, TL_KEY_OTHER, s->plans[protocol].label_count);
 		s->other.len = 2u + s->plans[protocol].label_count;
-		hash = tl_hash64(s->other.bytes, s->other.len, s->seed);
+		tl_key_pad(&s->other);
+		hash = key_hash(s, &s->other);
 		uint32_t id = lookup(s, &s->other, hash);
 		if (id != TL_GROUP_NONE)
 			return id;
@@ -249,7 +279,7 @@ static uint32_t find_or_add(struct tl_series *s, const struct tl_key *key, uint6
 
 uint32_t tl_series_find(struct tl_series *s, const struct tl_key *key, bool *ret_overflow)
 {
-	uint64_t hash = tl_hash64(key->bytes, key->len, s->seed);
+	uint64_t hash = key_hash(s, key);
 	uint32_t id = lookup(s, key, hash);
 
 	return TL_LIKELY(id != TL_GROUP_NONE) ? id : find_or_add(s, key, hash, ret_overflow);
