@@ -292,6 +292,54 @@ static void af_packet_sees_the_same(void **state)
 	live(&(struct tl_port_spec) {.devargs = "net_af_packet0,iface=tl0,framecnt=8192"}, 2, 1);
 }
 
+static void remove_link(void *arg)
+{
+	const struct timespec settle = {.tv_nsec = 300000000};
+
+	(void)arg;
+	TL_ASSERT(system("ip link del tl0") == 0);
+	(void)nanosleep(&settle, NULL);
+}
+
+static void a_vanishing_interface_ends_with_a_line(void **state)
+{
+	(void)state;
+	struct run_result result;
+	struct run_options options = {.port.interface = "tl0",
+				      .workers = 1,
+				      .is_in_namespace = true,
+				      .traffic = remove_link};
+
+	if (getuid() != 0) {
+		print_message("skipped: needs root for a network namespace\n");
+		skip();
+	}
+	run_pipeline(&options, &result);
+	print_message("%s\n", result.error);
+	assert_int_equal(result.rc, 0);
+	assert_true(result.is_finished);
+	assert_non_null(strstr(result.error, "tl0"));
+}
+
+static void an_interface_that_is_down_is_named(void **state)
+{
+	(void)state;
+	struct run_result result;
+	struct run_options options = {.port.interface = "tl0",
+				      .workers = 1,
+				      .is_in_namespace = true,
+				      .is_link_down = true};
+
+	if (getuid() != 0) {
+		print_message("skipped: needs root for a network namespace\n");
+		skip();
+	}
+	run_pipeline(&options, &result);
+	print_message("%s\n", result.error);
+	assert_int_equal(result.rc, -ENODEV);
+	assert_non_null(strstr(result.error, "ip link set tl0 up"));
+}
+
 static void an_idle_capture_costs_little(void **state)
 {
 	(void)state;
@@ -299,6 +347,7 @@ static void an_idle_capture_costs_little(void **state)
 	struct run_options options = {.port.interface = "tl0",
 				      .workers = 1,
 				      .is_in_namespace = true,
+				      .is_relaxed_reader = true,
 				      .stop_after_ns = UINT64_C(4000000000)};
 
 	if (getuid() != 0) {
@@ -307,8 +356,9 @@ static void an_idle_capture_costs_little(void **state)
 	}
 	run_pipeline(&options, &result);
 	assert_string_equal(result.error, "");
-	print_message("%.2f %% of a CPU, with the test's own polling\n", 100 * result.cpu_share);
-	assert_true(result.cpu_share < 0.15);
+	print_message("%.2f %% of a CPU after the start\n", 100 * result.cpu_share);
+	// The aim is 0.03; other work on the machine makes wake-ups dearer.
+	assert_true(result.cpu_share < 0.06);
 }
 
 static int set_up(void **state)
@@ -344,6 +394,8 @@ int main(void)
 		cmocka_unit_test(live_traffic_is_all_seen_or_counted),
 		cmocka_unit_test(any_sees_both_ends_of_a_link),
 		cmocka_unit_test(af_packet_sees_the_same),
+		cmocka_unit_test(a_vanishing_interface_ends_with_a_line),
+		cmocka_unit_test(an_interface_that_is_down_is_named),
 		cmocka_unit_test(an_idle_capture_costs_little),
 	};
 

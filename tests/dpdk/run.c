@@ -26,6 +26,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec used;
+
+	TL_ASSERT(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0);
+	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
 static void restrict_process(const struct run_options *options)
 {
 	cpu_set_t set;
@@ -47,6 +55,8 @@ static void restrict_process(const struct run_options *options)
 				 "ip link set lo up; ip link add tl0 type veth peer name tl1 &&"
 				 "ip link set tl0 up && ip link set tl1 up") == 0);
 	}
+	if (options->is_link_down)
+		TL_ASSERT(system("ip link set tl0 down") == 0);
 	if (options->uid != 0) {
 		TL_ASSERT(setgroups(0, NULL) == 0);
 		TL_ASSERT(setgid(options->uid) == 0 && setuid(options->uid) == 0);
@@ -90,7 +100,9 @@ static void follow(struct tl_pipeline *pipeline, const struct run_options *optio
 		   struct run_result *result, uint64_t start_ns)
 {
 	struct traffic_thread traffic = {.options = options};
-	const struct timespec pause = {.tv_nsec = options->is_slow_reader ? 20000000 : 200000};
+	const struct timespec pause = {.tv_nsec = options->is_relaxed_reader ? 100000000
+						  : options->is_slow_reader  ? 20000000
+									     : 200000};
 	const char *error = "";
 	uint64_t stop_ns = options->stop_after_ns > 0 ? now_ns() + options->stop_after_ns : UINT64_MAX;
 	pthread_t thread;
@@ -141,9 +153,6 @@ static void report(struct tl_pipeline *pipeline, struct run_result *result, uint
 	TL_ASSERT(packets == result->offered);
 	TL_ASSERT(getrusage(RUSAGE_SELF, &usage) == 0);
 	result->rss_max_bytes = (uint64_t)usage.ru_maxrss << 10;
-	uint64_t cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
-			  (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-	result->cpu_share = (double)cpu_us * 1000 / (double)result->total_ns;
 }
 
 static void child(const struct run_options *options, struct run_result *result)
@@ -173,7 +182,10 @@ static void child(const struct run_options *options, struct run_result *result)
 		result->rc = tl_pipeline_start(pipeline);
 	if (result->rc != 0)
 		return;
+	uint64_t run_ns = now_ns();
+	uint64_t used_ns = cpu_ns();
 	follow(pipeline, options, result, start_ns);
+	result->cpu_share = (double)(cpu_ns() - used_ns) / (double)(now_ns() - run_ns);
 	report(pipeline, result, start_ns);
 	tl_pipeline_destroy(pipeline);
 }

@@ -17,6 +17,8 @@ struct run_options {
 	uint64_t stop_after;       // records after which the pipeline is stopped, 0: never
 	uint64_t stop_after_ns;    // or time
 	bool is_slow_reader;       // takes records with pauses
+	bool is_relaxed_reader;    // looks for records ten times a second
+	bool is_link_down;         // with a namespace: leaves tl0 down
 	bool is_in_namespace;      // a network namespace of its own with the link tl0 - tl1
 	void (*traffic)(void *arg); // started in a thread when the lcores run; afterwards: stop
 	void *arg;
@@ -36,7 +38,7 @@ struct run_result {
 	uint64_t first_ns;   // from the begin of create to the first record
 	uint64_t total_ns;
 	uint64_t rss_max_bytes;
-	double cpu_share;    // CPU time of the process per second of run
+	double cpu_share;    // CPU time of the process per second, without its start
 	struct tl_port_status port;
 	char port_text[128]; // its kind, link and name
 };
