@@ -140,8 +140,8 @@ int tl_config_print_reference(FILE *out);
 // Every key with its present value, secrets masked.
 int tl_config_print_effective(const struct tl_config *config, FILE *out);
 
-// Calls `changed` for every key whose value differs, values as text, secrets masked. Both configurations
-// must come from this process. Returns the number of such keys or -ENOMEM.
+// Calls `changed` for every key whose value differs, values as text, secrets masked. Both
+// configurations must come from this process. Returns the number of such keys or -ENOMEM.
 typedef void tl_config_changed_fn(void *arg, const char *key, const char *before,
 				  const char *after, bool is_hot);
 int tl_config_diff(const struct tl_config *before, const struct tl_config *after,

@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "cli/commands.h"
+#include "config/value.h"
 
 #define PCI_PATH "/sys/bus/pci/devices"
 #define PCI_CLASS_NETWORK "0x02"
@@ -107,6 +108,17 @@ static const char *state_of(const pcap_if_t *interface)
 	}
 }
 
+// A positive number below sysfs; left out when unknown (-1, or unreadable while the link is down).
+static void add_number(json_t *json, const char *key, const char *directory, const char *name)
+{
+	char text[64];
+	uint64_t number;
+
+	read_line(directory, name, text, sizeof(text));
+	if (tl_parse_uint(text, &number) && number > 0 && number <= INT64_MAX)
+		(void)json_object_set_new(json, key, json_integer((json_int_t)number));
+}
+
 static json_t *interface_json(const pcap_if_t *interface)
 {
 	char directory[PATH_MAX];
@@ -120,15 +132,11 @@ static json_t *interface_json(const pcap_if_t *interface)
 	(void)snprintf(queues_path, sizeof(queues_path), "%s/queues", directory);
 	if (each_entry(queues_path, count_rx_queue, &queues))
 		(void)json_object_set_new(json, "rx_queues", json_integer(queues));
-	read_line(directory, "speed", text, sizeof(text)); // -1 or an error when unknown
-	if (atol(text) > 0)
-		(void)json_object_set_new(json, "speed_mbps", json_integer(atol(text)));
+	add_number(json, "speed_mbps", directory, "speed");
+	add_number(json, "mtu", directory, "mtu");
 	read_line(directory, "address", text, sizeof(text));
 	if (*text != '\0' && strcmp(text, "00:00:00:00:00:00") != 0)
 		(void)json_object_set_new(json, "mac", json_string(text));
-	read_line(directory, "mtu", text, sizeof(text));
-	if (*text != '\0')
-		(void)json_object_set_new(json, "mtu", json_integer(atol(text)));
 	return json;
 }
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "cli/help.h"
-#include "cli/version.h"
 #include "config/config.h"
+#include "revision.h" // generated
 
 // Text for roff: a hyphen is a minus unless escaped, a leading dot or quote a request.
 static void print_roff(FILE *out, const char *text)

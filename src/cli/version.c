@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/version.h"
-
 #include <stdio.h>
 
 #include <jansson.h>
@@ -10,6 +8,7 @@
 #include <zlib.h>
 
 #include "cli/commands.h"
+#include "revision.h" // generated
 
 // rte_version() reads a constant of librte_eal; EAL itself isn't started.
 static int run_version(const void *options, const struct tl_arguments *arguments)

@@ -128,140 +128,140 @@ static struct tl_config *load(const char *text)
 	return config;
 }
 
+static const struct {
+	const char *text;
+	const char *want; // of the first error
+} wrong_files[] = {
+	{"captur: {}", "f:1: captur: unknown key, did you mean capture?"},
+	{"capture:\n  snapln: 1",
+	 "f:2: capture.snapln: unknown key, did you mean snaplen?"},
+	{"zebra: 1",
+	 "f:1: zebra: unknown key; `tapline config` prints those there are"},
+	{"capture.filter: x",
+	 "f:1: capture.filter: unknown key; sections are nested, not dotted"},
+	{"capture: 5", "f:1: capture: must be a section, not \"5\""},
+	{"capture: []", "f:1: capture: must be a section, not a list"},
+	{"- 1", "f:1: must be a section, not a list"},
+	{"capture:\n  snaplen: many",
+	 "f:2: capture.snaplen: must be a whole number, not \"many\""},
+	{"capture:\n  snaplen: 10",
+	 "f:2: capture.snaplen: 10 is out of range, must be 64 to 262144"},
+	{"capture: {snaplen: {}}",
+	 "f:1: capture.snaplen: must be a whole number, not a section"},
+	{"capture: {buffer: 5 apples}",
+	 "f:1: capture.buffer: must be a size such as 4096, 64MiB or 10kB, not \"5 "
+	 "apples\""},
+	{"capture: {buffer: 1k}",
+	 "f:1: capture.buffer: 1k is out of range, must be 64KiB to 4GiB"},
+	{"metrics: {idle: 30}", "f:1: metrics.idle: must be a time with its unit, such as "
+				"30s, 100ms or 5m, not \"30\""},
+	{"metrics: {idle: soon}", "f:1: metrics.idle: must be a time such as 30s, 100ms, "
+				  "5m or 1h, not \"soon\""},
+	{"metrics: {idle: 1s}",
+	 "f:1: metrics.idle: 1s is too small, must be at least 10s"},
+	{"capture: {promiscuous: maybe}",
+	 "f:1: capture.promiscuous: must be true or false, not \"maybe\""},
+	{"capture: {idle: busy}",
+	 "f:1: capture.idle: must be adaptive, poll or sleep, not \"busy\""},
+	{"log:\n  level: info\n  level: debug",
+	 "f:3: log.level: given twice, first in line 2"},
+	{"names: {10.0.0.1: a, 10.0.0.1: b}",
+	 "f:1: names.10.0.0.1: given twice, first in line 1"},
+	{"names: {web: a}", "f:1: names.web: must be an address, address:port or :port, as "
+			    "in \"10.0.0.2:80\""},
+	{"names: [a]", "f:1: names: must be a section of names and texts, not a list"},
+	{"metrics: {le_seconds: [1, 1]}",
+	 "f:1: metrics.le_seconds[1]: 1 is not above the number before it, must be "
+	 "ascending"},
+	{"metrics: {le_seconds: [nan]}",
+	 "f:1: metrics.le_seconds[0]: must be a number, not \"nan\""},
+	{"capture:\n  ports:\n  - {name: x}",
+	 "f:3: capture.ports[0]: needs exactly one of interface, file, device and pci, has "
+	 "0"},
+	{"capture: {ports: [{file: a, pci: b}]}",
+	 "f:1: capture.ports[0]: needs exactly one of interface, file, device and pci, has "
+	 "2"},
+	{"capture: {ports: eth0}", "f:1: capture.ports: must be a list of entries, each \"- "
+				   "key: value\", not \"eth0\""},
+	{"capture: {ports: [eth0]}",
+	 "f:1: capture.ports[0]: must be a section, not \"eth0\""},
+	{"protocols: {rules: [{ports: [80]}]}",
+	 "f:1: protocols.rules[0]: protocol is missing"},
+	{"protocols: {rules: [{protocol: sampel}]}",
+	 "f:1: protocols.rules[0].protocol: unknown protocol \"sampel\", did you mean "
+	 "sample?"},
+	{"protocols: {rules: [{protocol: kafka}]}",
+	 "f:1: protocols.rules[0].protocol: protocol kafka is not built in"},
+	{"protocols: {rules: [{protocol: sample, ports: [0]}]}",
+	 "f:1: protocols.rules[0].ports[0]: 0 is out of range, must be 1 to 65535"},
+	{"protocols: {rules: [{protocol: sample, ports: 80}]}",
+	 "f:1: protocols.rules[0].ports: must be a list of numbers such as [80, 8080], not "
+	 "\"80\""},
+	{"protocols: {rules: [{protocol: sample, hosts: [10.0.0.0/33]}]}",
+	 "f:1: protocols.rules[0].hosts[0]: must be an address or a network such as "
+	 "10.0.0.0/8, not \"10.0.0.0/33\""},
+	{"protocols: {sample: {enabled: false}, rules: [{protocol: sample}]}",
+	 "f:1: protocols.rules[0].protocol: protocol sample has a rule, but "
+	 "protocols.sample.enabled is false"},
+	{"protocols: {sample: {body: 1MiB}}",
+	 "f:1: protocols.sample.body: 1MiB is out of range, must be 0 to 64KiB"},
+	{"protocols: {redis: {}}",
+	 "f:1: protocols.redis: not built in: this tapline was compiled without it"},
+	{"collectors: {oom: {}}",
+	 "f:1: collectors.oom: not built in: this tapline has no collectors"},
+	{"metrics: {labels: [{protocol: sample, labels: [request.verbs]}]}",
+	 "f:1: metrics.labels[0].labels[0]: \"request.verbs\" can't be a label of sample, "
+	 "did you mean request.verb?"},
+	{"metrics: {labels: [{protocol: sample, labels: [request.text]}]}",
+	 "f:1: metrics.labels[0].labels[0]: \"request.text\" can't be a label of sample; "
+	 "`tapline protocols` shows its fields"},
+	{"metrics: {l4_labels: [source.mac]}",
+	 "f:1: metrics.l4_labels[0]: must be source.host, source.port, destination.host or "
+	 "destination.port, not \"source.mac\""},
+	{"server: {address: 9091}", "f:1: server.address: must be address:port such as "
+				    "127.0.0.1:9091, [::1]:9091 or :9091, not \"9091\""},
+	{"exporters: {many: [{style: long}]}", "f:1: exporters.many[0]: url is missing"},
+	{"probe: ${TL_UNSET_X}", "f:1: probe: the environment variable TL_UNSET_X is not "
+				 "set; set it or write ${TL_UNSET_X:-default}"},
+	{"probe: ${no", "f:1: probe: bad reference, write ${NAME} or ${NAME:-default}, or "
+			"$${ for a plain ${"},
+	{"probe: &a x",
+	 "f:1: anchors (&name) are not supported, write the value out"},
+	{"log: *a", "f:1: aliases (*name) are not supported, write the value out"},
+	{"probe: !!str x", "f:1: tags (!...) are not supported"},
+	{"? [a]\n: b", "f:1: a key must be plain text"},
+	{"probe: a\n---\nprobe: b",
+	 "f:2: a second document begins; one file is one document"},
+	{"probe: \"a\\0b\"", "f:1: a NUL character is not allowed"},
+	{"a: [[[[[[[[[[[[[[[[[[[[1", "f:1: nested too deeply"},
+	{"log:\n\tlevel: info", "f:2: not valid YAML: found character that cannot start "
+				"any token while scanning for the next token"},
+	{"log: {level: info", "f:2: not valid YAML: did not find expected ',' or '}' while "
+			      "parsing a flow mapping"},
+	{"probe: x\nlog: \xff\xfe", "f:2: not valid YAML: invalid leading UTF-8 octet"},
+	// packetd's file
+	{"sniffer:\n  ifaces: any",
+	 "f:2: sniffer.ifaces: packetd's key; here: capture.ports, one entry {interface: "
+	 "NAME} each, or any"},
+	{"sniffer.noPromisc: true", "f:1: sniffer.noPromisc: packetd's key; here: "
+				    "capture.promiscuous, the other way round"},
+	{"sniffer:\n  protocols:\n    rules:\n    - name: x\n      host: y",
+	 "f:4: sniffer.protocols.rules.name: packetd's key; here: protocols.rules, name"},
+};
+
 static void errors_name_line_key_and_remedy(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *text;
-		const char *want; // of the first error
-	} rows[] = {
-		{"captur: {}", "f:1: captur: unknown key, did you mean capture?"},
-		{"capture:\n  snapln: 1",
-		 "f:2: capture.snapln: unknown key, did you mean snaplen?"},
-		{"zebra: 1",
-		 "f:1: zebra: unknown key; `tapline config` prints those there are"},
-		{"capture.filter: x",
-		 "f:1: capture.filter: unknown key; sections are nested, not dotted"},
-		{"capture: 5", "f:1: capture: must be a section, not \"5\""},
-		{"capture: []", "f:1: capture: must be a section, not a list"},
-		{"- 1", "f:1: must be a section, not a list"},
-		{"capture:\n  snaplen: many",
-		 "f:2: capture.snaplen: must be a whole number, not \"many\""},
-		{"capture:\n  snaplen: 10",
-		 "f:2: capture.snaplen: 10 is out of range, must be 64 to 262144"},
-		{"capture: {snaplen: {}}",
-		 "f:1: capture.snaplen: must be a whole number, not a section"},
-		{"capture: {buffer: 5 apples}",
-		 "f:1: capture.buffer: must be a size such as 4096, 64MiB or 10kB, not \"5 "
-		 "apples\""},
-		{"capture: {buffer: 1k}",
-		 "f:1: capture.buffer: 1k is out of range, must be 64KiB to 4GiB"},
-		{"metrics: {idle: 30}", "f:1: metrics.idle: must be a time with its unit, such as "
-					"30s, 100ms or 5m, not \"30\""},
-		{"metrics: {idle: soon}", "f:1: metrics.idle: must be a time such as 30s, 100ms, "
-					  "5m or 1h, not \"soon\""},
-		{"metrics: {idle: 1s}",
-		 "f:1: metrics.idle: 1s is too small, must be at least 10s"},
-		{"capture: {promiscuous: maybe}",
-		 "f:1: capture.promiscuous: must be true or false, not \"maybe\""},
-		{"capture: {idle: busy}",
-		 "f:1: capture.idle: must be adaptive, poll or sleep, not \"busy\""},
-		{"log:\n  level: info\n  level: debug",
-		 "f:3: log.level: given twice, first in line 2"},
-		{"names: {10.0.0.1: a, 10.0.0.1: b}",
-		 "f:1: names.10.0.0.1: given twice, first in line 1"},
-		{"names: {web: a}", "f:1: names.web: must be an address, address:port or :port, as "
-				    "in \"10.0.0.2:80\""},
-		{"names: [a]", "f:1: names: must be a section of names and texts, not a list"},
-		{"metrics: {le_seconds: [1, 1]}",
-		 "f:1: metrics.le_seconds[1]: 1 is not above the number before it, must be "
-		 "ascending"},
-		{"metrics: {le_seconds: [nan]}",
-		 "f:1: metrics.le_seconds[0]: must be a number, not \"nan\""},
-		{"capture:\n  ports:\n  - {name: x}",
-		 "f:3: capture.ports[0]: needs exactly one of interface, file, device and pci, has "
-		 "0"},
-		{"capture: {ports: [{file: a, pci: b}]}",
-		 "f:1: capture.ports[0]: needs exactly one of interface, file, device and pci, has "
-		 "2"},
-		{"capture: {ports: eth0}", "f:1: capture.ports: must be a list of entries, each \"- "
-					   "key: value\", not \"eth0\""},
-		{"capture: {ports: [eth0]}",
-		 "f:1: capture.ports[0]: must be a section, not \"eth0\""},
-		{"protocols: {rules: [{ports: [80]}]}",
-		 "f:1: protocols.rules[0]: protocol is missing"},
-		{"protocols: {rules: [{protocol: sampel}]}",
-		 "f:1: protocols.rules[0].protocol: unknown protocol \"sampel\", did you mean "
-		 "sample?"},
-		{"protocols: {rules: [{protocol: kafka}]}",
-		 "f:1: protocols.rules[0].protocol: protocol kafka is not built in"},
-		{"protocols: {rules: [{protocol: sample, ports: [0]}]}",
-		 "f:1: protocols.rules[0].ports[0]: 0 is out of range, must be 1 to 65535"},
-		{"protocols: {rules: [{protocol: sample, ports: 80}]}",
-		 "f:1: protocols.rules[0].ports: must be a list of numbers such as [80, 8080], not "
-		 "\"80\""},
-		{"protocols: {rules: [{protocol: sample, hosts: [10.0.0.0/33]}]}",
-		 "f:1: protocols.rules[0].hosts[0]: must be an address or a network such as "
-		 "10.0.0.0/8, not \"10.0.0.0/33\""},
-		{"protocols: {sample: {enabled: false}, rules: [{protocol: sample}]}",
-		 "f:1: protocols.rules[0].protocol: protocol sample has a rule, but "
-		 "protocols.sample.enabled is false"},
-		{"protocols: {sample: {body: 1MiB}}",
-		 "f:1: protocols.sample.body: 1MiB is out of range, must be 0 to 64KiB"},
-		{"protocols: {redis: {}}",
-		 "f:1: protocols.redis: not built in: this tapline was compiled without it"},
-		{"collectors: {oom: {}}",
-		 "f:1: collectors.oom: not built in: this tapline has no collectors"},
-		{"metrics: {labels: [{protocol: sample, labels: [request.verbs]}]}",
-		 "f:1: metrics.labels[0].labels[0]: \"request.verbs\" can't be a label of sample, "
-		 "did you mean request.verb?"},
-		{"metrics: {labels: [{protocol: sample, labels: [request.text]}]}",
-		 "f:1: metrics.labels[0].labels[0]: \"request.text\" can't be a label of sample; "
-		 "`tapline protocols` shows its fields"},
-		{"metrics: {l4_labels: [source.mac]}",
-		 "f:1: metrics.l4_labels[0]: must be source.host, source.port, destination.host or "
-		 "destination.port, not \"source.mac\""},
-		{"server: {address: 9091}", "f:1: server.address: must be address:port such as "
-					    "127.0.0.1:9091, [::1]:9091 or :9091, not \"9091\""},
-		{"exporters: {many: [{style: long}]}", "f:1: exporters.many[0]: url is missing"},
-		{"probe: ${TL_UNSET_X}", "f:1: probe: the environment variable TL_UNSET_X is not "
-					 "set; set it or write ${TL_UNSET_X:-default}"},
-		{"probe: ${no", "f:1: probe: bad reference, write ${NAME} or ${NAME:-default}, or "
-				"$${ for a plain ${"},
-		{"probe: &a x",
-		 "f:1: anchors (&name) are not supported, write the value out"},
-		{"log: *a", "f:1: aliases (*name) are not supported, write the value out"},
-		{"probe: !!str x", "f:1: tags (!...) are not supported"},
-		{"? [a]\n: b", "f:1: a key must be plain text"},
-		{"probe: a\n---\nprobe: b",
-		 "f:2: a second document begins; one file is one document"},
-		{"probe: \"a\\0b\"", "f:1: a NUL character is not allowed"},
-		{"a: [[[[[[[[[[[[[[[[[[[[1", "f:1: nested too deeply"},
-		{"log:\n\tlevel: info", "f:2: not valid YAML: found character that cannot start "
-					"any token while scanning for the next token"},
-		{"log: {level: info", "f:2: not valid YAML: did not find expected ',' or '}' while "
-				      "parsing a flow mapping"},
-		{"probe: x\nlog: \xff\xfe", "f:2: not valid YAML: invalid leading UTF-8 octet"},
-		// packetd's file
-		{"sniffer:\n  ifaces: any",
-		 "f:2: sniffer.ifaces: packetd's key; here: capture.ports, one entry {interface: "
-		 "NAME} each, or any"},
-		{"sniffer.noPromisc: true", "f:1: sniffer.noPromisc: packetd's key; here: "
-					    "capture.promiscuous, the other way round"},
-		{"sniffer:\n  protocols:\n    rules:\n    - name: x\n      host: y",
-		 "f:4: sniffer.protocols.rules.name: packetd's key; here: protocols.rules, name"},
-	};
-
-	for (size_t i = 0; i < TL_COUNT_OF(rows); i++) {
+	for (size_t i = 0; i < TL_COUNT_OF(wrong_files); i++) {
 		struct tl_config_errors errors;
 		struct tl_config *config = NULL;
-		int ret = tl_config_parse("f", rows[i].text, strlen(rows[i].text), &config,
+		int ret = tl_config_parse("f", wrong_files[i].text, strlen(wrong_files[i].text), &config,
 					  &errors);
 
 		if (ret != -EINVAL)
-			fail_msg("accepted: %s", rows[i].text);
+			fail_msg("accepted: %s", wrong_files[i].text);
 		assert_null(config);
-		assert_string_equal(errors.lines[0], rows[i].want);
+		assert_string_equal(errors.lines[0], wrong_files[i].want);
 	}
 }
 
@@ -276,9 +276,8 @@ static void all_errors_come_at_once(void **state)
 	assert_int_equal(tl_config_parse("f", text, strlen(text), &config, &errors), -EINVAL);
 	assert_int_equal(errors.count, 4);
 	for (unsigned i = 0; i < TL_CONFIG_ERRORS_MAX + 5; i++) {
-		char line[16];
-		(void)snprintf(line, sizeof(line), "k%u: 1\n", i);
-		strcat(many_errors, line);
+		size_t len = strlen(many_errors);
+		(void)snprintf(many_errors + len, sizeof(many_errors) - len, "k%u: 1\n", i);
 	}
 	assert_int_equal(tl_config_parse("f", many_errors, strlen(many_errors), &config, &errors),
 			 -EINVAL);
