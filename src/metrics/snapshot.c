@@ -328,6 +328,14 @@ static const struct {
 	TL_COUNTERS(COUNTER_ROW)
 };
 
+// With the option off, the L4 families stay out, but for the sizes of the tables.
+static bool is_unwanted_l4(const struct tl_metrics *m, const char *family)
+{
+	return !m->l4_enabled && strncmp(family, "tapline_", 8) != 0 &&
+	       !ends_with(family, "_active_conns") &&
+	       !ends_with(family, "_remove_expired_conns_total");
+}
+
 static void add_counters(struct tl_snapshot *s, const struct tl_metrics *m)
 {
 	const char *help = "", *family = "";
@@ -340,6 +348,8 @@ static void add_counters(struct tl_snapshot *s, const struct tl_metrics *m)
 		if (strcmp(family, counter_rows[i].family) != 0)
 			help = counter_rows[i].help;
 		family = counter_rows[i].family;
+		if (is_unwanted_l4(m, family))
+			continue;
 		struct tl_sample *sample = add_number(s, m, family, help,
 			ends_with(family, "_total") ? TL_METRIC_COUNTER : TL_METRIC_GAUGE,
 			(double)sum);

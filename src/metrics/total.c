@@ -53,6 +53,7 @@ struct tl_metrics *tl_metrics_create(const struct tl_metrics_options *options,
 	m->verdict_count = first->verdict_count;
 	m->decoder_counter_count = first->decoder_counter_count;
 	m->idle_ns = options->idle_ns;
+	m->l4_enabled = options->l4_enabled;
 	m->total_budget = first->series.budget;
 	m->total_capacity = first->series.capacity;
 	m->family_max = first->series.family_max;

@@ -79,6 +79,7 @@ struct tl_metrics {
 	uint32_t verdict_count;
 	uint32_t decoder_counter_count;
 	uint64_t idle_ns;
+	bool l4_enabled;
 	uint64_t start_ns;           // wall time of the first merge
 	uint64_t now_ns;             // and of the last one
 	uint64_t swept_ns;

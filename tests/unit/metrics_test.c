@@ -380,6 +380,24 @@ static void the_ledger_is_of_one_moment(void **state)
 	memset(fake_engines, 0, sizeof(fake_engines));
 }
 
+static void l4_can_be_left_out(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	struct tl_flow_identity flow = {.server_port = 443};
+
+	f.options.l4_enabled = false;
+	start(&f);
+	tl_worker_metrics_rtt(f.workers[0], &flow, 1000, 2000000);
+	struct tl_snapshot *s = turn(&f);
+	assert_null(find(s, "tcp_handshake_rtt_seconds"));
+	assert_null(find(s, "tcp_received_packets_total"));
+	assert_non_null(find(s, "tcp_active_conns"));
+	assert_non_null(find(s, "tapline_packets_offered_total"));
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
 static void quantiles_lie_in_the_right_bucket(void **state)
 {
 	(void)state;
@@ -472,6 +490,7 @@ int main(void)
 		cmocka_unit_test(idle_series_end_and_begin_anew),
 		cmocka_unit_test(handshakes_are_measured_by_side),
 		cmocka_unit_test(the_ledger_is_of_one_moment),
+		cmocka_unit_test(l4_can_be_left_out),
 		cmocka_unit_test(quantiles_lie_in_the_right_bucket),
 		cmocka_unit_test(flips_race_with_a_worker),
 	};
