@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+// The message that a lane is reading: its extent in the stream, the packet times of its ends, its
+// field values.
+#include "l7/core.h"
+
+#include <string.h>
+
+static struct tl_message *current(const struct tl_ctx *ctx, enum tl_lane lane)
+{
+	return tl_l7_message(ctx->l7, ctx->unit->lanes[lane].message);
+}
+
+uint64_t tl_time_of(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+{
+	const struct tl_lane_state *state = &ctx->unit->lanes[lane];
+	const struct tl_carry *carry = tl_l7_carry(ctx->l7, state->carry);
+
+	if (lane == ctx->lane && offset >= ctx->piece_offset && !ctx->before_end)
+		return ctx->piece_ns;
+	if (carry == NULL || carry->mark_count == 0)
+		return state->last_ns;
+	// Marks ascend; the first one is never dropped, so that first bytes keep their time.
+	uint64_t ns = carry->marks[0].ns;
+	for (uint32_t i = 1; i < carry->mark_count && carry->marks[i].offset <= offset; i++)
+		ns = carry->marks[i].ns;
+	return ns;
+}
+
+// Bytes of the lane up to here have arrived.
+static uint64_t arrived(const struct tl_ctx *ctx, enum tl_lane lane)
+{
+	const struct tl_lane_state *state = &ctx->unit->lanes[lane];
+	const struct tl_carry *carry = tl_l7_carry(ctx->l7, state->carry);
+
+	if (lane == ctx->lane && ctx->piece_end > state->offset)
+		return ctx->piece_end;
+	return state->offset + (carry == NULL ? 0 : carry->len);
+}
+
+void tl_message_free(struct tl_l7 *l7, struct tl_conn *conn, uint32_t index)
+{
+	struct tl_message *message = tl_l7_message(l7, index);
+
+	if (message == NULL)
+		return;
+	if (message->tail != TL_SLAB_NONE) {
+		conn->tail_bytes -= tl_slab_room(&l7->values, message->tail);
+		tl_slab_put(&l7->values, message->tail);
+	}
+	tl_slab_put(&l7->values, message->trace);
+	tl_pool_put(&l7->messages, message);
+}
+
+static void forget(struct tl_ctx *ctx, enum tl_lane lane)
+{
+	tl_message_free(ctx->l7, ctx->conn, ctx->unit->lanes[lane].message);
+	ctx->unit->lanes[lane].message = TL_NONE;
+}
+
+static void end_at(struct tl_message *message, uint64_t offset, uint64_t ns)
+{
+	message->end_offset = offset > message->begin_offset ? offset : message->begin_offset;
+	message->end_ns = ns > message->first_ns ? ns : message->first_ns;
+	message->ended = true;
+	message->end_ahead = false;
+}
+
+void tl_message_settle(struct tl_ctx *ctx, enum tl_lane lane)
+{
+	struct tl_lane_state *state = &ctx->unit->lanes[lane];
+	struct tl_message *message = current(ctx, lane);
+
+	if (message == NULL)
+		return;
+	if (message->end_ahead && state->offset >= message->end_offset)
+		end_at(message, message->end_offset, tl_time_of(ctx, lane, message->end_offset - 1));
+	if (!message->ended || message->role == TL_ROLE_NONE)
+		return;
+	uint32_t index = state->message;
+	state->message = TL_NONE;
+	tl_pair_message_ended(ctx, index);
+}
+
+bool tl_message_break(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+{
+	struct tl_lane_state *state = &ctx->unit->lanes[lane];
+	struct tl_message *message = current(ctx, lane);
+
+	if (message == NULL)
+		return false;
+	if (message->role == TL_ROLE_NONE) {
+		forget(ctx, lane);
+		return false;
+	}
+	if (!message->ended) {
+		// A body was announced in full; what of it never came was not seen.
+		uint64_t missing = (state->bits & TL_LANE_TO_END) != 0 ? 0 : state->skip;
+		message->body_bytes -= missing < message->body_bytes ? missing : message->body_bytes;
+		end_at(message, offset, state->last_ns);
+	}
+	return true;
+}
+
+void tl_message_begin(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message != NULL && message->role != TL_ROLE_NONE) {
+		if (!message->ended)
+			end_at(message, offset, tl_time_of(ctx, lane, offset == 0 ? 0 : offset - 1));
+		tl_message_settle(ctx, lane);
+	} else if (message != NULL) {
+		forget(ctx, lane);
+	}
+	message = tl_pool_take(&ctx->l7->messages);
+	if (message == NULL) {
+		tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_REFUSED, 1);
+		return;
+	}
+	message->begin_offset = offset;
+	message->first_ns = tl_time_of(ctx, lane, offset);
+	message->exchange = TL_NONE;
+	message->lane = (uint8_t)lane;
+	if (lane == ctx->lane && offset >= ctx->piece_offset)
+		message->stall_us = ctx->stall_us;
+	ctx->unit->lanes[lane].message = tl_pool_index(&ctx->l7->messages, message);
+}
+
+void tl_message_end(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message == NULL || message->ended)
+		return;
+	if (offset <= arrived(ctx, lane)) {
+		// Completion waits until step() returns: it may still copy a body into a field.
+		end_at(message, offset, tl_time_of(ctx, lane, offset == 0 ? 0 : offset - 1));
+		return;
+	}
+	message->end_offset = offset;
+	message->end_ahead = true;
+}
+
+bool tl_message_is_open(const struct tl_ctx *ctx, enum tl_lane lane)
+{
+	const struct tl_message *message = current(ctx, lane);
+
+	return message != NULL && !message->ended && !message->end_ahead;
+}
+
+void tl_message_body(struct tl_ctx *ctx, enum tl_lane lane, uint64_t bytes)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message != NULL && message->body_bytes + bytes >= bytes)
+		message->body_bytes += bytes;
+}
+
+void tl_message_flag(struct tl_ctx *ctx, enum tl_lane lane, enum tl_roundtrip_flag flag)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message != NULL)
+		message->flags |= (uint16_t)flag;
+}
+
+void tl_message_trace(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_trace *trace)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message == NULL)
+		return;
+	if (message->trace == TL_SLAB_NONE)
+		message->trace = tl_slab_take(&ctx->l7->values, sizeof(*trace));
+	if (message->trace == TL_SLAB_NONE) {
+		tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
+		return;
+	}
+	memcpy(tl_slab_at(&ctx->l7->values, message->trace), trace, sizeof(*trace));
+}
+
+// ---- Field values ---------------------------------------------------------------------------
+
+static bool tail_grow(struct tl_ctx *ctx, struct tl_message *message, uint32_t need)
+{
+	struct tl_slab *slab = &ctx->l7->values;
+	uint32_t size = TL_TAIL_BYTES_FIRST;
+
+	while (size < need)
+		size *= 2;
+	uint32_t old_room = message->tail == TL_SLAB_NONE ? 0 : tl_slab_room(slab, message->tail);
+	if (ctx->conn->tail_bytes - old_room + size > TL_CONN_TAIL_BYTES_MAX)
+		return false;
+	uint32_t block = tl_slab_take(slab, size);
+	if (block == TL_SLAB_NONE)
+		return false;
+	if (message->tail != TL_SLAB_NONE) {
+		memcpy(tl_slab_at(slab, block), tl_slab_at(slab, message->tail), message->tail_len);
+		tl_slab_put(slab, message->tail);
+	}
+	message->tail = block;
+	ctx->conn->tail_bytes = ctx->conn->tail_bytes - old_room + tl_slab_room(slab, block);
+	return true;
+}
+
+// Room for a value of `len` bytes behind its head; NULL when a limit is in the way (counted).
+static uint8_t *tail_add(struct tl_ctx *ctx, struct tl_message *message, uint8_t field, uint32_t len,
+			 uint32_t full_len)
+{
+	struct tl_value_head head = {.field = field, .len = (uint16_t)len, .full_len = full_len};
+	uint32_t padded = (len + 3u) & ~3u;
+	uint32_t need = message->tail_len + (uint32_t)sizeof(head) + padded;
+	bool fits = message->tail != TL_SLAB_NONE &&
+		    need <= tl_slab_room(&ctx->l7->values, message->tail);
+
+	if (need > TL_MESSAGE_TAIL_BYTES_MAX || (!fits && !tail_grow(ctx, message, need))) {
+		tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
+		message->flags |= TL_FLAG_TRUNCATED;
+		return NULL;
+	}
+	uint8_t *at = (uint8_t *)tl_slab_at(&ctx->l7->values, message->tail) + message->tail_len;
+	memcpy(at, &head, sizeof(head));
+	if (padded != len)
+		memset(at + sizeof(head) + padded - 4, 0, 4);
+	message->tail_len = (uint16_t)need;
+	return at + sizeof(head);
+}
+
+static const struct tl_field *field_of(const struct tl_ctx *ctx, uint8_t field)
+{
+	const struct tl_decoder *decoder = tl_decoder_at(ctx->unit->protocol);
+
+	TL_CHECK(decoder != NULL && field < decoder->field_count);
+	return decoder != NULL && field < decoder->field_count ? &decoder->fields[field] : NULL;
+}
+
+// Bytes of the value that are kept: the field's limit, and of UTF-8 whole characters only.
+static uint32_t kept_len(const struct tl_field *field, struct tl_bytes value)
+{
+	uint32_t max = field->max != 0 ? field->max : TL_FIELD_BYTES_DEFAULT;
+
+	if (value.len <= max)
+		return value.len;
+	if (field->type == TL_FIELD_TEXT || field->type == TL_FIELD_MAP)
+		for (uint32_t back = 0; back < 3 && max > 0 && (value.ptr[max] & 0xc0) == 0x80; back++)
+			max--;
+	return max;
+}
+
+void tl_message_text(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes value)
+{
+	struct tl_message *message = current(ctx, lane);
+	const struct tl_field *row = message == NULL ? NULL : field_of(ctx, field);
+
+	if (row == NULL)
+		return;
+	uint32_t len = kept_len(row, value);
+	uint8_t *at = tail_add(ctx, message, field, len, value.len);
+	if (at != NULL && len != 0)
+		memcpy(at, value.ptr, len);
+	if (at != NULL && len < value.len)
+		tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
+}
+
+static void add_number(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, const void *number)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message == NULL || field_of(ctx, field) == NULL)
+		return;
+	uint8_t *at = tail_add(ctx, message, field, 8, 8);
+	if (at != NULL)
+		memcpy(at, number, 8);
+}
+
+void tl_message_uint(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, uint64_t value)
+{
+	add_number(ctx, lane, field, &value);
+}
+
+void tl_message_int(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, int64_t value)
+{
+	add_number(ctx, lane, field, &value);
+}
+
+void tl_message_real(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, double value)
+{
+	add_number(ctx, lane, field, &value);
+}
+
+void tl_message_pair(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes name,
+		     struct tl_bytes value)
+{
+	struct tl_message *message = current(ctx, lane);
+	const struct tl_field *row = message == NULL ? NULL : field_of(ctx, field);
+
+	if (row == NULL)
+		return;
+	// The name is cut like a text, so that a hostile one can't crowd out its value's limit.
+	uint32_t name_len = kept_len(row, name);
+	uint32_t len = kept_len(row, value);
+	uint8_t *at = tail_add(ctx, message, field, name_len + 1 + len, name.len + 1 + value.len);
+	if (at == NULL)
+		return;
+	if (name_len != 0)
+		memcpy(at, name.ptr, name_len);
+	at[name_len] = 0;
+	if (len != 0)
+		memcpy(at + name_len + 1, value.ptr, len);
+	if (name_len + len < name.len + value.len)
+		tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
+}
+
+void tl_message_object(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message != NULL && field_of(ctx, field) != NULL)
+		(void)tail_add(ctx, message, field, 0, 0);
+}
+
+// Where the last value of `field` lies in the tail, TL_NONE if there is none.
+static uint32_t tail_find(const struct tl_ctx *ctx, const struct tl_message *message, uint8_t field)
+{
+	struct tl_value value;
+	uint32_t at = 0;
+	uint32_t found = TL_NONE;
+
+	if (message->tail == TL_SLAB_NONE)
+		return TL_NONE;
+	struct tl_bytes tail =
+		tl_bytes(tl_slab_at(&ctx->l7->values, message->tail), message->tail_len);
+	for (uint32_t begin = 0; tl_value_next(tail, &at, &value); begin = at)
+		if (value.field == field)
+			found = begin;
+	return found;
+}
+
+// Makes the value at `at` longer by up to `more` bytes; gives by how many.
+static uint32_t tail_extend(struct tl_ctx *ctx, struct tl_message *message, uint32_t at,
+			    uint32_t more)
+{
+	struct tl_value_head head;
+	uint8_t *base = tl_slab_at(&ctx->l7->values, message->tail);
+	memcpy(&head, base + at, sizeof(head));
+	uint32_t slack = ((head.len + 3u) & ~3u) - head.len;
+	uint32_t room = TL_MESSAGE_TAIL_BYTES_MAX - message->tail_len + slack;
+
+	if (more > room)
+		more = room;
+	uint32_t padded = (head.len + more + 3u) & ~3u;
+	uint32_t growth = padded - ((head.len + 3u) & ~3u);
+	if (message->tail_len + growth > tl_slab_room(&ctx->l7->values, message->tail) &&
+	    !tail_grow(ctx, message, message->tail_len + growth))
+		return 0;
+	base = tl_slab_at(&ctx->l7->values, message->tail);
+	uint32_t behind = at + (uint32_t)sizeof(head) + ((head.len + 3u) & ~3u);
+	memmove(base + behind + growth, base + behind, message->tail_len - behind);
+	memset(base + at + sizeof(head) + head.len, 0, padded - head.len);
+	message->tail_len = (uint16_t)(message->tail_len + growth);
+	return more;
+}
+
+// One value however many pieces the body came in: records must not depend on the cuts.
+void tl_message_keep(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes bytes,
+		     uint64_t wire_len)
+{
+	struct tl_message *message = current(ctx, lane);
+	struct tl_value_head head;
+
+	if (message == NULL)
+		return;
+	uint32_t at = tail_find(ctx, message, field);
+	if (at == TL_NONE) {
+		at = message->tail_len;
+		if (tail_add(ctx, message, field, 0, 0) == NULL)
+			return;
+	}
+	uint32_t len = tail_extend(ctx, message, at, bytes.len);
+	if (len < bytes.len) {
+		tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
+		message->flags |= TL_FLAG_TRUNCATED;
+	}
+	uint8_t *value = (uint8_t *)tl_slab_at(&ctx->l7->values, message->tail) + at;
+	memcpy(&head, value, sizeof(head));
+	if (len != 0)
+		memcpy(value + sizeof(head) + head.len, bytes.ptr, len);
+	head.len = (uint16_t)(head.len + len);
+	uint64_t full = head.full_len + wire_len;
+	head.full_len = full < UINT32_MAX ? (uint32_t)full : UINT32_MAX;
+	memcpy(value, &head, sizeof(head));
+}

@@ -1,0 +1,673 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pairing: the queue of open requests, the only one there is. Metrics, traces and records are all
+// made from what completes here.
+#include "l7/core.h"
+
+#include "base/hash.h"
+
+#include <string.h>
+
+void tl_queue_init(struct tl_queue *queue)
+{
+	*queue = (struct tl_queue) {.head = TL_NONE, .tail = TL_NONE};
+}
+
+static struct tl_message *current(const struct tl_ctx *ctx, enum tl_lane lane)
+{
+	return tl_l7_message(ctx->l7, ctx->unit->lanes[lane].message);
+}
+
+// ---- Finding --------------------------------------------------------------------------------
+
+static uint32_t owner_of(const struct tl_l7 *l7, const struct tl_unit *unit)
+{
+	const uint8_t *at = (const uint8_t *)unit;
+
+	if (at >= l7->guests.base && at < l7->guests.base + l7->guests.mapped)
+		return tl_pool_index(&l7->guests, unit) | UINT32_C(0x80000000);
+	return tl_pool_index(&l7->conns, unit);
+}
+
+static uint32_t *bucket_of(const struct tl_l7 *l7, uint32_t owner, uint64_t key)
+{
+	uint64_t hash = tl_hash_mix(key ^ UINT64_C(0x9e3779b97f4a7c15),
+				    owner ^ UINT64_C(0xe7037ed1a0b428db));
+	return &l7->buckets[hash & l7->bucket_mask];
+}
+
+static void hash_add(struct tl_l7 *l7, uint32_t owner, uint32_t index)
+{
+	struct tl_exchange *exchange = tl_l7_exchange(l7, index);
+	uint32_t *bucket = bucket_of(l7, owner, exchange->key);
+
+	exchange->owner = owner;
+	exchange->bits |= TL_EXCHANGE_HASHED;
+	exchange->hash_prev = TL_NONE;
+	exchange->hash_next = *bucket;
+	if (*bucket != TL_NONE)
+		tl_l7_exchange(l7, *bucket)->hash_prev = index;
+	*bucket = index;
+}
+
+static void hash_remove(struct tl_l7 *l7, struct tl_exchange *exchange)
+{
+	if ((exchange->bits & TL_EXCHANGE_HASHED) == 0)
+		return;
+	if (exchange->hash_prev == TL_NONE)
+		*bucket_of(l7, exchange->owner, exchange->key) = exchange->hash_next;
+	else
+		tl_l7_exchange(l7, exchange->hash_prev)->hash_next = exchange->hash_next;
+	if (exchange->hash_next != TL_NONE)
+		tl_l7_exchange(l7, exchange->hash_next)->hash_prev = exchange->hash_prev;
+	exchange->bits &= (uint8_t)~TL_EXCHANGE_HASHED;
+}
+
+static void hash_all(struct tl_l7 *l7, struct tl_unit *unit)
+{
+	uint32_t owner = owner_of(l7, unit);
+
+	for (uint32_t i = unit->queue.head; i != TL_NONE; i = tl_l7_exchange(l7, i)->next)
+		hash_add(l7, owner, i);
+	unit->bits |= TL_UNIT_HASHED;
+}
+
+void tl_pair_unhash(struct tl_l7 *l7, struct tl_unit *unit)
+{
+	for (uint32_t i = unit->queue.head; i != TL_NONE; i = tl_l7_exchange(l7, i)->next)
+		hash_remove(l7, tl_l7_exchange(l7, i));
+	unit->bits &= (uint8_t)~TL_UNIT_HASHED;
+}
+
+static bool is_late(const struct tl_exchange *exchange)
+{
+	return (exchange->bits & TL_EXCHANGE_LATE) != 0;
+}
+
+struct tl_wanted {
+	uint64_t key;
+	enum tl_lane opener;
+	bool late; // want a late one, else an open one
+	bool any;  // want whichever is older
+};
+
+static bool fits(const struct tl_exchange *exchange, const struct tl_wanted *want)
+{
+	return exchange->key == want->key && exchange->opener == want->opener &&
+	       (want->any || is_late(exchange) == want->late);
+}
+
+// The oldest that fits. Linear for short queues, by hash for long ones.
+static uint32_t find(const struct tl_ctx *ctx, const struct tl_wanted *want)
+{
+	const struct tl_l7 *l7 = ctx->l7;
+	const struct tl_unit *unit = ctx->unit;
+	uint32_t found = TL_NONE;
+
+	if (unit->queue.head == TL_NONE)
+		return TL_NONE;
+	if (fits(tl_l7_exchange(l7, unit->queue.head), want))
+		return unit->queue.head;
+	if ((unit->bits & TL_UNIT_HASHED) == 0) {
+		for (uint32_t i = unit->queue.head; i != TL_NONE; i = tl_l7_exchange(l7, i)->next)
+			if (fits(tl_l7_exchange(l7, i), want))
+				return i;
+		return TL_NONE;
+	}
+	uint32_t owner = owner_of(l7, unit);
+	for (uint32_t i = *bucket_of(l7, owner, want->key); i != TL_NONE;) {
+		const struct tl_exchange *exchange = tl_l7_exchange(l7, i);
+		if (exchange->owner == owner && fits(exchange, want) &&
+		    (found == TL_NONE ||
+		     (int32_t)(exchange->order - tl_l7_exchange(l7, found)->order) < 0))
+			found = i;
+		i = exchange->hash_next;
+	}
+	return found;
+}
+
+// What an answer to `key` belongs to: by order the oldest, otherwise an open one before a late one.
+static uint32_t find_answered(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
+{
+	bool ordered = (ctx->unit->bits & TL_UNIT_ORDERED) != 0;
+	struct tl_wanted want = {.key = key, .opener = opener, .any = ordered};
+	uint32_t index = find(ctx, &want);
+
+	if (index == TL_NONE && !ordered && ctx->unit->queue.late != 0) {
+		want.late = true;
+		index = find(ctx, &want);
+	}
+	return index;
+}
+
+// ---- The queue ------------------------------------------------------------------------------
+
+static void queue_add(struct tl_ctx *ctx, uint32_t index)
+{
+	struct tl_queue *queue = &ctx->unit->queue;
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
+
+	exchange->next = TL_NONE;
+	exchange->prev = queue->tail;
+	exchange->order = ctx->unit->order++;
+	if (queue->tail == TL_NONE)
+		queue->head = index;
+	else
+		tl_l7_exchange(ctx->l7, queue->tail)->next = index;
+	queue->tail = index;
+	queue->count[exchange->opener]++;
+	if ((ctx->unit->bits & TL_UNIT_HASHED) != 0)
+		hash_add(ctx->l7, owner_of(ctx->l7, ctx->unit), index);
+	else if (tl_queue_count(queue) > TL_HASH_FROM)
+		hash_all(ctx->l7, ctx->unit);
+}
+
+static void queue_remove(struct tl_ctx *ctx, uint32_t index)
+{
+	struct tl_queue *queue = &ctx->unit->queue;
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
+
+	if (exchange->prev == TL_NONE)
+		queue->head = exchange->next;
+	else
+		tl_l7_exchange(ctx->l7, exchange->prev)->next = exchange->next;
+	if (exchange->next == TL_NONE)
+		queue->tail = exchange->prev;
+	else
+		tl_l7_exchange(ctx->l7, exchange->next)->prev = exchange->prev;
+	queue->count[exchange->opener]--;
+	queue->late = (uint16_t)(queue->late - (is_late(exchange) ? 1 : 0));
+	hash_remove(ctx->l7, exchange);
+	if (queue->head == TL_NONE)
+		ctx->unit->bits &= (uint8_t)~TL_UNIT_HASHED;
+}
+
+static void drop_late(struct tl_ctx *ctx, uint32_t index)
+{
+	queue_remove(ctx, index);
+	tl_pool_put(&ctx->l7->exchanges, tl_l7_exchange(ctx->l7, index));
+}
+
+static uint32_t oldest(const struct tl_ctx *ctx, bool late)
+{
+	uint32_t i = ctx->unit->queue.head;
+
+	while (i != TL_NONE && is_late(tl_l7_exchange(ctx->l7, i)) != late)
+		i = tl_l7_exchange(ctx->l7, i)->next;
+	return i;
+}
+
+// ---- Completion -----------------------------------------------------------------------------
+
+// Releases a message that may still be its lane's current one.
+static void release(struct tl_ctx *ctx, uint32_t index)
+{
+	const struct tl_message *message = tl_l7_message(ctx->l7, index);
+
+	if (message == NULL)
+		return;
+	if (ctx->unit->lanes[message->lane].message == index)
+		ctx->unit->lanes[message->lane].message = TL_NONE;
+	tl_message_free(ctx->l7, ctx->conn, index);
+}
+
+// A request that is still being sent when its exchange is over ends with what was seen of it.
+static void cut_request(const struct tl_ctx *ctx, struct tl_message *request, bool answered)
+{
+	const struct tl_lane_state *lane = &ctx->unit->lanes[request->lane];
+
+	if (request->ended)
+		return;
+	request->end_offset = lane->offset > request->begin_offset ? lane->offset
+								   : request->begin_offset;
+	request->end_ns = lane->last_ns > request->first_ns ? lane->last_ns : request->first_ns;
+	uint64_t missing = (lane->bits & TL_LANE_TO_END) != 0 ? 0 : lane->skip;
+	request->body_bytes -= missing < request->body_bytes ? missing : request->body_bytes;
+	if (answered)
+		request->flags |= TL_FLAG_EARLY_RESPONSE;
+}
+
+static void emit(struct tl_ctx *ctx, const struct tl_exchange *exchange,
+		 const struct tl_message *response, uint64_t end_ns)
+{
+	struct tl_message *request = tl_l7_message(ctx->l7, exchange->request);
+
+	if (request != NULL)
+		cut_request(ctx, request, response != NULL);
+	struct tl_completion done = {
+		.request = request,
+		.response = response,
+		.end_ns = end_ns,
+		.wait_ns = exchange->wait_ns,
+		.retries = exchange->retries,
+		.status = exchange->status,
+		.reason = exchange->reason,
+		.opener = exchange->opener,
+		.bare_response = response != NULL && exchange->response == TL_NONE,
+	};
+	tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPEN, UINT64_MAX);
+	tl_roundtrip_emit(ctx, &done);
+}
+
+// The exchange is over and not in the queue (any more).
+static void finish(struct tl_ctx *ctx, uint32_t index, uint64_t end_ns)
+{
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
+
+	emit(ctx, exchange, tl_l7_message(ctx->l7, exchange->response), end_ns);
+	release(ctx, exchange->request);
+	release(ctx, exchange->response);
+	tl_pool_put(&ctx->l7->exchanges, exchange);
+	if (tl_pair_is_idle(ctx->l7, ctx->unit) && ctx->conn->extra == TL_NONE)
+		ctx->conn->due_ns = ctx->conn->patience_ns = TL_FOREVER;
+}
+
+static void finish_queued(struct tl_ctx *ctx, uint32_t index, enum tl_status status,
+			  enum tl_reason reason, uint64_t end_ns)
+{
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
+
+	queue_remove(ctx, index);
+	exchange->status = (uint8_t)status;
+	exchange->reason = (uint8_t)reason;
+	finish(ctx, index, end_ns);
+}
+
+// Records an open request but leaves its place in the queue, so that its late answer is known.
+static void make_late(struct tl_ctx *ctx, uint32_t index, enum tl_status status,
+		      enum tl_reason reason, uint64_t end_ns)
+{
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
+
+	exchange->status = (uint8_t)status;
+	exchange->reason = (uint8_t)reason;
+	emit(ctx, exchange, NULL, end_ns);
+	release(ctx, exchange->request);
+	exchange->request = TL_NONE;
+	exchange->bits |= TL_EXCHANGE_LATE;
+	ctx->unit->queue.late++;
+	if (ctx->unit->queue.late > TL_LATE_MAX && (ctx->unit->bits & TL_UNIT_ORDERED) == 0) {
+		ctx->unit->bits |= TL_UNIT_DROPPED;
+		drop_late(ctx, oldest(ctx, true));
+	}
+}
+
+static uint64_t waits_ns(const struct tl_ctx *ctx, const struct tl_exchange *exchange)
+{
+	if (exchange->wait_ns == TL_FOREVER)
+		return TL_FOREVER;
+	uint64_t ns = tl_rules_timeout_ns(ctx->l7->rules, ctx->unit->protocol) + exchange->wait_ns;
+	return ns < exchange->wait_ns ? TL_FOREVER : ns;
+}
+
+// Packet time at which an exchange times out: over UDP each by itself, over TCP any byte of the
+// connection starts the clock anew.
+static uint64_t due_ns(const struct tl_ctx *ctx, const struct tl_exchange *exchange)
+{
+	const struct tl_message *request = tl_l7_message(ctx->l7, exchange->request);
+	uint64_t waits = waits_ns(ctx, exchange);
+
+	if (request == NULL || !request->ended)
+		return TL_FOREVER;
+	uint64_t from = ctx->conn->is_udp ? exchange->active_ns : ctx->conn->byte_ns;
+	return waits > TL_FOREVER - from ? TL_FOREVER : from + waits;
+}
+
+static void remember_deadline(const struct tl_ctx *ctx, const struct tl_exchange *exchange)
+{
+	uint64_t waits = waits_ns(ctx, exchange);
+	uint64_t due = due_ns(ctx, exchange);
+
+	if (due < ctx->conn->due_ns)
+		ctx->conn->due_ns = due;
+	if (due != TL_FOREVER && waits < ctx->conn->patience_ns)
+		ctx->conn->patience_ns = waits;
+}
+
+static void emit_single(struct tl_ctx *ctx, uint32_t index)
+{
+	const struct tl_message *message = tl_l7_message(ctx->l7, index);
+	bool one_way = message->role == TL_ROLE_ONE_WAY;
+	struct tl_completion done = {
+		.request = one_way ? message : NULL,
+		.response = one_way ? NULL : message,
+		.end_ns = message->end_ns,
+		.status = one_way ? TL_STATUS_ONE_WAY : TL_STATUS_ORPHAN,
+		.reason = one_way ? 0 : (uint8_t)message->exchange,
+		.opener = one_way ? message->lane
+				  : (uint8_t)tl_lane_other((enum tl_lane)message->lane),
+	};
+	tl_roundtrip_emit(ctx, &done);
+	release(ctx, index);
+}
+
+void tl_pair_message_ended(struct tl_ctx *ctx, uint32_t index)
+{
+	struct tl_message *message = tl_l7_message(ctx->l7, index);
+
+	if (message->role == TL_ROLE_REQUEST) {
+		struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, message->exchange);
+		exchange->active_ns = message->end_ns;
+		remember_deadline(ctx, exchange);
+	} else if (message->role == TL_ROLE_RESPONSE) {
+		finish(ctx, message->exchange, message->end_ns);
+	} else {
+		emit_single(ctx, index);
+	}
+}
+
+// ---- What decoders call ---------------------------------------------------------------------
+
+static bool claim(struct tl_ctx *ctx, struct tl_message *message, enum tl_role role)
+{
+	if (message == NULL || message->role != TL_ROLE_NONE)
+		return false;
+	message->role = (uint8_t)role;
+	ctx->unit->bits |= TL_UNIT_SPOKE;
+	return true;
+}
+
+static void make_room(struct tl_ctx *ctx)
+{
+	const struct tl_queue *queue = &ctx->unit->queue;
+
+	if (tl_queue_count(queue) - queue->late >= ctx->l7->pending_max)
+		make_late(ctx, oldest(ctx, false), TL_STATUS_UNANSWERED, TL_REASON_LIMIT,
+			  ctx->piece_ns);
+	if (tl_queue_count(queue) >= 2 * ctx->l7->pending_max) {
+		ctx->unit->bits |= TL_UNIT_DROPPED;
+		drop_late(ctx, oldest(ctx, true));
+	}
+}
+
+void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo)
+{
+	uint32_t index = ctx->unit->lanes[lane].message;
+	struct tl_message *message = tl_l7_message(ctx->l7, index);
+
+	if (message != NULL && message->role != TL_ROLE_NONE)
+		return;
+	make_room(ctx);
+	if (ctx->unit->queue.late != 0 && (ctx->unit->bits & TL_UNIT_ORDERED) == 0) {
+		struct tl_wanted want = {.key = key, .opener = lane, .late = true};
+		uint32_t late = find(ctx, &want);
+		if (late != TL_NONE)
+			drop_late(ctx, late);
+	}
+	struct tl_exchange *exchange =
+		message == NULL ? NULL : tl_pool_take(&ctx->l7->exchanges);
+	if (exchange == NULL) {
+		tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_REFUSED, message == NULL ? 0 : 1);
+		ctx->unit->bits |= TL_UNIT_DROPPED;
+		release(ctx, index);
+		return;
+	}
+	(void)claim(ctx, message, TL_ROLE_REQUEST);
+	exchange->key = key;
+	if (memo != NULL)
+		memcpy(exchange->memo, memo, TL_MEMO_BYTES);
+	exchange->request = index;
+	exchange->response = TL_NONE;
+	exchange->opener = (uint8_t)lane;
+	exchange->active_ns = ctx->piece_ns;
+	message->exchange = tl_pool_index(&ctx->l7->exchanges, exchange);
+	queue_add(ctx, message->exchange);
+	tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPENED, 1);
+	tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPEN, 1);
+}
+
+void *tl_pending(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
+{
+	bool ordered = (ctx->unit->bits & TL_UNIT_ORDERED) != 0;
+	struct tl_wanted want = {.key = key, .opener = opener, .any = ordered};
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, find(ctx, &want));
+
+	return exchange == NULL ? NULL : exchange->memo;
+}
+
+void *tl_pending_oldest(struct tl_ctx *ctx, enum tl_lane opener, uint64_t *ret_key)
+{
+	// A request that is not in the queue would hand its answer to the next one.
+	if ((ctx->unit->bits & TL_UNIT_DROPPED) != 0) {
+		ctx->unit->bits |= TL_UNIT_STOPPED;
+		return NULL;
+	}
+	ctx->unit->bits |= TL_UNIT_ORDERED;
+	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
+		struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
+		if (exchange->opener == opener) {
+			if (ret_key != NULL)
+				*ret_key = exchange->key;
+			return exchange->memo;
+		}
+		i = exchange->next;
+	}
+	return NULL;
+}
+
+uint32_t tl_pending_count(const struct tl_ctx *ctx, enum tl_lane opener)
+{
+	return ctx->unit->queue.count[opener];
+}
+
+void tl_part(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
+{
+	(void)key;
+	const struct tl_message *message = current(ctx, lane);
+
+	tl_l7_count(ctx->l7, TL_COUNT_INTERIM_RESPONSES, 1);
+	if (message != NULL && message->role == TL_ROLE_NONE)
+		release(ctx, ctx->unit->lanes[lane].message);
+}
+
+void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
+	      enum tl_reason reason)
+{
+	uint32_t index = ctx->unit->lanes[lane].message;
+	struct tl_message *message = tl_l7_message(ctx->l7, index);
+	uint32_t found = find_answered(ctx, tl_lane_other(lane), key);
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, found);
+
+	if (exchange == NULL) {
+		tl_orphan(ctx, lane, reason);
+		return;
+	}
+	if (is_late(exchange)) {
+		tl_l7_count(ctx->l7, TL_COUNT_LATE_RESPONSES, 1);
+		drop_late(ctx, found);
+		if (message != NULL && message->role == TL_ROLE_NONE)
+			release(ctx, index);
+		return;
+	}
+	if (message == NULL) { // its message was refused for want of memory
+		finish_queued(ctx, found, TL_STATUS_UNANSWERED, TL_REASON_LIMIT, ctx->piece_ns);
+		return;
+	}
+	queue_remove(ctx, found);
+	exchange->status = (uint8_t)status;
+	exchange->reason = (uint8_t)reason;
+	if (claim(ctx, message, TL_ROLE_RESPONSE)) {
+		exchange->bits |= TL_EXCHANGE_ANSWERED;
+		exchange->response = index;
+		message->exchange = found;
+		return;
+	}
+	// One message answers several requests: the others get its times without its content.
+	struct tl_message copy = *message;
+	copy.end_ns = message->ended ? message->end_ns : ctx->piece_ns;
+	emit(ctx, exchange, &copy, copy.end_ns);
+	release(ctx, exchange->request);
+	tl_pool_put(&ctx->l7->exchanges, exchange);
+}
+
+void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
+		      enum tl_reason reason)
+{
+	uint32_t last = find_answered(ctx, tl_lane_other(lane), key);
+	const struct tl_message *message = current(ctx, lane);
+
+	if (last == TL_NONE) {
+		tl_orphan(ctx, lane, reason);
+		return;
+	}
+	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE && i != last && message != NULL;) {
+		struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
+		uint32_t next = exchange->next;
+		if (is_late(exchange)) {
+			tl_l7_count(ctx->l7, TL_COUNT_LATE_RESPONSES, 1);
+			drop_late(ctx, i);
+		} else if (exchange->opener != lane) {
+			struct tl_message copy = *message;
+			copy.end_ns = message->ended ? message->end_ns : ctx->piece_ns;
+			queue_remove(ctx, i);
+			exchange->status = (uint8_t)status;
+			exchange->reason = (uint8_t)reason;
+			emit(ctx, exchange, &copy, copy.end_ns);
+			release(ctx, exchange->request);
+			tl_pool_put(&ctx->l7->exchanges, exchange);
+		}
+		i = next;
+	}
+	tl_close(ctx, lane, key, status, reason);
+}
+
+// The response of `key` may be under way: then it ends with what was seen of it.
+static bool cancel_answered(struct tl_ctx *ctx, enum tl_lane opener, const uint64_t *key,
+			    enum tl_status status, enum tl_reason reason)
+{
+	enum tl_lane lane = tl_lane_other(opener);
+	const struct tl_message *message = current(ctx, lane);
+
+	if (message == NULL || message->role != TL_ROLE_RESPONSE)
+		return false;
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, message->exchange);
+	if (key != NULL && exchange->key != *key)
+		return false;
+	if (!message->ended) {
+		exchange->status = (uint8_t)status;
+		exchange->reason = (uint8_t)reason;
+	}
+	(void)tl_message_break(ctx, lane, ctx->unit->lanes[lane].offset);
+	tl_message_settle(ctx, lane);
+	return true;
+}
+
+void tl_cancel(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, enum tl_status status,
+	       enum tl_reason reason)
+{
+	if (cancel_answered(ctx, opener, &key, status, reason))
+		return;
+	uint32_t index = find_answered(ctx, opener, key);
+	if (index == TL_NONE)
+		return;
+	if (is_late(tl_l7_exchange(ctx->l7, index)))
+		drop_late(ctx, index);
+	else
+		finish_queued(ctx, index, status, reason, ctx->piece_ns);
+}
+
+void tl_cancel_all(struct tl_ctx *ctx, enum tl_status status, enum tl_reason reason)
+{
+	(void)cancel_answered(ctx, TL_CLIENT, NULL, status, reason);
+	(void)cancel_answered(ctx, TL_SERVER, NULL, status, reason);
+	tl_pair_end(ctx, TL_LANE_COUNT, status, reason, ctx->piece_ns);
+}
+
+void tl_one_way(struct tl_ctx *ctx, enum tl_lane lane)
+{
+	(void)claim(ctx, current(ctx, lane), TL_ROLE_ONE_WAY);
+}
+
+void tl_orphan(struct tl_ctx *ctx, enum tl_lane lane, enum tl_reason reason)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (claim(ctx, message, TL_ROLE_ORPHAN))
+		message->exchange = (uint32_t)reason;
+}
+
+void tl_retry(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
+{
+	struct tl_wanted want = {.key = key, .opener = lane};
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, find(ctx, &want));
+	const struct tl_message *message = current(ctx, lane);
+
+	if (exchange != NULL) {
+		exchange->retries = (uint16_t)(exchange->retries + (exchange->retries < UINT16_MAX));
+		exchange->active_ns = ctx->piece_ns;
+	}
+	if (message != NULL && message->role == TL_ROLE_NONE)
+		release(ctx, ctx->unit->lanes[lane].message);
+}
+
+void tl_wait(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint64_t ns)
+{
+	struct tl_wanted want = {.key = key, .opener = opener};
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, find(ctx, &want));
+
+	if (exchange != NULL)
+		exchange->wait_ns = ns == 0 ? TL_FOREVER : ns;
+}
+
+// ---- Ends and time-outs ---------------------------------------------------------------------
+
+void tl_pair_end(struct tl_ctx *ctx, uint32_t opener, enum tl_status status, enum tl_reason reason,
+		 uint64_t end_ns)
+{
+	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
+		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
+		uint32_t next = exchange->next;
+		if (opener == TL_LANE_COUNT || exchange->opener == opener) {
+			if (is_late(exchange))
+				drop_late(ctx, i);
+			else
+				finish_queued(ctx, i, status, reason, end_ns);
+		}
+		i = next;
+	}
+}
+
+void tl_pair_expire(struct tl_ctx *ctx, uint64_t now_ns)
+{
+	for (uint32_t lane = 0; lane < TL_LANE_COUNT; lane++) {
+		const struct tl_message *message = current(ctx, (enum tl_lane)lane);
+		if (message != NULL && message->role == TL_ROLE_RESPONSE &&
+		    due_ns(ctx, tl_l7_exchange(ctx->l7, message->exchange)) <= now_ns)
+			(void)cancel_answered(ctx, tl_lane_other((enum tl_lane)lane), NULL,
+					      TL_STATUS_TIMEOUT, TL_REASON_TIMEOUT);
+	}
+	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
+		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
+		uint32_t next = exchange->next;
+		uint64_t due = is_late(exchange) ? TL_FOREVER : due_ns(ctx, exchange);
+		if (due <= now_ns)
+			make_late(ctx, i, TL_STATUS_TIMEOUT, TL_REASON_TIMEOUT, due);
+		i = next;
+	}
+}
+
+void tl_pair_deadlines(const struct tl_ctx *ctx)
+{
+	for (uint32_t lane = 0; lane < TL_LANE_COUNT; lane++) {
+		const struct tl_message *message = current(ctx, (enum tl_lane)lane);
+		if (message != NULL && message->role == TL_ROLE_RESPONSE)
+			remember_deadline(ctx, tl_l7_exchange(ctx->l7, message->exchange));
+	}
+	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
+		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
+		if (!is_late(exchange))
+			remember_deadline(ctx, exchange);
+		i = exchange->next;
+	}
+}
+
+bool tl_pair_is_idle(const struct tl_l7 *l7, const struct tl_unit *unit)
+{
+	if (unit->queue.head != TL_NONE)
+		return false;
+	for (uint32_t lane = 0; lane < TL_LANE_COUNT; lane++) {
+		const struct tl_message *message = tl_l7_message(l7, unit->lanes[lane].message);
+		if (message != NULL && message->role != TL_ROLE_NONE)
+			return false;
+	}
+	return true;
+}
