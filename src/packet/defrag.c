@@ -9,8 +9,6 @@
 #include "base/pool.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <sys/random.h>
 
 #define UNIT_BYTES 8u
 #define BLOCK_BYTES 2048u
@@ -89,26 +87,25 @@ struct tl_defrag *tl_defrag_create(const struct tl_defrag_options *options)
 	// One datagram of the largest size must always fit.
 	uint32_t blocks = clamp(options->bytes_max / BLOCK_BYTES, DATAGRAM_BLOCKS_MAX, BLOCKS_LIMIT);
 	uint32_t buckets = 16;
-	struct tl_defrag *d = calloc(1, sizeof(*d));
+	struct tl_defrag *d = tl_map(sizeof(*d));
 
 	if (d == NULL)
 		return NULL;
 	while (buckets < datagrams)
 		buckets *= 2;
-	d->buckets = malloc(buckets * sizeof(*d->buckets));
+	d->bucket_mask = buckets - 1;
+	d->buckets = tl_map(buckets * sizeof(*d->buckets));
 	if (d->buckets == NULL || tl_pool_init(&d->datagrams, sizeof(struct datagram), datagrams) ||
 	    tl_pool_init(&d->blocks, sizeof(struct block), blocks)) {
 		tl_defrag_destroy(d);
 		return NULL;
 	}
 	memset(d->buckets, 0xff, buckets * sizeof(*d->buckets));
-	d->bucket_mask = buckets - 1;
 	d->oldest = NONE;
 	d->newest = NONE;
 	d->timeout_ns = options->timeout_ns;
-	// Without randomness the table still works; it can then be aimed at.
-	if (getrandom(&d->seed, sizeof(d->seed), GRND_NONBLOCK) != (ssize_t)sizeof(d->seed))
-		d->seed = (uint64_t)(uintptr_t)d;
+	// The kernel places mappings at random: enough to keep peers from aiming at a bucket.
+	d->seed = tl_hash_mix((uint64_t)(uintptr_t)d, UINT64_C(0x9e3779b97f4a7c15));
 	return d;
 }
 
@@ -118,8 +115,8 @@ void tl_defrag_destroy(struct tl_defrag *defrag)
 		return;
 	tl_pool_fini(&defrag->blocks);
 	tl_pool_fini(&defrag->datagrams);
-	free(defrag->buckets);
-	free(defrag);
+	tl_unmap(defrag->buckets, (defrag->bucket_mask + 1) * sizeof(*defrag->buckets));
+	tl_unmap(defrag, sizeof(*defrag));
 }
 
 static struct datagram *datagram_at(const struct tl_defrag *d, uint32_t index)

@@ -227,7 +227,8 @@ static void short_frames_and_flipped_bytes_are_safe(void **state)
 		wire_build(&w, rows[i].recipe);
 		uint32_t len = wire_len(&w) < 300 ? wire_len(&w) : 300;
 		for (uint32_t cut = 0; cut < len; cut++)
-			assert_true(decode(w.room + w.at, cut, cut, w.link_type, &h) < TL_DECODED_COUNT);
+			assert_true(decode(w.room + w.at, cut, cut, w.link_type, &h) <
+				    TL_DECODED_COUNT);
 		for (uint32_t flip = 0; flip < 2000; flip++) {
 			seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 			uint32_t at = w.at + (uint32_t)(seed >> 33) % len;
@@ -342,7 +343,8 @@ static void tunnels_are_told(void **state)
 		{"eth ipv4 udp:4789 vxlan:0xabcdef eth ipv4 tcp", TL_TUNNEL_VXLAN, 0xabcdef, 1, 0},
 		{"eth ipv4 udp:4789 vxlan:3 eth ipv4 ipv6 tcp", TL_TUNNEL_IPIP, 0, 2, 0},
 		{"eth ipv4 ipv4 grek:8 ipv4 tcp", TL_TUNNEL_GRE, 8, 2, 0},
-		{"eth vlan:1 vlan:2 ipv4 teb eth vlan:3 vlan:4 vlan:5 ipv4 tcp", TL_TUNNEL_GRE, 0, 1, 4},
+		{"eth vlan:1 vlan:2 ipv4 teb eth vlan:3 vlan:4 vlan:5 ipv4 tcp", TL_TUNNEL_GRE, 0, 1,
+		 4},
 	};
 
 	for (size_t i = 0; i < TL_COUNT_OF(told); i++) {
