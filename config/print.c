@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -30,27 +31,62 @@ static bool is_plain(const char *text)
 	       strlen(text);
 }
 
+// Characters that YAML does not take as they are, or reads as line breaks: bytes of UTF-8 and the
+// escape that stands for them. C0 and DEL are handled by their number.
+struct escape {
+	const char *bytes;
+	const char *text;
+};
+
+static const struct escape escapes[] = {
+	{"\"", "\\\""},
+	{"\\", "\\\\"},
+	{"${", "$${"}, // what was "$${" in the file must become that again
+	{"\xe2\x80\xa8", "\\u2028"},
+	{"\xe2\x80\xa9", "\\u2029"},
+	{"\xef\xbb\xbf", "\\ufeff"},
+	{"\xef\xbf\xbe", "\\ufffe"},
+	{"\xef\xbf\xbf", "\\uffff"},
+};
+
+// Prints the character at `at`, returns the bytes it took.
+static size_t print_character(FILE *out, const char *at)
+{
+	unsigned char c = (unsigned char)*at;
+	unsigned char next = (unsigned char)at[1];
+
+	for (size_t i = 0; i < TL_COUNT_OF(escapes); i++)
+		if (strncmp(at, escapes[i].bytes, strlen(escapes[i].bytes)) == 0) {
+			(void)fputs(escapes[i].text, out);
+			return strlen(escapes[i].bytes);
+		}
+	if (c < 0x20 || c == 0x7f) {
+		(void)fprintf(out, "\\x%02x", c);
+		return 1;
+	}
+	if (c == 0xc2 && next < 0xa0) { // C1
+		(void)fprintf(out, "\\x%02x", next);
+		return 2;
+	}
+	(void)fputc(c, out);
+	return 1;
+}
+
 static void print_text(FILE *out, const char *text)
 {
+	struct tl_text valid = {0};
+
 	if (is_plain(text)) {
 		(void)fputs(text, out);
 		return;
 	}
+	// The environment may have given bytes that aren't UTF-8.
+	tl_text_utf8(&valid, tl_bytes_of(text), false);
 	(void)fputc('"', out);
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		// What was "$${" in the file must become that again.
-		if (c == '$' && text[1] == '{')
-			(void)fputs("$$", out);
-		else if (c == '"' || c == '\\')
-			(void)fprintf(out, "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			(void)fprintf(out, "\\x%02x", c);
-		else
-			(void)fputc(c, out);
-	}
+	for (size_t at = 0; at < valid.len;)
+		at += print_character(out, valid.data + at);
 	(void)fputc('"', out);
+	tl_text_free(&valid);
 }
 
 static bool is_secret_name(const char *name)
