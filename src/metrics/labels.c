@@ -78,7 +78,8 @@ static bool add_field_label(struct tl_plan *plan, const struct tl_decoder *decod
 
 static bool can_be_label(const struct tl_field *field)
 {
-	return field->label != NULL && field->type != TL_FIELD_MAP &&
+	return field->label != NULL && field->parent == TL_FIELD_TOP &&
+	       field->type != TL_FIELD_MAP &&
 	       field->type != TL_FIELD_OBJECTS;
 }
 
@@ -170,7 +171,14 @@ int tl_plan_make(struct tl_plan *plan, uint16_t protocol, const struct tl_decode
 		const struct tl_field *field = &decoder->fields[id];
 		if ((field->flags & TL_FIELD_DEFAULT_LABEL) == 0 || !can_be_label(field))
 			continue;
-		(void)add_field_label(plan, decoder, (field->flags & TL_FIELD_REQUEST) == 0, id);
+		bool is_response = (field->flags & TL_FIELD_REQUEST) == 0;
+		if (!add_field_label(plan, decoder, is_response, id))
+			continue;
+		// A default that both sides may have is the response's where the request was missed.
+		if (!is_response && (field->flags & TL_FIELD_RESPONSE) != 0) {
+			plan->wanted[1][id] = plan->wanted[0][id];
+			plan->is_wanted[1] = true;
+		}
 	}
 	if (decoder != NULL)
 		add_extras(plan, decoder);

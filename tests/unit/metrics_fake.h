@@ -11,10 +11,13 @@ enum { FAKE_METHOD, FAKE_STATUS_CODE, FAKE_REASON, FAKE_ROWS, FAKE_SET_ROWS, FAK
 
 static const struct tl_field fake_fields[FAKE_FIELDS] = {
 	[FAKE_METHOD] = {.name = "method", .label = "method", .type = TL_FIELD_TEXT,
-			 .flags = TL_FIELD_REQUEST | TL_FIELD_DEFAULT_LABEL},
+			 .parent = TL_FIELD_TOP,
+			 .flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL},
 	[FAKE_STATUS_CODE] = {.name = "status_code", .label = "status_code", .type = TL_FIELD_UINT,
+			      .parent = TL_FIELD_TOP,
 			      .flags = TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL},
 	[FAKE_REASON] = {.name = "reason", .label = "reason", .type = TL_FIELD_TEXT,
+			 .parent = TL_FIELD_TOP,
 			 .flags = TL_FIELD_RESPONSE},
 	[FAKE_ROWS] = {.name = "affected_rows", .type = TL_FIELD_UINT, .help = "Rows changed.",
 		       .flags = TL_FIELD_RESPONSE | TL_FIELD_COUNTER},

@@ -164,6 +164,26 @@ static void labels_are_chosen_by_path(void **state)
 	assert_non_null(strstr(error, "htttp"));
 }
 
+static void an_orphan_is_labelled_by_its_response(void **state)
+{
+	(void)state;
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r = {.head = {.protocol = 1, .status = TL_STATUS_ORPHAN,
+					 .response = {.seen = 1, .body_bytes = 7}}};
+
+	start(&f);
+	fake_add_text(&r, 1, FAKE_METHOD, "HEAD");
+	tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	struct tl_snapshot *s = turn(&f);
+	assert_true(tl_snapshot_value(s, "http_requests_total",
+		"method=\"HEAD\",status_code=\"\",status=\"orphan\"") == 1);
+	assert_null(find(s, "http_request_duration_seconds"));
+	assert_null(find(s, "http_request_body_bytes"));
+	assert_int_equal(find(s, "http_response_body_bytes")->histogram->count, 1);
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
 static void fields_can_be_metrics(void **state)
 {
 	(void)state;
@@ -483,6 +503,7 @@ int main(void)
 		cmocka_unit_test(books_by_label_and_status),
 		cmocka_unit_test(only_answered_ones_have_a_duration),
 		cmocka_unit_test(labels_are_chosen_by_path),
+		cmocka_unit_test(an_orphan_is_labelled_by_its_response),
 		cmocka_unit_test(fields_can_be_metrics),
 		cmocka_unit_test(values_beyond_the_budget_become_other),
 		cmocka_unit_test(churn_stays_bounded_and_the_books_close),
