@@ -2,6 +2,7 @@
 // A capture file as a port: read on the rx lcore, without loss, to its end or to the first
 // damaged record. What was read before the damage is worked off like any other input.
 #include "pmd/pcap/distribute.h"
+#include "pmd/pcap/file.h"
 #include "pmd/port.h"
 
 #include "base/check.h"
@@ -14,17 +15,27 @@
 
 #include <pcap/pcap.h>
 
-#define TURN_PACKETS 256u
+#define TURN_PACKETS 256
+#define FILTERS_MAX 8u // link types of one file that a filter can be made for
+
+// A file may have packets of several link types; a program fits one of them.
+struct filter {
+	uint16_t link_type;
+	struct bpf_program program;
+};
 
 struct file_port {
 	struct tl_port port;
 	struct tl_port_options options;
-	pcap_t *pcap;
-	struct bpf_program filter;
+	struct tl_capture_file *capture;
 	bool has_filter;
-	uint16_t link_type;
+	uint32_t filter_count;
+	struct filter filters[FILTERS_MAX];
 	struct tl_distributor *distributor;
-	uint64_t end_ns; // packets from this time on are not read, UINT64_MAX: all are
+	uint64_t end_ns; // packets from this time on are not read, 0: not known yet
+	struct {
+		uint64_t received, bytes, filtered;
+	} turn; // the rx lcore's own; what follows is its copy for others
 	_Atomic uint64_t received;
 	_Atomic uint64_t bytes;
 	_Atomic uint64_t filtered;
@@ -35,40 +46,61 @@ static struct file_port *file_of(struct tl_port *port)
 	return (struct file_port *)port; // its first member
 }
 
-// ---- Opening -------------------------------------------------------------------------------
+// ---- Filter --------------------------------------------------------------------------------
 
-static int set_filter(struct file_port *file, char *error, uint32_t error_size)
+static int compile(struct file_port *file, uint16_t link_type, char *error, uint32_t error_size)
 {
 	const char *text = file->options.filter;
+	// libpcap numbers raw IP in its own way.
+	int dlt = link_type == TL_LINK_RAW ? DLT_RAW : link_type;
+	pcap_t *pcap = pcap_open_dead(dlt, TL_CAPTURE_RECORD_MAX);
 
-	if (text == NULL || *text == '\0')
-		return 0;
-	if (pcap_compile(file->pcap, &file->filter, text, 1, PCAP_NETMASK_UNKNOWN) < 0) {
-		(void)snprintf(error, error_size, "filter '%s': %s", text,
-			       pcap_geterr(file->pcap));
+	if (pcap == NULL || file->filter_count == FILTERS_MAX) {
+		(void)snprintf(error, error_size, "filter '%s': too many link types", text);
+		if (pcap != NULL)
+			pcap_close(pcap);
 		return -EINVAL;
 	}
-	file->has_filter = true;
+	struct filter *filter = &file->filters[file->filter_count];
+	int rc = pcap_compile(pcap, &filter->program, text, 1, PCAP_NETMASK_UNKNOWN);
+	if (rc < 0)
+		(void)snprintf(error, error_size, "filter '%s': %s", text, pcap_geterr(pcap));
+	pcap_close(pcap);
+	if (rc < 0)
+		return -EINVAL;
+	filter->link_type = link_type;
+	file->filter_count++;
 	return 0;
 }
 
+// 1, 0, or -EINVAL with the port's error: the expression makes no sense for this link type.
+static int passes(struct file_port *file, const struct tl_capture_record *record)
+{
+	const struct pcap_pkthdr head = {.caplen = record->len, .len = record->original_len};
+
+	for (uint32_t i = 0; i < file->filter_count; i++) {
+		if (file->filters[i].link_type == record->link_type)
+			return pcap_offline_filter(&file->filters[i].program, &head,
+						   record->data) != 0;
+	}
+	int rc = compile(file, record->link_type, file->port.error, sizeof(file->port.error));
+	if (rc < 0)
+		return rc;
+	return pcap_offline_filter(&file->filters[file->filter_count - 1].program, &head,
+				   record->data) != 0;
+}
+
+// ---- Opening -------------------------------------------------------------------------------
+
 static int open_source(struct file_port *file, const char *path, char *error, uint32_t error_size)
 {
-	char text[PCAP_ERRBUF_SIZE];
+	int rc = tl_capture_file_open(path, &file->capture, error, error_size);
 
-	errno = 0;
-	file->pcap = pcap_open_offline_with_tstamp_precision(path, PCAP_TSTAMP_PRECISION_NANO, text);
-	if (file->pcap == NULL) {
-		int err = errno;
-		(void)snprintf(error, error_size, "%s%s%s", path,
-			       strncmp(text, path, strlen(path)) == 0 ? "" : ": ",
-			       strncmp(text, path, strlen(path)) == 0 ? text + strlen(path) : text);
-		return err == ENOENT || err == EACCES || err == EPERM || err == EISDIR ? -err
-										       : -EBADMSG;
-	}
-	file->link_type = (uint16_t)pcap_datalink(file->pcap);
-	file->port.link = pcap_datalink_val_to_description(file->link_type);
-	return set_filter(file, error, error_size);
+	if (rc < 0)
+		return rc;
+	file->has_filter = file->options.filter != NULL && *file->options.filter != '\0';
+	// For Ethernet at once, to refuse a wrong expression before anything starts.
+	return file->has_filter ? compile(file, TL_LINK_ETHERNET, error, error_size) : 0;
 }
 
 static const struct tl_port_ops file_ops;
@@ -88,7 +120,6 @@ int tl_port_open_file(const struct tl_port_options *options, const char *path,
 			   : base != NULL				   ? base + 1
 									   : path;
 	file->options = *options;
-	file->end_ns = UINT64_MAX;
 	file->port.ops = &file_ops;
 	file->port.index = options->index;
 	file->port.is_lossless = true;
@@ -125,76 +156,76 @@ static int file_start(struct tl_port *port, uint32_t worker_count)
 
 // ---- Running: rx lcore ---------------------------------------------------------------------
 
-// The next packet into `ret`: 1, 0 at the end, -EBADMSG with the port's error at a damage.
-static int next_packet(struct file_port *file, struct tl_packet *ret, struct tl_chunk *ret_chunk)
+static int fail(struct file_port *file, int rc)
 {
-	struct pcap_pkthdr *head;
-	const u_char *bytes;
-	int rc = pcap_next_ex(file->pcap, &head, &bytes);
-
-	if (rc == PCAP_ERROR_BREAK)
-		return 0;
-	if (rc != 1) {
-		(void)snprintf(file->port.error, sizeof(file->port.error), "%s: %s",
-			       file->port.name, pcap_geterr(file->pcap));
-		return -EBADMSG;
-	}
-	*ret_chunk = (struct tl_chunk) {.data = bytes, .len = head->caplen};
-	*ret = (struct tl_packet) {
-		.chunks = ret_chunk,
-		.chunk_count = 1,
-		.link_type = file->link_type,
-		.port = file->port.index,
-		.len = head->caplen,
-		.original_len = head->len < head->caplen ? head->caplen : head->len,
-		// With nanosecond precision tv_usec counts nanoseconds.
-		.time_ns = (uint64_t)head->ts.tv_sec * UINT64_C(1000000000) +
-			   (uint64_t)head->ts.tv_usec,
-	};
-	return 1;
+	if (*file->port.error == '\0')
+		(void)snprintf(file->port.error, sizeof(file->port.error), "%s",
+			       tl_capture_file_error(file->capture));
+	return rc;
 }
 
-static bool passes(const struct file_port *file, const struct tl_packet *packet)
+static void hand_out(struct file_port *file, const struct tl_capture_record *record)
 {
-	const struct pcap_pkthdr head = {.caplen = packet->len, .len = packet->original_len};
+	const struct tl_chunk chunk = {.data = record->data, .len = record->len};
+	const struct tl_packet packet = {
+		.chunks = &chunk,
+		.chunk_count = 1,
+		.link_type = record->link_type,
+		.port = file->port.index,
+		.len = record->len,
+		.original_len = record->original_len,
+		.time_ns = record->time_ns,
+	};
 
-	return !file->has_filter ||
-	       pcap_offline_filter(&file->filter, &head, packet->chunks[0].data) != 0;
+	tl_distributor_packet(file->distributor, &packet);
+}
+
+// One packet: 1, 0 at the end, -EAGAIN when a pipe has nothing now, other -errno at a damage.
+static int one(struct file_port *file)
+{
+	struct tl_capture_record record;
+	int rc = tl_capture_file_next(file->capture, &record);
+
+	if (TL_UNLIKELY(rc <= 0))
+		return rc == 0 || rc == -EAGAIN ? rc : fail(file, rc);
+	if (TL_UNLIKELY(file->turn.received == 0))
+		file->port.link = pcap_datalink_val_to_description(record.link_type);
+	if (TL_UNLIKELY(file->options.duration_ns > 0)) {
+		if (file->end_ns == 0)
+			file->end_ns = record.time_ns + file->options.duration_ns;
+		if (record.time_ns >= file->end_ns)
+			return 0;
+	}
+	file->turn.received++;
+	file->turn.bytes += record.original_len;
+	int passed = file->has_filter ? passes(file, &record) : 1;
+	if (TL_LIKELY(passed > 0))
+		hand_out(file, &record);
+	else if (passed < 0)
+		return passed;
+	else
+		file->turn.filtered++;
+	return 1;
 }
 
 static int file_turn(struct tl_port *port)
 {
 	struct file_port *file = file_of(port);
-	struct tl_packet packet;
-	struct tl_chunk chunk;
-	uint64_t bytes = 0;
-	uint32_t count = 0;
-	uint32_t filtered = 0;
+	int count = 0;
 	int rc = 1;
 
-	while (count < TURN_PACKETS) {
-		rc = next_packet(file, &packet, &chunk);
-		if (rc <= 0)
-			break;
-		if (file->end_ns == UINT64_MAX && file->options.duration_ns > 0)
-			file->end_ns = packet.time_ns + file->options.duration_ns;
-		if (packet.time_ns >= file->end_ns) {
-			rc = 0;
-			break;
-		}
-		count++;
-		bytes += packet.original_len;
-		if (passes(file, &packet))
-			tl_distributor_packet(file->distributor, &packet);
-		else
-			filtered++;
+	while (count < TURN_PACKETS && rc > 0) {
+		rc = one(file);
+		count += rc > 0;
 	}
-	atomic_fetch_add_explicit(&file->received, count, memory_order_relaxed);
-	atomic_fetch_add_explicit(&file->bytes, bytes, memory_order_relaxed);
-	atomic_fetch_add_explicit(&file->filtered, filtered, memory_order_relaxed);
-	if (rc <= 0)
+	atomic_store_explicit(&file->received, file->turn.received, memory_order_relaxed);
+	atomic_store_explicit(&file->bytes, file->turn.bytes, memory_order_relaxed);
+	atomic_store_explicit(&file->filtered, file->turn.filtered, memory_order_relaxed);
+	if (rc == -EAGAIN)
+		tl_distributor_flush(file->distributor, 0);
+	else if (rc <= 0)
 		tl_distributor_end(file->distributor);
-	return rc < 0 ? rc : (int)count;
+	return rc < 0 && rc != -EAGAIN ? rc : count;
 }
 
 static void file_stop(struct tl_port *port)
@@ -234,10 +265,9 @@ static void file_close(struct tl_port *port)
 	struct file_port *file = file_of(port);
 
 	tl_distributor_destroy(file->distributor);
-	if (file->has_filter)
-		pcap_freecode(&file->filter);
-	if (file->pcap != NULL)
-		pcap_close(file->pcap);
+	for (uint32_t i = 0; i < file->filter_count; i++)
+		pcap_freecode(&file->filters[i].program);
+	tl_capture_file_close(file->capture);
 	free(file);
 }
 
