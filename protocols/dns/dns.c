@@ -193,6 +193,9 @@ struct reading {
 	uint32_t answers_max;
 	uint64_t key;
 	bool is_cut;                  // readable up to a point only
+	char *name_buffer;            // DNS_NAME_TEXT_MAX bytes
+	struct dns_text name;         // text of the name at `name_start`
+	uint32_t name_start;          // UINT32_MAX: none
 };
 
 static enum tl_lane other(enum tl_lane lane)
@@ -202,11 +205,21 @@ static enum tl_lane other(enum tl_lane lane)
 
 // ---- Showing --------------------------------------------------------------------------------
 
+static void show_word(const struct reading *r, uint32_t field, const char *word)
+{
+	tl_message_text(r->ctx, r->lane, (uint8_t)field, tl_bytes_of(word));
+}
+
 static void show_type(const struct reading *r, uint32_t field, uint32_t type)
 {
 	char buffer[16];
 	struct dns_text text = dns_text(buffer, sizeof(buffer));
+	const char *name = dns_type_name(type);
 
+	if (name != NULL) {
+		show_word(r, field, name);
+		return;
+	}
 	dns_type_put(&text, type);
 	tl_message_text(r->ctx, r->lane, (uint8_t)field, dns_text_bytes(&text));
 }
@@ -215,18 +228,30 @@ static void show_class(const struct reading *r, uint32_t field, uint32_t class)
 {
 	char buffer[16];
 	struct dns_text text = dns_text(buffer, sizeof(buffer));
+	const char *name = dns_class_name(class);
 
+	if (name != NULL) {
+		show_word(r, field, name);
+		return;
+	}
 	dns_class_put(&text, class);
 	tl_message_text(r->ctx, r->lane, (uint8_t)field, dns_text_bytes(&text));
 }
 
-static bool show_name(const struct reading *r, uint32_t field, uint32_t at)
+// The records of a set name their owner by the same pointer: its text is written once.
+static bool show_name(struct reading *r, uint32_t field, uint32_t at)
 {
-	char buffer[DNS_NAME_TEXT_MAX];
-	struct dns_text text = dns_text(buffer, sizeof(buffer));
+	uint32_t start = at;
+	bool is_good = true;
 
-	bool is_good = dns_name_put(r->bytes, &at, &text);
-	tl_message_text(r->ctx, r->lane, (uint8_t)field, dns_text_bytes(&text));
+	if (r->bytes.len - at >= 2 && r->bytes.ptr[at] >= 0xc0)
+		start = tl_load_be16(r->bytes.ptr + at) & 0x3fff;
+	if (start != r->name_start) {
+		r->name = dns_text(r->name_buffer, DNS_NAME_TEXT_MAX);
+		is_good = dns_name_put(r->bytes, &at, &r->name);
+		r->name_start = is_good ? start : UINT32_MAX;
+	}
+	tl_message_text(r->ctx, r->lane, (uint8_t)field, dns_text_bytes(&r->name));
 	return is_good;
 }
 
@@ -688,8 +713,11 @@ static bool read_key(struct reading *r)
 // Reads one message. False when it is none.
 static bool read_message(struct reading *r)
 {
+	char name_buffer[DNS_NAME_TEXT_MAX];
 	uint32_t at = DNS_HEAD_BYTES;
 
+	r->name_buffer = name_buffer;
+	r->name_start = UINT32_MAX;
 	if (!dns_head_read(r->bytes, &r->head) ||
 	    (r->head.questions != 0 && !dns_question_read(r->bytes, &at, &r->question)) ||
 	    !read_key(r)) {

@@ -35,6 +35,7 @@ static inline struct tl_bytes dns_text_bytes(const struct dns_text *t)
 	return tl_bytes(t->data, t->len);
 }
 
+void dns_text_add(struct dns_text *t, const char *bytes, uint32_t len);
 void dns_text_puts(struct dns_text *t, const char *string);
 void dns_text_uint(struct dns_text *t, uint64_t value);
 void dns_text_uint_padded(struct dns_text *t, uint32_t value, uint32_t digits);

@@ -12,11 +12,19 @@ struct rdata {
 
 void dns_ipv4_put(struct dns_text *text, const uint8_t address[4])
 {
+	char digits[16];
+	uint32_t len = 0;
+
 	for (uint32_t i = 0; i < 4; i++) {
-		if (i != 0)
-			dns_text_char(text, '.');
-		dns_text_uint(text, address[i]);
+		uint32_t v = address[i];
+		if (v >= 100)
+			digits[len++] = (char)('0' + v / 100);
+		if (v >= 10)
+			digits[len++] = (char)('0' + v / 10 % 10);
+		digits[len++] = (char)('0' + v % 10);
+		digits[len++] = '.';
 	}
+	dns_text_add(text, digits, len - 1);
 }
 
 static void put_hex16(struct dns_text *text, uint32_t v)

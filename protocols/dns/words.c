@@ -127,15 +127,19 @@ void dns_type_put(struct dns_text *text, uint32_t type)
 	put_word(text, dns_type_name(type), "TYPE", type);
 }
 
+const char *dns_class_name(uint32_t class)
+{
+	return class == 1     ? "IN"
+	       : class == 3   ? "CH"
+	       : class == 4   ? "HS"
+	       : class == 254 ? "NONE"
+	       : class == 255 ? "ANY"
+			      : NULL;
+}
+
 void dns_class_put(struct dns_text *text, uint32_t class)
 {
-	const char *word = class == 1     ? "IN"
-			   : class == 3   ? "CH"
-			   : class == 4   ? "HS"
-			   : class == 254 ? "NONE"
-			   : class == 255 ? "ANY"
-					  : NULL;
-	put_word(text, word, "CLASS", class);
+	put_word(text, dns_class_name(class), "CLASS", class);
 }
 
 void dns_rcode_put(struct dns_text *text, uint32_t rcode)

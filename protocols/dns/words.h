@@ -22,6 +22,7 @@ enum { DNS_QUERY = 0, DNS_NOTIFY = 4, DNS_UPDATE = 5, DNS_STATEFUL = 6 };
 const char *dns_type_name(uint32_t type);   // NULL when it has none
 const char *dns_type_layout(uint32_t type); // NULL: RFC 3597's generic form
 void dns_type_put(struct dns_text *text, uint32_t type);   // "TYPE65280" when it has no name
+const char *dns_class_name(uint32_t class);
 void dns_class_put(struct dns_text *text, uint32_t class); // "IN", "CLASS32"
 void dns_rcode_put(struct dns_text *text, uint32_t rcode); // "NXDOMAIN", "RCODE12"
 void dns_opcode_put(struct dns_text *text, uint32_t opcode);
