@@ -77,6 +77,8 @@ void tl_metrics_set(struct tl_metrics *metrics, const char *family, const char *
 		    const char *type, const char *help, double value);
 // The picture as of the last merge; give back with tl_snapshot_put.
 struct tl_snapshot *tl_metrics_snapshot(struct tl_metrics *metrics);
+// Another reference to the same picture, and the end of one; both thread-safe.
+struct tl_snapshot *tl_snapshot_get(struct tl_snapshot *snapshot);
 void tl_snapshot_put(struct tl_snapshot *snapshot);
 
 // ---- Reading a snapshot: any thread ----------------------------------------------------------

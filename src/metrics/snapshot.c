@@ -488,6 +488,12 @@ struct tl_snapshot *tl_metrics_snapshot(struct tl_metrics *m)
 	return m->snapshot;
 }
 
+struct tl_snapshot *tl_snapshot_get(struct tl_snapshot *s)
+{
+	(void)atomic_fetch_add_explicit(&s->users, 1, memory_order_relaxed);
+	return s;
+}
+
 void tl_snapshot_put(struct tl_snapshot *s)
 {
 	if (s == NULL || atomic_fetch_sub_explicit(&s->users, 1, memory_order_acq_rel) != 1)
