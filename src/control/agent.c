@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/agent.h"
+
+#include "control/http.h"
+#include "control/log.h"
+#include "control/probe.h"
+#include "control/setup.h"
+#include "control/sinks.h"
+#include "control/status.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define MERGE_NS UINT64_C(1000000000) // between two merges of the workers' metrics
+#define CHANGES_LOGGED_MAX 20u        // differences of a reload that are told one by one
+#define ERROR_BYTES 512u
+
+struct agent {
+	const char *path;
+	struct tl_config *first;  // the one it started with: sinks, ports and metrics point into it
+	struct tl_config *config; // the one in force
+	struct tl_rules *rules;
+	struct tl_sinks *sinks;
+	struct tl_bus *bus;
+	struct tl_http *http;
+	struct tl_probe *probe;
+	struct tl_status_page page;
+	char host[256];
+	char reload_note[ERROR_BYTES];
+	uint64_t next_tick_ns;
+};
+
+static volatile sig_atomic_t stop_wanted;
+static volatile sig_atomic_t reload_wanted;
+
+static void on_signal(int number)
+{
+	if (number == SIGHUP)
+		reload_wanted = 1;
+	else
+		stop_wanted = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	(void)sigaction(SIGHUP, &action, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+	(void)clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void log_errors(const struct tl_config_errors *errors)
+{
+	for (uint32_t i = 0; i < errors->count; i++)
+		tl_log(TL_LOG_SEVERITY_ERROR, "%s", errors->lines[i]);
+	if (errors->more != 0)
+		tl_log(TL_LOG_SEVERITY_ERROR, "and %u more", errors->more);
+}
+
+static void apply_log(const struct tl_config *config)
+{
+	tl_log_set_level((enum tl_log_severity)config->log.level);
+	tl_log_set_json(config->log.format == TL_LOG_JSON);
+}
+
+// ---- Reload ------------------------------------------------------------------------------------
+
+struct changes {
+	struct tl_text text; // for the answer
+	uint32_t hot, cold;
+};
+
+static void note_change(void *arg, const char *key, const char *before, const char *after,
+			bool is_hot)
+{
+	struct changes *changes = arg;
+
+	if (is_hot)
+		changes->hot++;
+	else
+		changes->cold++;
+	if (changes->hot + changes->cold > CHANGES_LOGGED_MAX)
+		return;
+	tl_text_printf(&changes->text, "%s: %s -> %s%s\n", key, before, after,
+		       is_hot ? "" : " (needs a restart)");
+	tl_log(is_hot ? TL_LOG_SEVERITY_INFO : TL_LOG_SEVERITY_WARNING, "reload: %s: %s -> %s%s",
+	       key, before, after, is_hot ? "" : " (needs a restart)");
+}
+
+// Workers take the new rules between bursts; what the old ones point into (the old configuration)
+// is freed only after every worker has.
+static int swap_config(struct agent *agent, struct tl_config *config, char *error)
+{
+	struct tl_rules *rules;
+	int rc = tl_setup_rules(config, &rules, error, ERROR_BYTES);
+	if (rc < 0)
+		return rc;
+	rc = tl_pipeline_set_rules(tl_probe_pipeline(agent->probe), rules);
+	if (rc < 0) {
+		// Neither set of rules may be freed now: some workers may use either.
+		(void)snprintf(error, ERROR_BYTES, "a worker did not take the new rules in time");
+		agent->rules = rules;
+		agent->config = config;
+		return rc;
+	}
+	tl_rules_destroy(agent->rules);
+	if (agent->config != agent->first)
+		tl_config_free(agent->config);
+	agent->rules = rules;
+	agent->config = config;
+	apply_log(config);
+	return 0;
+}
+
+static int reload(struct agent *agent, struct tl_text *answer)
+{
+	struct tl_config_errors *errors = calloc(1, sizeof(*errors));
+	struct changes changes = {0};
+	struct tl_config *config = NULL;
+	char error[ERROR_BYTES] = "";
+	int rc = -ENOMEM;
+
+	if (errors == NULL)
+		return rc;
+	rc = agent->path == NULL ? -ENOENT : tl_config_load(agent->path, &config, errors);
+	if (agent->path == NULL)
+		tl_text_puts(answer, "the agent runs without a configuration file\n");
+	for (uint32_t i = 0; rc < 0 && i < errors->count; i++)
+		tl_text_printf(answer, "%s\n", errors->lines[i]);
+	log_errors(errors);
+	if (rc < 0)
+		goto out_free;
+	if (tl_config_diff(agent->config, config, note_change, &changes) < 0)
+		tl_log(TL_LOG_SEVERITY_WARNING, "reload: out of memory while comparing");
+	// What needs a restart keeps its present value: sinks and ports still point into the first
+	// configuration, which therefore stays until the end.
+	rc = swap_config(agent, config, error);
+	if (rc < 0) {
+		tl_text_printf(answer, "%s\n", error);
+		if (agent->config != config)
+			tl_config_free(config);
+		goto out_free;
+	}
+	tl_text_printf(answer, "reloaded: %u changed, %u need a restart\n", changes.hot,
+		       changes.cold);
+	if (changes.text.len != 0)
+		tl_text_add(answer, changes.text.data, changes.text.len);
+out_free:
+	tl_text_free(&changes.text);
+	free(errors);
+	(void)snprintf(agent->reload_note, sizeof(agent->reload_note), "%.*s",
+		       (int)strcspn(answer->data == NULL ? "" : answer->data, "\n"),
+		       answer->data == NULL ? "" : answer->data);
+	tl_log(rc < 0 ? TL_LOG_SEVERITY_ERROR : TL_LOG_SEVERITY_INFO, "reload %s: %s",
+	       rc < 0 ? "refused" : "done", agent->reload_note);
+	return rc;
+}
+
+static unsigned set_logger(const char *level, struct tl_text *answer)
+{
+	int found = tl_log_level_by_name(level);
+	if (found < 0) {
+		tl_text_puts(answer, "level: must be debug, info, warning or error\n");
+		return MHD_HTTP_BAD_REQUEST;
+	}
+	tl_log_set_level((enum tl_log_severity)found);
+	tl_text_puts(answer, "{\"status\": \"success\"}\n");
+	return MHD_HTTP_OK;
+}
+
+static unsigned on_call(void *arg, enum tl_http_call call, const char *argument,
+			struct tl_text *answer)
+{
+	struct agent *agent = arg;
+
+	switch (call) {
+	case TL_HTTP_RELOAD:
+		return reload(agent, answer) < 0 ? MHD_HTTP_BAD_REQUEST : MHD_HTTP_OK;
+	case TL_HTTP_LOGGER:
+		return set_logger(argument, answer);
+	default:
+		tl_status_render(&agent->page, agent->probe, agent->sinks, answer);
+		return MHD_HTTP_OK;
+	}
+}
+
+// ---- Running -----------------------------------------------------------------------------------
+
+static int on_record(void *arg, const struct tl_roundtrip_signal *signal)
+{
+	struct agent *agent = arg;
+
+	tl_sinks_roundtrip(agent->sinks, signal);
+	if (agent->bus != NULL)
+		tl_bus_publish(agent->bus, signal);
+	return 0;
+}
+
+static void set_port_metrics(struct tl_metrics *metrics, struct tl_pipeline *pipeline)
+{
+	struct tl_port_status ports[TL_TOTALS_PORTS_MAX];
+	uint32_t count = tl_pipeline_ports(pipeline, ports, TL_TOTALS_PORTS_MAX);
+	char labels[160];
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct {
+			const char *cause;
+			uint64_t count;
+		} drops[] = {{"kernel", ports[i].kernel_dropped}, {"ring", ports[i].ring_dropped},
+			     {"buffer", ports[i].pool_dropped}};
+		(void)snprintf(labels, sizeof(labels), "port=\"%s\"", ports[i].name);
+		tl_metrics_set(metrics, "tapline_port_received_packets_total", labels, "counter",
+			       "Packets a capture port gave us.", (double)ports[i].received);
+		tl_metrics_set(metrics, "tapline_port_received_bytes_total", labels, "counter",
+			       "Bytes a capture port gave us.", (double)ports[i].bytes);
+		for (size_t d = 0; d < sizeof(drops) / sizeof(drops[0]); d++) {
+			(void)snprintf(labels, sizeof(labels), "port=\"%s\",at=\"%s\"", ports[i].name,
+				       drops[d].cause);
+			tl_metrics_set(metrics, "tapline_port_dropped_packets_total", labels,
+				       "counter",
+				       "Packets lost at a capture port: in the kernel, at a full ring,"
+				       " or without a buffer.",
+				       (double)drops[d].count);
+		}
+	}
+}
+
+static void set_sink_metrics(struct tl_metrics *metrics, struct tl_sinks *sinks)
+{
+	char labels[96];
+
+	for (uint32_t i = 0; i < tl_sinks_count(sinks); i++) {
+		struct tl_exporter_stats stats;
+		const char *name = tl_sinks_stats(sinks, i, &stats);
+		(void)snprintf(labels, sizeof(labels), "exporter=\"%s\"", name);
+		tl_metrics_set(metrics, "tapline_exporter_accepted_total", labels, "counter",
+			       "Items an exporter took.", (double)stats.accepted);
+		tl_metrics_set(metrics, "tapline_exporter_delivered_total", labels, "counter",
+			       "Items known to have arrived.", (double)stats.delivered);
+		tl_metrics_set(metrics, "tapline_exporter_dropped_total", labels, "counter",
+			       "Items an exporter lost.", (double)stats.dropped);
+		tl_metrics_set(metrics, "tapline_exporter_queued", labels, "gauge",
+			       "Items waiting in an exporter.", (double)stats.queued);
+	}
+}
+
+static void set_lcore_metrics(struct tl_metrics *metrics, struct tl_pipeline *pipeline)
+{
+	struct tl_lcore_status lcores[TL_TOTALS_VERDICTS_MAX];
+	uint32_t count = tl_pipeline_lcores(pipeline, lcores, TL_TOTALS_VERDICTS_MAX);
+	char labels[96];
+
+	for (uint32_t i = 0; i < count; i++) {
+		(void)snprintf(labels, sizeof(labels), "lcore=\"%u\",role=\"%s\"", lcores[i].lcore,
+			       lcores[i].role);
+		tl_metrics_set(metrics, "tapline_lcore_busy_ratio", labels, "gauge",
+			       "Share of the time that an lcore was not idle.", lcores[i].busy);
+	}
+}
+
+// About once a second: gauges, a snapshot for scrapes and sinks, flushes.
+static void tick(struct agent *agent)
+{
+	struct tl_metrics *metrics = tl_probe_metrics(agent->probe);
+	struct tl_pipeline *pipeline = tl_probe_pipeline(agent->probe);
+
+	set_port_metrics(metrics, pipeline);
+	set_sink_metrics(metrics, agent->sinks);
+	set_lcore_metrics(metrics, pipeline);
+	struct tl_snapshot *snapshot = tl_metrics_snapshot(metrics);
+	if (snapshot != NULL) {
+		tl_sinks_metrics(agent->sinks, snapshot);
+		if (agent->http != NULL)
+			tl_http_publish(agent->http, snapshot);
+		else
+			tl_snapshot_put(snapshot);
+	}
+	tl_sinks_flush(agent->sinks);
+}
+
+static int run(struct agent *agent)
+{
+	bool is_finished = false, is_stopping = false;
+
+	if (agent->http != NULL)
+		tl_http_set_ready(agent->http, true);
+	while (!is_finished) {
+		(void)tl_probe_turn(agent->probe, on_record, agent, &is_finished);
+		if (agent->http != NULL)
+			tl_http_turn(agent->http);
+		uint64_t now = clock_ns(CLOCK_MONOTONIC);
+		if (now >= agent->next_tick_ns || is_finished) {
+			agent->next_tick_ns = now + MERGE_NS;
+			tick(agent);
+		}
+		if (reload_wanted) {
+			struct tl_text answer = {0};
+			reload_wanted = 0;
+			(void)reload(agent, &answer);
+			tl_text_free(&answer);
+		}
+		if (stop_wanted && !is_stopping) {
+			is_stopping = true;
+			tl_log(TL_LOG_SEVERITY_INFO, "stopping");
+			tl_probe_stop(agent->probe);
+		}
+	}
+	if (tl_probe_error(agent->probe)[0] != '\0') {
+		tl_log(TL_LOG_SEVERITY_ERROR, "%s", tl_probe_error(agent->probe));
+		return -EIO;
+	}
+	return 0;
+}
+
+static int start_http(struct agent *agent, char *error)
+{
+	const struct tl_server_config *server = &agent->config->server;
+
+	if (!server->enabled)
+		return 0;
+	agent->bus = tl_bus_create((uint32_t)server->watchers_max);
+	if (agent->bus == NULL)
+		return -ENOMEM;
+	return tl_http_start(
+		&(struct tl_http_options) {
+			.address = server->address,
+			.timeout_ns = server->timeout_ns,
+			.connections_max = server->connections_max,
+			.histogram = agent->config->metrics.histogram,
+			.le_seconds = agent->config->metrics.le_seconds,
+			.le_bytes = agent->config->metrics.le_bytes,
+		},
+		agent->bus, on_call, agent, &agent->http, error, ERROR_BYTES);
+}
+
+static int start(struct agent *agent, const char *version, char *error)
+{
+	static struct tl_port_spec ports[TL_SETUP_PORTS_MAX];
+	struct tl_probe_options options = {.merge_ns = MERGE_NS};
+	const struct tl_config *config = agent->config;
+
+	agent->page = (struct tl_status_page) {
+		.version = version,
+		.probe = tl_setup_probe_name(config, agent->host, sizeof(agent->host)),
+		.config_file = config->file,
+		.last_reload = agent->reload_note,
+		.started_ns = clock_ns(CLOCK_REALTIME),
+		.has_filter = config->capture.filter[0] != '\0',
+	};
+	int rc = tl_setup_rules(config, &agent->rules, error, ERROR_BYTES);
+	if (rc < 0)
+		return rc;
+	rc = tl_setup_pipeline(config, ports, &options.pipeline, error, ERROR_BYTES);
+	if (rc < 0)
+		return rc;
+	struct tl_exporter_env env = {.probe = agent->page.probe, .version = agent->page.version};
+	rc = tl_sinks_open(config, &env, &agent->sinks, error, ERROR_BYTES);
+	if (rc < 0)
+		return rc;
+	rc = start_http(agent, error);
+	if (rc < 0)
+		return rc;
+	options.metrics = &config->metrics;
+	options.name = agent->page.probe;
+	options.names = &config->names;
+	options.pipeline.want_records = agent->bus != NULL || tl_sinks_want_roundtrips(agent->sinks);
+	return tl_probe_start(&options, agent->rules, &agent->probe, error, ERROR_BYTES);
+}
+
+static void finish(struct agent *agent)
+{
+	tl_http_stop(agent->http);
+	tl_probe_destroy(agent->probe);
+	tl_sinks_close(agent->sinks);
+	tl_bus_destroy(agent->bus);
+	tl_rules_destroy(agent->rules);
+	if (agent->config != agent->first)
+		tl_config_free(agent->config);
+	tl_config_free(agent->first);
+}
+
+// 0, or -errno after the errors have been logged.
+static int load(struct agent *agent)
+{
+	struct tl_config_errors *errors = calloc(1, sizeof(*errors));
+	int rc = 0;
+
+	if (errors == NULL)
+		return -ENOMEM;
+	if (agent->path != NULL)
+		rc = tl_config_load(agent->path, &agent->first, errors);
+	else
+		agent->first = tl_config_default();
+	log_errors(errors);
+	free(errors);
+	if (rc == 0 && agent->first == NULL)
+		rc = -ENOMEM;
+	agent->config = agent->first;
+	return rc < 0 ? -EINVAL : 0;
+}
+
+int tl_agent_run(const char *path, const char *version)
+{
+	struct agent agent = {.path = path};
+	char error[ERROR_BYTES] = "out of memory";
+
+	catch_signals();
+	int rc = load(&agent);
+	if (rc < 0)
+		return rc;
+	apply_log(agent.config);
+	rc = start(&agent, version, error);
+	if (rc < 0) {
+		tl_log(TL_LOG_SEVERITY_ERROR, "%s", error);
+	} else {
+		tl_log(TL_LOG_SEVERITY_INFO, "capturing; HTTP on %s",
+		       agent.first->server.enabled ? agent.first->server.address : "(off)");
+		rc = run(&agent);
+	}
+	finish(&agent);
+	return rc;
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/setup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+static const char *or_null(const char *text)
+{
+	return text == NULL || text[0] == '\0' ? NULL : text;
+}
+
+int tl_setup_pipeline(const struct tl_config *config, struct tl_port_spec *ret_ports,
+		      struct tl_pipeline_options *ret_options, char *error, uint32_t error_size)
+{
+	const struct tl_capture_config *capture = &config->capture;
+	const struct tl_capture_port *ports = capture->ports.items;
+	static const uint32_t idle[] = {
+		[TL_CAPTURE_ADAPTIVE] = TL_IDLE_ADAPTIVE,
+		[TL_CAPTURE_POLL] = TL_IDLE_POLL,
+		[TL_CAPTURE_SLEEP] = TL_IDLE_SLEEP,
+	};
+
+	if (capture->ports.count > TL_SETUP_PORTS_MAX) {
+		(void)snprintf(error, error_size, "capture.ports: at most %u ports, %u are given",
+			       TL_SETUP_PORTS_MAX, capture->ports.count);
+		return -EINVAL;
+	}
+	for (uint32_t i = 0; i < capture->ports.count; i++)
+		ret_ports[i] = (struct tl_port_spec) {
+			.name = ports[i].name,
+			.file = or_null(ports[i].file),
+			.interface = or_null(ports[i].interface),
+			.devargs = or_null(ports[i].device),
+			.pci = or_null(ports[i].pci),
+		};
+	*ret_options = (struct tl_pipeline_options) {
+		.ports = ret_ports,
+		.port_count = capture->ports.count,
+		.workers = (uint32_t)capture->workers,
+		.filter = capture->filter,
+		.snaplen = (uint32_t)capture->snaplen,
+		.buffer_bytes = capture->buffer_bytes,
+		.promiscuous = capture->promiscuous,
+		.idle = idle[capture->idle],
+		.record_ring_bytes = capture->record_ring_bytes,
+		.packets_max = capture->packets_max,
+		.engine = {
+			.flow = config->limits.flow,
+			.l7 = config->limits.l7,
+			.defrag = config->limits.defrag,
+		},
+	};
+	if (getrandom(&ret_options->engine.seed, sizeof(ret_options->engine.seed), 0) < 0)
+		ret_options->engine.seed = (uint64_t)getpid();
+	return 0;
+}
+
+int tl_setup_rules(const struct tl_config *config, struct tl_rules **ret_rules, char *error,
+		   uint32_t error_size)
+{
+	struct tl_config_rules rules;
+	int rc = tl_config_rules_init(config, &rules);
+	if (rc < 0) {
+		(void)snprintf(error, error_size, "out of memory");
+		return rc;
+	}
+	rc = tl_rules_create(&rules.spec, ret_rules, error, error_size);
+	tl_config_rules_fini(&rules);
+	return rc;
+}
+
+const char *tl_setup_probe_name(const struct tl_config *config, char *buffer, uint32_t size)
+{
+	if (config->probe[0] != '\0')
+		return config->probe;
+	if (gethostname(buffer, size) < 0)
+		return "";
+	buffer[size - 1] = '\0';
+	return buffer;
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/status.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#define LCORES_MAX 128u
+#define HINTS_MAX 8u
+
+static json_t *ports_json(const struct tl_totals *totals)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < totals->port_count; i++) {
+		const struct tl_port_status *p = &totals->ports[i];
+		json_t *object = json_pack(
+			"{s:s, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:I, s:I}", "name", p->name,
+			"kind", p->kind, "link", p->link == NULL ? "" : p->link, "packets",
+			(json_int_t)p->received, "bytes", (json_int_t)p->bytes, "dropped", "kernel",
+			(json_int_t)p->kernel_dropped, "ring", (json_int_t)p->ring_dropped,
+			"buffer", (json_int_t)p->pool_dropped, "cut", (json_int_t)p->cut, "queued",
+			(json_int_t)p->queued);
+		if (p->error != NULL && p->error[0] != '\0')
+			(void)json_object_set_new(object, "error", json_string(p->error));
+		(void)json_array_append_new(list, object);
+	}
+	return list;
+}
+
+static json_t *lcores_json(struct tl_probe *probe)
+{
+	struct tl_lcore_status lcores[LCORES_MAX];
+	uint32_t count = tl_pipeline_lcores(tl_probe_pipeline(probe), lcores, LCORES_MAX);
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct tl_lcore_status *l = &lcores[i];
+		(void)json_array_append_new(
+			list, json_pack("{s:s, s:i, s:o, s:s, s:i, s:I, s:f}", "role", l->role,
+					"lcore", (int)l->lcore, "cpu",
+					l->cpu < 0 ? json_string("floating") : json_integer(l->cpu),
+					"port", l->port, "queue", (int)l->queue, "packets",
+					(json_int_t)l->packets, "busy", l->busy));
+	}
+	return list;
+}
+
+static json_t *sinks_json(struct tl_sinks *sinks)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < tl_sinks_count(sinks); i++) {
+		struct tl_exporter_stats stats;
+		const char *name = tl_sinks_stats(sinks, i, &stats);
+		json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "name", name, "accepted",
+					   (json_int_t)stats.accepted, "delivered",
+					   (json_int_t)stats.delivered, "dropped",
+					   (json_int_t)stats.dropped, "queued",
+					   (json_int_t)stats.queued, "retries",
+					   (json_int_t)stats.retries);
+		if (stats.last_error[0] != '\0')
+			(void)json_object_set_new(object, "last_error",
+						  json_string(stats.last_error));
+		(void)json_array_append_new(list, object);
+	}
+	return list;
+}
+
+static json_t *losses_json(const struct tl_totals *totals)
+{
+	const uint64_t *c = totals->counters.at;
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "kernel",
+			 (json_int_t)totals->kernel_dropped, "ring", (json_int_t)totals->ring_dropped,
+			 "buffer", (json_int_t)totals->pool_dropped, "flow_table",
+			 (json_int_t)c[TL_COUNT_DROP_FLOW_TABLE], "stream_bytes",
+			 (json_int_t)c[TL_COUNT_STREAM_LOST], "records",
+			 (json_int_t)c[TL_COUNT_RECORDS_DROPPED]);
+}
+
+void tl_status_render(const struct tl_status_page *page, struct tl_probe *probe,
+		      struct tl_sinks *sinks, struct tl_text *ret_json)
+{
+	struct tl_totals *totals = malloc(sizeof(*totals));
+	char hints[HINTS_MAX][TL_HINT_BYTES];
+	json_t *notes = json_array();
+	struct tl_text started = {0};
+
+	if (totals == NULL)
+		return;
+	tl_totals_read(tl_probe_pipeline(probe), totals);
+	uint32_t count = tl_totals_hints(totals, page->has_filter, hints, HINTS_MAX);
+	for (uint32_t i = 0; i < count; i++)
+		(void)json_array_append_new(notes, json_string(hints[i]));
+	tl_text_time_utc(&started, page->started_ns);
+	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "version",
+				   page->version, "probe", page->probe, "started", started.data,
+				   "config", page->config_file, "last_reload", page->last_reload,
+				   "ports", ports_json(totals), "lcores", lcores_json(probe),
+				   "losses", losses_json(totals), "sinks", sinks_json(sinks), "hints",
+				   notes);
+	char *text = json_dumps(object, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+	if (text != NULL) {
+		tl_text_puts(ret_json, text);
+		tl_text_puts(ret_json, "\n");
+	}
+	free(text);
+	json_decref(object);
+	tl_text_free(&started);
+	free(totals);
+}
