@@ -102,3 +102,21 @@ int tl_cli_main(int argc, char **argv)
 		return unknown_command(name);
 	return run_command(command, argc - 1, argv + 1);
 }
+
+int tl_cli_status_of(int rc)
+{
+	switch (rc) {
+	case 0:
+		return TL_EXIT_DONE;
+	case -EPERM:
+	case -EACCES:
+	case -ENODEV:
+	case -ENOENT:
+	case -EBUSY:
+		return TL_EXIT_CAPTURE;
+	case -EINVAL:
+		return TL_EXIT_USAGE;
+	default:
+		return TL_EXIT_FAILURE;
+	}
+}
