@@ -257,7 +257,7 @@ bool tl_detect(struct tl_ctx *ctx, struct tl_bytes *rest)
 			tl_unit_deafen(ctx, TL_VERDICT_UNKNOWN);
 			return true;
 		}
-		*rest = tl_bytes(NULL, 0);
+		*rest = tl_bytes(rest->ptr + rest->len, 0); // the driver may go on in place
 		view[ctx->lane] = tl_carry_bytes(ctx->l7, lane);
 	} else {
 		view[ctx->lane] = *rest;

@@ -114,6 +114,13 @@ static void break_contract(struct tl_ctx *ctx)
 	stop(ctx, TL_COUNT_DECODE_CONTRACT);
 }
 
+// The part from `from` on; unlike tl_bytes_from() it still points into the piece when it is empty,
+// as going back to bytes of the piece that were carried takes.
+static struct tl_bytes rest_from(struct tl_bytes rest, uint32_t from)
+{
+	return tl_bytes(rest.ptr + from, rest.len - from);
+}
+
 // The lane moves on by `len` bytes, which lie in the carry, in `*rest`, or in both.
 static void consume(struct tl_ctx *ctx, struct tl_bytes *rest, uint32_t len)
 {
@@ -233,7 +240,7 @@ static bool top_up(struct tl_ctx *ctx, struct tl_bytes *rest)
 		give_up_message(ctx, rest);
 		return false;
 	}
-	*rest = tl_bytes_from(*rest, more);
+	*rest = rest_from(*rest, more);
 	return len + more >= lane->need;
 }
 
@@ -330,7 +337,7 @@ static void hunt(struct tl_ctx *ctx, struct tl_bytes *rest)
 			ignore(ctx, rest);
 			return;
 		}
-		*rest = tl_bytes_from(*rest, more);
+		*rest = rest_from(*rest, more);
 		view = tl_carry_bytes(ctx->l7, lane);
 	}
 	uint32_t index = tl_decoder_at(ctx->unit->protocol)
