@@ -42,7 +42,6 @@ static bool http_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_
 	if (lane == TL_SERVER) {
 		// Which of them were answered in the hole can't be told.
 		tl_cancel_all(ctx, TL_STATUS_UNANSWERED, TL_REASON_GAP);
-		http->owed = 0;
 		http->switch_offset = 0;
 		http->doubt = HTTP_SETTLE_ROUNDTRIPS;
 		// With one at a time, no answer of theirs can come behind the next request.

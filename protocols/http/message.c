@@ -177,17 +177,10 @@ static void open_request(struct http_call *call, const struct http_request_line 
 		.is_fresh = http->is_fresh,
 		.is_doubtful = http->doubt != 0,
 	};
-	uint32_t before = tl_pending_count(call->ctx, TL_CLIENT);
 
+	// A request that is pushed out of a full queue leaves its place there, and where one could
+	// not be queued at all the core stops: order holds.
 	tl_open(call->ctx, TL_CLIENT, key, &memo);
-	if (tl_pending_count(call->ctx, TL_CLIENT) == before + 1)
-		return;
-	// Full: either this request was refused, and its response will look like another's, or the
-	// oldest was pushed out, and its response comes next.
-	if (tl_pending(call->ctx, TL_CLIENT, key) == NULL)
-		tl_http_distrust(http);
-	else if (http->owed < UINT16_MAX)
-		http->owed++;
 }
 
 static void begin_message(struct http_call *call, uint64_t offset)
@@ -265,11 +258,6 @@ static void pair_response(struct http_call *call, enum tl_status status)
 	const struct http_memo *memo =
 		(const struct http_memo *)tl_pending_oldest(call->ctx, TL_CLIENT, &key);
 
-	if (http->owed != 0) {
-		http->owed--;
-		orphan(call, TL_REASON_LIMIT);
-		return;
-	}
 	if (memo == NULL) {
 		orphan(call, TL_REASON_NONE);
 	} else if (memo->is_fresh) {

@@ -95,11 +95,10 @@ struct http {
 	struct tl_trace trace;    // of the request head being read
 	uint64_t switch_offset;   // end of a request that may switch protocols, 0: none
 	uint16_t switch_protocol; // by the Upgrade header of the response being read
-	uint16_t owed;            // responses to come whose requests were pushed out of the queue
 	uint8_t trace_source;     // rank of the header that `trace` is from
 	uint8_t doubt;            // roundtrips until pairing is trusted again, 0: it is
 	bool is_fresh;            // no response that could belong to a lost request came since
-	uint8_t reserved;
+	uint8_t reserved[3];
 };
 
 _Static_assert(sizeof(struct http) <= 96, "idle connections are many");
