@@ -2,6 +2,7 @@
 // Worker and control side together, with a registry and an engine made up here.
 #include "base/check.h"
 #include "metrics/metrics.h"
+#include "metrics/series.h"
 #include "metrics_fake.h"
 
 #include <math.h>
@@ -441,6 +442,80 @@ static void quantiles_lie_in_the_right_bucket(void **state)
 	stop(&f);
 }
 
+// Every live group is found under its key, and the values in use are those of the live groups.
+static void check_series(struct tl_series *s)
+{
+	static struct tl_key key;
+	static bool is_seen[8192];
+	uint32_t live = 0, distinct = 0;
+	bool is_overflow = false;
+
+	memset(is_seen, 0, sizeof(is_seen));
+	for (uint32_t id = 0; id < s->touched; id++) {
+		const struct tl_group *group = &s->groups[id];
+		if (!group->is_live)
+			continue;
+		live++;
+		key.len = group->key_len;
+		memcpy(key.bytes, group->key, key.len);
+		tl_key_pad(&key);
+		assert_int_equal(tl_series_find(s, &key, &is_overflow), id);
+		uint32_t value = 0;
+		memcpy(&value, group->key + 3, sizeof(value));
+		distinct += !is_seen[value];
+		is_seen[value] = true;
+	}
+	assert_false(is_overflow);
+	assert_int_equal(live, s->used);
+	assert_int_equal(distinct, s->distinct[TL_LABELS_MAX]);
+	// The other label has four values, or fewer when few groups are left.
+	assert_int_equal(s->value_count, distinct + s->distinct[TL_LABELS_MAX + 1]);
+}
+
+static void the_table_survives_removal(void **state)
+{
+	(void)state;
+	struct tl_metrics_options options = fake_options();
+	static struct tl_plan plans[2];
+	static struct tl_key key;
+	struct tl_series s;
+	uint32_t removed = 0;
+	uint64_t x = 88172645463325252ull;
+
+	options.series_max = 16384; // 4096 groups in 16384 places
+	options.series_per_family_max = options.label_values_max = 100000;
+	assert_int_equal(tl_plan_make(&plans[1], 1, &fake_decoder, &options, NULL, 0), 0);
+	assert_int_equal(tl_series_init(&s, plans, 2, &options, 1), 0);
+	for (uint32_t epoch = 10; epoch < 60; epoch++) {
+		for (uint32_t i = 0; i < 300; i++) {
+			bool is_overflow = false;
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			uint32_t value = (uint32_t)(x % 8000);
+			const uint8_t head[] = {1, 0, 4};
+			memcpy(key.bytes, head, 3);
+			memcpy(key.bytes + 3, &value, 4);
+			key.bytes[7] = 1;
+			key.bytes[8] = (uint8_t)(value & 3);
+			key.len = 9;
+			tl_key_pad(&key);
+			uint32_t id = tl_series_find(&s, &key, &is_overflow);
+			assert_false(is_overflow);
+			s.groups[id].touched_epoch = epoch;
+		}
+		uint32_t before = s.used;
+		for (uint32_t i = 0; i < 4; i++)
+			tl_series_sweep(&s, UINT64_MAX, epoch - 8);
+		removed += before - s.used;
+		for (uint32_t id = 0; id < s.touched; id++)
+			assert_true(!s.groups[id].is_live || s.groups[id].touched_epoch + 8 >= epoch);
+		check_series(&s);
+	}
+	assert_true(removed > 5000);
+	tl_series_fini(&s);
+}
+
 // A worker on a thread of its own books while control flips: nothing is lost or counted twice.
 struct race {
 	struct tl_worker_metrics *worker;
@@ -455,11 +530,14 @@ static void *race_worker(void *arg)
 	char method[16];
 
 	for (uint32_t i = 0; i < race->count; i++) {
-		(void)snprintf(method, sizeof(method), "M%u", i % 300);
+		// In runs, so that each method is idle for a while.
+		(void)snprintf(method, sizeof(method), "M%u", i / 50 % 300);
 		fake_http(&r, method, 200, i);
 		tl_worker_metrics_roundtrip(race->worker, &r.head);
-		if (i % 8 == 0)
+		if (i % 8 == 0) {
+			fake_clock += 2;
 			tl_worker_metrics_poll(race->worker, fake_engine(0));
+		}
 	}
 	atomic_store(&race->is_done, true);
 	return NULL;
@@ -472,7 +550,7 @@ static void flips_race_with_a_worker(void **state)
 	pthread_t thread;
 	uint32_t series, flips = 0;
 
-	f.options.idle_ns = 1;
+	f.options.idle_ns = 1; // of packet time, which passes at each poll below
 	start(&f);
 	struct race race = {.worker = f.workers[0], .count = 300000};
 	assert_int_equal(pthread_create(&thread, NULL, race_worker, &race), 0);
@@ -492,6 +570,11 @@ static void flips_race_with_a_worker(void **state)
 			observed += sample->histogram->count;
 	}
 	assert_int_equal(observed, 300000);
+	// Groups came and went all the time; none took another's counts.
+	assert_int_equal(series, 300);
+	for (uint32_t i = 0; i < tl_snapshot_count(s); i++)
+		if (strcmp(tl_snapshot_at(s, i)->family, "http_requests_total") == 0)
+			assert_true(tl_snapshot_at(s, i)->value == 1000);
 	assert_true(flips > 2);
 	tl_snapshot_put(s);
 	stop(&f);
@@ -513,6 +596,7 @@ int main(void)
 		cmocka_unit_test(the_ledger_is_of_one_moment),
 		cmocka_unit_test(l4_can_be_left_out),
 		cmocka_unit_test(quantiles_lie_in_the_right_bucket),
+		cmocka_unit_test(the_table_survives_removal),
 		cmocka_unit_test(flips_race_with_a_worker),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
