@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds of the packet, defrag and capture_file corpora from nothing but this text."""
+import gzip
+import os
+import struct
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+
+
+def write(target, name, data):
+    os.makedirs(os.path.join(HERE, target), exist_ok=True)
+    with open(os.path.join(HERE, target, name), "wb") as f:
+        f.write(data)
+
+
+def tcp(payload, options=b""):
+    return struct.pack(">HHIIBBHHH", 40000, 80, 1, 2, (20 + len(options)) << 2, 0x18, 512, 0,
+                       0) + options + payload
+
+
+def udp(payload, port=53):
+    return struct.pack(">HHHH", 40000, port, 8 + len(payload), 0) + payload
+
+
+def ipv4(protocol, payload, fragment=0, ident=7):
+    return struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(payload), ident, fragment, 64, protocol,
+                       0, 0x0a000001, 0x0a000002) + payload
+
+
+def ipv6(protocol, payload):
+    return struct.pack(">IHBB", 6 << 28, len(payload), protocol, 64) + bytes(31) + b"\1" + \
+        payload
+
+
+def eth(kind, payload):
+    return bytes(12) + struct.pack(">H", kind) + payload
+
+
+def packets():
+    web = ipv4(6, tcp(b"GET / HTTP/1.1\r\n\r\n", b"\1\1\x08\x0a" + bytes(8)))
+    syn = ipv4(6, tcp(b"", b"\2\4\5\xb4\1\3\3\7"))
+    dns = ipv6(17, udp(b"\0\1\1\0\0\1" + bytes(6)))
+    vxlan = ipv4(17, udp(b"\x08\0\0\0\0\0\x2a\0" + eth(0x0800, web), 4789))
+    extended = ipv6(0, b"\x3c\0" + bytes(6) + b"\x2c\0" + bytes(6) + b"\x11\0\0\0\0\0\0\1" +
+                    udp(b"x" * 9))
+    return {
+        "ethernet": (0, eth(0x0800, web)), "syn": (0, eth(0x0800, syn)),
+        "qinq": (0, eth(0x88a8, b"\0\5\x81\0\0\6\x86\xdd" + dns)), "vxlan": (0, eth(0x0800, vxlan)),
+        "gre": (0, eth(0x0800, ipv4(47, b"\xb0\0\x65\x58" + bytes(12) + eth(0x0800, web)))),
+        "ipip": (2, ipv4(4, ipv4(41, dns))), "extensions": (2, extended),
+        "ah": (5, ipv4(51, b"\6\4" + bytes(22) + tcp(b"x"))),
+        "null": (1, b"\2\0\0\0" + web), "loop": (3, b"\0\0\0\x1e" + dns),
+        "sll": (4, bytes(14) + b"\x08\0" + web), "sll2": (7, b"\x86\xdd" + bytes(18) + dns),
+        "long": (0, eth(0x0800, ipv4(6, tcp(b"a" * 900)))),
+        "deep": (2, ipv4(4, ipv4(4, ipv4(4, ipv4(4, ipv4(4, ipv4(4, ipv4(4, ipv4(4, ipv4(
+            4, web)))))))))),
+        "arp": (0, eth(0x0806, bytes(46))), "fragment": (2, ipv4(17, bytes(24), 0x2003)),
+    }
+
+
+def fragments():
+    whole = udp(bytes(range(72)))
+    parts = [ipv4(17, whole[0:32], 0x2000), ipv4(17, whole[24:56], 0x2003),
+             ipv4(17, whole[56:], 7)]
+    yield "ordered", parts
+    yield "reversed", parts[::-1]
+    yield "twice", parts[:2] * 2 + parts[2:] + parts
+    yield "many", [ipv4(17, bytes(64), 0x2000 | i * 256, i) for i in range(40)]
+    head = b"\x11\0\0\1\0\0\0\5"
+    yield "ipv6", [ipv6(44, head + whole[:40]), ipv6(44, b"\x11\0\0\x28\0\0\0\5" + whole[40:])]
+    inner = ipv4(4, parts[0]), ipv4(4, parts[2])
+    yield "nested", [ipv4(4, inner[0][:48], 0x2000, 9), ipv4(4, inner[0][48:], 6, 9), inner[1]]
+
+
+def block(order, kind, body):
+    length = 12 + len(body)
+    return struct.pack(order + "II", kind, length) + body + struct.pack(order + "I", length)
+
+
+def pcapng(order):
+    data = block(order, 0x0a0d0d0a, struct.pack(order + "IHHq", 0x1a2b3c4d, 1, 0, -1))
+    options = struct.pack(order + "HHBxxxHHqHH", 9, 1, 9, 14, 8, 5, 0, 0)
+    data += block(order, 1, struct.pack(order + "HHI", 1, 0, 0) + options)
+    data += block(order, 5, bytes(40))
+    data += block(order, 6, struct.pack(order + "IIIII", 0, 1, 2, 8, 60) + b"abcdefgh")
+    data += block(order, 3, struct.pack(order + "I", 8) + b"abcdefgh")
+    data += block(order, 2, struct.pack(order + "HHIIII", 0, 0, 1, 2, 8, 8) + b"abcdefgh")
+    return data
+
+
+def captures():
+    for order, name in (("<", "little"), (">", "big")):
+        for magic in (0xa1b2c3d4, 0xa1b23c4d, 0xa1b2cd34):
+            more = bytes(8) if magic == 0xa1b2cd34 else b""
+            record = struct.pack(order + "IIII", 1, 2, 8, 60) + more + b"abcdefgh"
+            yield f"pcap-{magic:x}-{name}", struct.pack(order + "IHHIIII", magic, 2, 4, 0, 0, 65535,
+                                                        1) + record * 3
+        yield "pcapng-" + name, pcapng(order)
+    yield "pcapng-both", pcapng("<") + pcapng(">")
+    yield "gzip", gzip.compress(pcapng("<"), mtime=0) + gzip.compress(pcapng(">"), mtime=0)
+
+
+for seed, (link, data) in packets().items():
+    write("packet", seed, bytes([link, 0]) + data)
+for seed, parts in fragments():
+    write("defrag", seed, b"".join(struct.pack("<H", len(p)) + p for p in parts))
+for seed, data in captures():
+    write("capture_file", seed, data)
