@@ -38,7 +38,9 @@ static void fill_identity(const struct tl_ctx *ctx, struct tl_roundtrip *record)
 	struct tl_flow_identity flow;
 
 	tl_flow_identity(ctx->conn->flow, &flow);
-	record->flags |= flow.is_late_join ? TL_FLAG_LATE_JOIN : 0;
+	// A hole before anything was recognised is as good as a late join.
+	bool is_late = flow.is_late_join || ctx->conn->is_late_join;
+	record->flags |= is_late ? TL_FLAG_LATE_JOIN : 0;
 	record->flags |= flow.is_one_sided ? TL_FLAG_ONE_SIDED : 0;
 	record->ip_version = flow.ip_version;
 	record->l4 = flow.l4;
