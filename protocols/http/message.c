@@ -194,15 +194,25 @@ static void begin_message(struct http_call *call, uint64_t offset)
 		tl_message_flag(call->ctx, call->lane, TL_FLAG_GAP);
 }
 
+// Where the capture began inside a connection, its first bytes may be the rest of a line: "ET /"
+// is no method to be believed there.
+static bool is_torn(const struct http_call *call, struct tl_bytes first)
+{
+	return call->view->offset == 0 && tl_is_late_join(call->ctx) &&
+	       tl_http_match_resync(TL_CLIENT, first) == TL_MATCH_NO;
+}
+
 static struct tl_step request_line(struct http_call *call, uint32_t at)
 {
 	struct http_request_line parsed;
 	struct tl_bytes line;
+	struct tl_bytes first = tl_bytes_from(call->view->bytes, at);
 	enum line_kind kind = find_line(call->view, at, false, &line);
+	bool is_refused = at == 0 && is_torn(call, first);
 
-	if (kind == LINE_MORE && tl_http_match_request(tl_bytes_from(call->view->bytes, at)) != TL_MATCH_NO)
+	if (kind == LINE_MORE && !is_refused && tl_http_match_request(first) != TL_MATCH_NO)
 		return ate_or_need(call, at);
-	if (kind == LINE_MORE || !tl_http_request_line(tl_http_chomp(line), kind == LINE_LONG, &parsed)) {
+	if (kind == LINE_MORE || is_refused || !tl_http_request_line(tl_http_chomp(line), kind == LINE_LONG, &parsed)) {
 		lose_framing(call, HTTP_COUNT_BAD_START_LINE, TL_REASON_DECODE_ERROR);
 		return at != 0 ? tl_ate(at) : hunt(call);
 	}

@@ -390,7 +390,8 @@ static void hole(struct sweep *s, uint32_t begin, uint32_t end)
 	snprintf(s->what, sizeof(s->what), "hole [%u, %u) from turn %u", begin, end, turn + 1);
 	play(s, (struct plan_spec) {.hole_begin = begin, .hole_end = end,
 				    .step_ns = HOLE_STEP_NS, .only_lane = -1});
-	want_honest(s, 0, TL_FLAG_GAP | TL_FLAG_TRUNCATED, turn);
+	// A hole before the protocol was recognised is taken for a late join.
+	want_honest(s, TL_FLAG_LATE_JOIN, TL_FLAG_GAP | TL_FLAG_TRUNCATED | TL_FLAG_LATE_JOIN, turn);
 }
 
 static void hole_sweep(struct sweep *s)
