@@ -11,6 +11,7 @@
 #include "config/value.h"
 
 #define WORDS_MAX 256u // suggestions considered
+#define LABELS_MAX 12u  // of one protocol (TL_LABELS_MAX of src/metrics)
 
 __attribute__((format(printf, 4, 5))) static void
 complain(const struct tl_config *config, struct tl_config_errors *errors, const char *key,
@@ -116,37 +117,78 @@ static void check_rules(const struct tl_config *config, struct tl_config_errors 
 	}
 }
 
-// A field of the protocol by its path: "request.method". Fields of the record itself (status,
-// client, server, connection) are the metrics' own and not judged here.
+// What a label may be besides the protocol's own fields (src/metrics/labels.c).
+static const char *const common_labels[] = {
+	"client.address", "client.port", "server.address", "server.port", "status", "protocol",
+};
+
+static bool can_be_label(const struct tl_field *field, uint8_t side)
+{
+	return field->parent == TL_FIELD_TOP && (field->flags & side) != 0 &&
+	       field->label != NULL && field->type != TL_FIELD_MAP &&
+	       field->type != TL_FIELD_OBJECTS;
+}
+
+// Every path that may be a label of the protocol, "request.method". `paths` has `WORDS_MAX`.
+static uint32_t label_paths(const struct tl_decoder *decoder, char paths[][64])
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < TL_COUNT_OF(common_labels); i++)
+		(void)snprintf(paths[count++], sizeof(paths[0]), "%s", common_labels[i]);
+	for (uint32_t i = 0; i < decoder->field_count && count + 2 <= WORDS_MAX; i++) {
+		const struct tl_field *field = &decoder->fields[i];
+
+		if (can_be_label(field, TL_FIELD_REQUEST))
+			(void)snprintf(paths[count++], sizeof(paths[0]), "request.%s", field->name);
+		if (can_be_label(field, TL_FIELD_RESPONSE))
+			(void)snprintf(paths[count++], sizeof(paths[0]), "response.%s",
+				       field->name);
+	}
+	return count;
+}
+
 static void check_label(const struct tl_config *config, struct tl_config_errors *errors,
 			const char *key, const struct tl_decoder *decoder, const char *path)
 {
+	char paths[WORDS_MAX][64];
 	const char *words[WORDS_MAX];
-	uint32_t count = 0;
-	bool request = strncmp(path, "request.", 8) == 0;
+	uint32_t count = label_paths(decoder, paths);
 
-	if (!request && strncmp(path, "response.", 9) != 0)
-		return;
-	const char *name = strchr(path, '.') + 1;
-	uint8_t side = request ? TL_FIELD_REQUEST : TL_FIELD_RESPONSE;
-	for (uint32_t i = 0; i < decoder->field_count && count < WORDS_MAX; i++) {
-		const struct tl_field *field = &decoder->fields[i];
-
-		if (field->parent != TL_FIELD_TOP || (field->flags & side) == 0 ||
-		    field->label == NULL)
-			continue;
-		if (strcmp(field->name, name) == 0)
+	for (uint32_t i = 0; i < count; i++) {
+		words[i] = paths[i];
+		if (strcmp(path, paths[i]) == 0)
 			return;
-		words[count++] = field->name;
 	}
-	const char *nearest = tl_nearest(name, words, count);
+	const char *nearest = tl_nearest(path, words, count);
 	if (nearest != NULL)
-		complain(config, errors, key, "\"%.60s\" can't be a label of %s, did you mean %s.%s?",
-			 path, decoder->name, request ? "request" : "response", nearest);
+		complain(config, errors, key, "\"%.60s\" can't be a label of %s, did you mean %s?",
+			 path, decoder->name, nearest);
 	else
 		complain(config, errors, key,
 			 "\"%.60s\" can't be a label of %s; `tapline protocols` shows its fields",
 			 path, decoder->name);
+}
+
+// Names, number and repetition of one protocol's labels.
+static void check_label_list(const struct tl_config *config, struct tl_config_errors *errors,
+			     uint32_t index, const struct tl_decoder *decoder,
+			     const struct tl_text_list *labels)
+{
+	char key[TL_KEY_BYTES];
+
+	for (uint32_t i = 0; i < labels->count; i++) {
+		(void)snprintf(key, sizeof(key), "metrics.labels[%u].labels[%u]", index, i);
+		check_label(config, errors, key, decoder, labels->items[i]);
+		for (uint32_t j = 0; j < i; j++)
+			if (strcmp(labels->items[i], labels->items[j]) == 0)
+				complain(config, errors, key, "%.60s is named twice",
+					 labels->items[i]);
+	}
+	(void)snprintf(key, sizeof(key), "metrics.labels[%u].labels", index);
+	if (labels->count > LABELS_MAX)
+		complain(config, errors, key, "%u labels, at most %u are possible", labels->count,
+			 LABELS_MAX);
 }
 
 static void check_labels(const struct tl_config *config, struct tl_config_errors *errors)
@@ -164,10 +206,8 @@ static void check_labels(const struct tl_config *config, struct tl_config_errors
 			if (strcmp(all[j].protocol, all[i].protocol) == 0)
 				complain(config, errors, key, "%s has its labels above already",
 					 all[i].protocol);
-		for (uint32_t j = 0; decoder != NULL && j < all[i].labels.count; j++) {
-			(void)snprintf(key, sizeof(key), "metrics.labels[%u].labels[%u]", i, j);
-			check_label(config, errors, key, decoder, all[i].labels.items[j]);
-		}
+		if (decoder != NULL)
+			check_label_list(config, errors, i, decoder, &all[i].labels);
 	}
 }
 

@@ -39,8 +39,8 @@ static const struct hint packetd_keys[] = {
 	{"controller.autoReload", "leave it out; send SIGHUP or POST /-/reload"},
 	{"controller.decoder.mongodb.enableResponseCode",
 	 "leave it out; the response code is always decoded"},
-	{"controller.decoder.http.enableBodyCapture", "protocols.http"},
-	{"controller.decoder.http.maxBodySize", "protocols.http"},
+	{"controller.decoder.http.enableBodyCapture", "protocols.http.capture_body"},
+	{"controller.decoder.http.maxBodySize", "protocols.http.capture_body_max"},
 	{"decoder.protocols.mongodb.enableOkCode",
 	 "leave it out; the response code is always decoded"},
 	{"metricsStorage.enabled", "leave it out; metrics are always kept"},
@@ -60,11 +60,11 @@ static const struct hint packetd_keys[] = {
 	{"exporter.metrics.timeout", "exporters.remote_write"},
 	{"exporter.metrics.header", "exporters.remote_write"},
 	{"exporter.roundtrips.enabled", "exporters.roundtrips, one entry for each file"},
-	{"exporter.roundtrips.console", "exporters.roundtrips, or `tapline watch`"},
-	{"exporter.roundtrips.filename", "exporters.roundtrips, one entry for each file"},
-	{"exporter.roundtrips.maxSize", "exporters.roundtrips, one entry for each file"},
-	{"exporter.roundtrips.maxBackups", "exporters.roundtrips, one entry for each file"},
-	{"exporter.roundtrips.maxAge", "exporters.roundtrips, one entry for each file"},
+	{"exporter.roundtrips.console", "exporters.roundtrips, console"},
+	{"exporter.roundtrips.filename", "exporters.roundtrips, filename"},
+	{"exporter.roundtrips.maxSize", "exporters.roundtrips, max_size, with its unit"},
+	{"exporter.roundtrips.maxBackups", "exporters.roundtrips, max_backups"},
+	{"exporter.roundtrips.maxAge", "exporters.roundtrips, max_age, with its unit"},
 };
 
 static const char *const absent[] = {

@@ -109,8 +109,16 @@ static const struct {
 	{"metrics: {labels: [{protocol: sample, labels: [request.verbs]}]}",
 	 "f:1: metrics.labels[0].labels[0]: \"request.verbs\" can't be a label of sample, "
 	 "did you mean request.verb?"},
+	{"metrics: {labels: [{protocol: sample, labels: [server.adress]}]}",
+	 "f:1: metrics.labels[0].labels[0]: \"server.adress\" can't be a label of sample, did you "
+	 "mean server.address?"},
+	{"metrics: {labels: [{protocol: sample, labels: [status, status]}]}",
+	 "f:1: metrics.labels[0].labels[1]: status is named twice"},
 	{"metrics: {labels: [{protocol: sample, labels: [request.text]}]}",
-	 "f:1: metrics.labels[0].labels[0]: \"request.text\" can't be a label of sample; "
+	 "f:1: metrics.labels[0].labels[0]: \"request.text\" can't be a label of sample, did you "
+	 "mean request.verb?"},
+	{"metrics: {labels: [{protocol: sample, labels: [zebra]}]}",
+	 "f:1: metrics.labels[0].labels[0]: \"zebra\" can't be a label of sample; "
 	 "`tapline protocols` shows its fields"},
 	{"metrics: {l4_labels: [source.mac]}",
 	 "f:1: metrics.l4_labels[0]: must be source.host, source.port, destination.host or "

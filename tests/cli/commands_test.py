@@ -1,0 +1,223 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""config, protocols, ifaces, version, help: output, messages and exit statuses."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TAPLINE = sys.argv[1]
+ROOT = pathlib.Path(sys.argv[2])
+
+
+def run(*arguments, **options):
+    done = subprocess.run([TAPLINE, *arguments], capture_output=True, text=True, timeout=30,
+                          env={"PATH": os.environ["PATH"]}, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Config(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.file = os.path.join(self.folder.name, "t.yaml")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def check(self, text, *more):
+        pathlib.Path(self.file).write_text(text)
+        return run("config", *(more or ("--check",)), self.file)
+
+    def test_the_reference_is_good_and_means_nothing_special(self):
+        status, reference, errors = run("config")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertEqual(self.check(reference), (0, f"{self.file}: ok\n", ""))
+        of_reference = self.check(reference, "--defaults")
+        self.assertEqual(of_reference, self.check("", "--defaults"))
+        self.assertEqual(of_reference[0], 0)
+
+    def test_the_effective_form_loads_again(self):
+        text = "capture: {ports: [{interface: eth7}], snaplen: 1500}\n"
+        effective = self.check(text, "--defaults")[1]
+        self.assertIn("snaplen: 1500", effective)
+        self.assertEqual(self.check(effective, "--defaults")[1], effective)
+
+    def test_every_key_of_the_reference_is_explained(self):
+        lines = run("config")[1].splitlines()
+        for before, line in zip(lines, lines[1:]):
+            if re.match(r"\s*\w+:", line):
+                self.assertRegex(before, r"^\s*# +\S", line)
+
+    def test_errors_have_file_line_and_key(self):
+        status, out, errors = self.check("log:\n  levle: info\nserver: {timeout: 5}\n")
+        self.assertEqual((status, out), (2, ""))
+        self.assertEqual(errors.splitlines(), [
+            f"{self.file}:2: log.levle: unknown key, did you mean level?",
+            f"{self.file}:3: server.timeout: must be a time with its unit, such as 30s, 100ms or "
+            "5m, not \"5\"",
+        ])
+
+    def test_a_wrong_filter_is_found(self):
+        status, _, errors = self.check("capture:\n  filter: tcp prot 80\n")
+        self.assertEqual(status, 2)
+        self.assertRegex(errors, r"t\.yaml:2: capture\.filter: not a valid filter: .+\n")
+
+    def test_packetds_keys_get_their_new_place(self):
+        status, _, errors = self.check(
+            "sniffer:\n  ifaces: any\n  protocols:\n    rules:\n    - {host: x}\n"
+            "controller:\n  layer4Metrics: {enabled: true}\n")
+        self.assertEqual(status, 2)
+        self.assertEqual(len(errors.splitlines()), 3)
+        for line in errors.splitlines():
+            self.assertIn("packetd's key; here: ", line)
+
+    def test_missing_and_unreadable_files(self):
+        status, _, errors = run("config", "--check", "/nonexistent")
+        self.assertEqual(status, 2)
+        self.assertEqual(errors, "/nonexistent: can't read it: No such file or directory\n")
+        self.assertEqual(run("config", "--check", self.folder.name)[0], 2)
+
+    def test_scrape(self):
+        status, out, _ = run("config", "--scrape")
+        self.assertEqual(status, 0)
+        self.assertIn("127.0.0.1:9091", out)
+        self.assertIn("metrics_path: /protocol/metrics", out)
+        pathlib.Path(self.file).write_text(
+            "server: {address: ':99'}\nmetrics: {histogram: le}\n")
+        out = run("config", "--scrape", "--defaults", self.file)[1]
+        self.assertIn("localhost:99", out)
+        self.assertIn("histogram: [le]", out)
+        pathlib.Path(self.file).write_text("server: {enabled: false}\n")
+        self.assertEqual(run("config", "--scrape", "--defaults", self.file)[0], 2)
+
+    def test_check_stands_alone(self):
+        self.assertEqual(run("config", "--check", "a", "--scrape")[0], 2)
+
+
+class Protocols(unittest.TestCase):
+    def test_json_and_text_tell_the_same(self):
+        protocols = json.loads(run("protocols", "--output", "json")[1])
+        self.assertTrue(protocols)
+        for protocol in protocols:
+            text = run("protocols", protocol["name"])[1]
+            self.assertTrue(text.startswith(f"{protocol['name']}: {protocol['title']}"))
+            self.assertTrue(protocol["fields"])
+            for field in protocol["fields"]:
+                self.assertIn(field["cardinality"], ("low", "middle", "high"))
+                self.assertRegex(text, rf"(?m)^  {re.escape(field['name'])} ")
+
+    def test_unknown_protocol(self):
+        status, _, errors = run("protocols", "htpp")
+        self.assertEqual(status, 2)
+        self.assertIn("did you mean http?", errors)
+
+    def test_every_protocol_has_its_section(self):
+        reference = run("config")[1]
+        for protocol in json.loads(run("protocols", "-o", "json")[1]):
+            self.assertIn(f"\n  {protocol['name']}:\n", reference)
+
+
+class Others(unittest.TestCase):
+    def test_ifaces(self):
+        status, out, errors = run("ifaces", "--output", "json")
+        self.assertEqual((status, errors), (0, ""))
+        interfaces = {i["name"]: i for i in json.loads(out)["interfaces"]}
+        self.assertIn("lo", interfaces)
+        self.assertIn("127.0.0.1", interfaces["lo"]["addresses"])
+        self.assertRegex(run("ifaces")[1], r"(?m)^lo +(up|down) ")
+
+    def test_version(self):
+        status, out, _ = run("version")
+        self.assertEqual(status, 0)
+        self.assertRegex(out, r"^tapline \d+\.\d+\.\d+\n")
+        for word in ("revision", "features", "dpdk", "libpcap"):
+            self.assertRegex(out, rf"(?m)^{word} +\S")
+        self.assertEqual(run("--version")[1], out)
+
+    def test_help(self):
+        status, overview, errors = run("help")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertEqual(run("--help"), (0, overview, ""))
+        commands = re.findall(r"(?m)^  (\w+)  ", overview)
+        self.assertIn("config", commands)
+        for command in commands:
+            status, text, errors = run(command, "--help")
+            self.assertEqual((status, errors), (0, ""), command)
+            self.assertTrue(text.startswith(f"Usage: tapline {command}"))
+            self.assertEqual(run("help", command)[1], text)
+            self.assertLessEqual(max(map(len, text.splitlines())), 100, command)
+
+    def test_wrong_command_lines(self):
+        for arguments, want in (
+                (("conifg",), "did you mean config?"),
+                (("xyzzy",), 'unknown command "xyzzy"'),
+                (("--foo",), "a command comes first"),
+                (("config", "--chekc", "x"), "did you mean --check?"),
+                (("config", "--check"), "--check needs a value"),
+                (("config", "extra"), 'unexpected argument "extra"'),
+                (("protocols", "--output", "xml"), "--output needs text or json"),
+                (("help", "nothing"), 'unknown command "nothing"')):
+            status, out, errors = run(*arguments)
+            self.assertEqual((status, out), (2, ""), arguments)
+            self.assertIn(want, errors)
+            self.assertEqual(errors.count("\n"), 1)
+        status, out, errors = run()
+        self.assertEqual((status, out), (2, ""))
+        self.assertIn("Usage:", errors)
+
+    def test_a_closed_pipe_ends_quietly(self):
+        for command in ("config", "help --man", "protocols -o json"):
+            done = subprocess.run(f"{TAPLINE} {command} | true; exit ${{PIPESTATUS[0]}}",
+                                  shell=True, executable="/bin/bash", capture_output=True,
+                                  timeout=30, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, b""), command)
+
+    def test_a_full_disk_is_a_failure(self):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([TAPLINE, "config"], stdout=full, stderr=subprocess.PIPE,
+                                  timeout=30, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"No space left", done.stderr)
+
+    def test_the_manual_page_names_every_flag_and_key(self):
+        page = run("help", "--man")[1].replace("\\-", "-")
+        for command in re.findall(r"(?m)^  (\w+)  ", run("help")[1]):
+            for flag in re.findall(r"--[\w.-]+", run(command, "--help")[1].split("Examples")[0]):
+                if flag != "--help":
+                    self.assertIn(flag, page, command)
+        for key in ("capture.snaplen", "limits.flow.tcp_idle", "protocols.http.timeout"):
+            self.assertIn(key, page)
+
+    def test_completion_completes(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".bash") as script:
+            script.write(run("help", "--completion")[1])
+            script.flush()
+
+            def complete(*words):
+                line = " ".join(f"'{w}'" for w in words)
+                done = subprocess.run(
+                    ["bash", "-c", f". {script.name}; COMP_WORDS=({line}); "
+                     f"COMP_CWORD={len(words) - 1}; _tapline; echo \"${{COMPREPLY[*]}}\""],
+                    capture_output=True, text=True, timeout=30, check=True)
+                return done.stdout.split()
+
+            self.assertEqual(complete("tapline", "conf"), ["config"])
+            self.assertEqual(complete("tapline", "config", "--ch"), ["--check"])
+            self.assertEqual(complete("tapline", "protocols", "--output", "j"), ["json"])
+            self.assertIn("version", complete("tapline", "help", ""))
+
+    def test_every_hint_is_in_the_migration_guide(self):
+        guide = (ROOT / "docs/migrating-from-packetd.md").read_text()
+        hints = (ROOT / "config/hints.c").read_text().split("packetd_keys[]")[1].split("};")[0]
+        keys = re.findall(r'\{"([\w.]+)",', hints)
+        self.assertGreater(len(keys), 30)
+        for key in keys:
+            self.assertIn(f"`{key}`", guide)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
