@@ -36,6 +36,12 @@ void tl_wheel_fini(struct tl_wheel *wheel)
 	*wheel = (struct tl_wheel) {0};
 }
 
+void tl_wheel_start(struct tl_wheel *wheel, uint64_t now_ns)
+{
+	TL_CHECK(wheel->armed == 0);
+	wheel->tick = tick_of(now_ns);
+}
+
 bool tl_wheel_is_armed(const struct tl_wheel *wheel, uint32_t id)
 {
 	TL_CHECK(id < wheel->id_count);
@@ -61,12 +67,6 @@ void tl_wheel_arm(struct tl_wheel *wheel, uint32_t id, uint64_t deadline_ns)
 {
 	tl_wheel_disarm(wheel, id);
 	uint64_t tick = tick_of(deadline_ns);
-	if (!wheel->has_started) {
-		// The first deadline says where time begins; the horizon is behind it, so that
-		// earlier ones still find a slot.
-		wheel->tick = tick > SLOT_MASK / 2 ? tick - SLOT_MASK / 2 : 0;
-		wheel->has_started = true;
-	}
 	if (tick < wheel->tick)
 		tick = wheel->tick;
 	if (tick > wheel->tick + SLOT_MASK)
@@ -85,7 +85,7 @@ bool tl_wheel_advance(struct tl_wheel *wheel, uint64_t now_ns, uint32_t budget, 
 {
 	uint64_t now = tick_of(now_ns);
 
-	if (!wheel->has_started || wheel->armed == 0) {
+	if (wheel->armed == 0) {
 		if (now > wheel->tick)
 			wheel->tick = now;
 		return false;

@@ -23,7 +23,6 @@ struct tl_wheel {
 	uint32_t id_count;
 	uint32_t armed;     // ids in the wheel
 	uint64_t tick;      // the slot to be looked at next; all before are done
-	bool has_started;   // tick has been set by the first clock
 	uint32_t heads[TL_WHEEL_SLOTS]; // first id of each slot
 };
 
@@ -34,6 +33,9 @@ typedef uint64_t tl_wheel_fn(void *arg, uint32_t id, uint64_t now_ns);
 // Ids are below `id_count`, at most 2^31. 0, -EINVAL or -ENOMEM.
 int tl_wheel_init(struct tl_wheel *wheel, uint32_t id_count);
 void tl_wheel_fini(struct tl_wheel *wheel);
+
+// Says where time begins, before the first id is armed.
+void tl_wheel_start(struct tl_wheel *wheel, uint64_t now_ns);
 
 // Looks at `id` soon after `deadline_ns`, or earlier. Moves an id that is armed already.
 void tl_wheel_arm(struct tl_wheel *wheel, uint32_t id, uint64_t deadline_ns);

@@ -75,7 +75,12 @@ static void tick(struct tl_engine *e, uint64_t now_ns)
 		e->jump_ns = 0;
 		return;
 	}
-	if (TL_LIKELY(now_ns - e->clock_ns <= ENGINE_CLOCK_JUMP_NS || e->clock_ns == 0)) {
+	if (TL_UNLIKELY(e->clock_ns == 0)) {
+		tl_wheel_start(&e->flows.wheel, now_ns);
+		tl_wheel_start(&e->syns.wheel, now_ns);
+		e->clock_ns = now_ns;
+	}
+	if (TL_LIKELY(now_ns - e->clock_ns <= ENGINE_CLOCK_JUMP_NS)) {
 		e->clock_ns = now_ns;
 		e->jump_ns = 0;
 		return;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hash index of the flow tables: buckets of one cache line that hold 16-bit signatures and
 // 32-bit ids. A key lives in its first bucket or, when that is full, in a second one that
-// follows from the first and the signature. Nothing is ever moved. Look-ups come in stages,
-// so that a burst's cache misses overlap: prefetch, first candidate, then the search proper.
+// follows from the first and the signature; when both are full, one of their keys moves to its
+// own other bucket. Look-ups come in stages, so that a burst's cache misses overlap: prefetch,
+// first candidate, then the search proper.
 #pragma once
 
 #include "base/check.h"
@@ -15,7 +16,7 @@
 struct tl_bucket {
 	uint16_t signature[TL_BUCKET_SLOTS]; // 0: free
 	uint16_t spilled;  // keys of this bucket that live in their second one
-	uint16_t reserved;
+	uint16_t guests;   // slots, as bits, whose key has its first bucket elsewhere
 	uint32_t id[TL_BUCKET_SLOTS];
 };
 _Static_assert(sizeof(struct tl_bucket) == 64, "a bucket is one cache line");
@@ -32,7 +33,7 @@ struct tl_index {
 int tl_index_init(struct tl_index *index, uint64_t count);
 void tl_index_fini(struct tl_index *index);
 
-// False when both buckets of the key are full.
+// False when both buckets of the key and all those their keys could move to are full.
 bool tl_index_insert(struct tl_index *index, uint32_t hash, uint32_t id);
 // `id` must have been inserted with `hash`.
 void tl_index_remove(struct tl_index *index, uint32_t hash, uint32_t id);

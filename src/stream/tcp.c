@@ -175,9 +175,11 @@ static void drain(struct tl_tcp *tcp, struct tl_flow *flow, struct tl_reorder_fl
 
 // ---- holes --------------------------------------------------------------------------------
 
+// The peer acknowledged bytes that were not seen. What a side sends that the tap never sees is
+// not lost: the tap is one-sided.
 static bool is_acked_past(const struct tl_flow *flow, uint8_t s)
 {
-	return is_known(flow, s) && is_seen(flow, s ^ 1) &&
+	return is_known(flow, s) && is_seen(flow, s) && is_seen(flow, s ^ 1) &&
 	       tl_seq_diff(flow->side[s ^ 1].acked, flow->side[s].next_seq) > 0;
 }
 
