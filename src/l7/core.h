@@ -161,6 +161,7 @@ struct tl_extra {
 	uint16_t detect_packets;
 	uint32_t detect_bytes;
 	uint8_t retries;      // detections after a failure
+	bool spoke;           // a decoder had made sense of it: its verdict stays
 	bool switching;
 };
 
@@ -215,6 +216,7 @@ struct tl_ctx {
 	uint64_t piece_offset;
 	uint64_t piece_end;
 	uint64_t piece_ns;
+	const uint8_t *piece_tail; // behind its last byte
 	uint32_t stall_us;
 	uint8_t lane;
 	bool before_end; // inside end(): the piece is empty

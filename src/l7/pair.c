@@ -359,7 +359,8 @@ void tl_pair_message_ended(struct tl_ctx *ctx, uint32_t index)
 
 static bool claim(struct tl_ctx *ctx, struct tl_message *message, enum tl_role role)
 {
-	if (message == NULL || message->role != TL_ROLE_NONE)
+	if (message == NULL || message->role != TL_ROLE_NONE ||
+	    (ctx->unit->bits & TL_UNIT_STOPPED) != 0)
 		return false;
 	message->role = (uint8_t)role;
 	ctx->unit->bits |= TL_UNIT_SPOKE;

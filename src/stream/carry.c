@@ -77,8 +77,10 @@ static void add_mark(struct tl_carry *carry, uint64_t offset, uint64_t ns)
 bool tl_carry_add(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes bytes, uint64_t ns)
 {
 	struct tl_lane_state *state = &ctx->unit->lanes[lane];
-	struct tl_carry *carry = carry_open(ctx->l7, state);
 
+	if (bytes.len == 0)
+		return true;
+	struct tl_carry *carry = carry_open(ctx->l7, state);
 	if (carry == NULL || !make_room(ctx->l7, carry, bytes.len)) {
 		tl_l7_count(ctx->l7, TL_COUNT_CARRY_FULL, 1);
 		if (carry != NULL && carry->len == 0)

@@ -28,7 +28,7 @@ static struct tl_guest *child_find(struct tl_ctx *ctx, uint64_t id)
 }
 
 static struct tl_ctx child_ctx(const struct tl_ctx *ctx, struct tl_guest *guest, enum tl_lane lane,
-			       uint32_t len)
+			       struct tl_bytes bytes)
 {
 	struct tl_ctx child = {
 		.l7 = ctx->l7,
@@ -36,7 +36,7 @@ static struct tl_ctx child_ctx(const struct tl_ctx *ctx, struct tl_guest *guest,
 		.unit = &guest->unit,
 		.stall_us = ctx->stall_us,
 	};
-	tl_ctx_piece(&child, lane, len, ctx->piece_ns);
+	tl_ctx_piece(&child, lane, bytes, ctx->piece_ns);
 	return child;
 }
 
@@ -86,7 +86,7 @@ void tl_child_feed(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane, struct tl
 
 	if (guest == NULL || bytes.len == 0)
 		return;
-	struct tl_ctx child = child_ctx(ctx, guest, lane, bytes.len);
+	struct tl_ctx child = child_ctx(ctx, guest, lane, bytes);
 	tl_lane_feed(&child, &bytes);
 	guest->unit.lanes[lane].last_ns = ctx->piece_ns;
 	guest->unit.lanes[lane].offset += bytes.len; // left over only where it stopped
@@ -99,7 +99,7 @@ void tl_child_gap(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane, uint64_t l
 
 	if (guest == NULL || lost == 0)
 		return;
-	struct tl_ctx child = child_ctx(ctx, guest, lane, 0);
+	struct tl_ctx child = child_ctx(ctx, guest, lane, TL_NO_BYTES);
 	tl_lane_gap(&child, lost);
 	child_stopped(&child);
 }
@@ -117,10 +117,10 @@ uint64_t tl_child_skip(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane)
 static void child_close(struct tl_ctx *ctx, struct tl_guest *guest, enum tl_end end)
 {
 	for (uint32_t lane = 0; lane < TL_LANE_COUNT; lane++) {
-		struct tl_ctx child = child_ctx(ctx, guest, (enum tl_lane)lane, 0);
+		struct tl_ctx child = child_ctx(ctx, guest, (enum tl_lane)lane, TL_NO_BYTES);
 		tl_lane_end(&child, end);
 	}
-	struct tl_ctx child = child_ctx(ctx, guest, TL_CLIENT, 0);
+	struct tl_ctx child = child_ctx(ctx, guest, TL_CLIENT, TL_NO_BYTES);
 	tl_pair_end(&child, TL_LANE_COUNT, tl_end_status(end), tl_end_reason(end), ctx->piece_ns);
 	tl_unit_fini(ctx->l7, ctx->conn, &guest->unit);
 	tl_pool_put(&ctx->l7->guests, guest);

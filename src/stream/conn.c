@@ -132,6 +132,14 @@ void tl_l7_destroy(struct tl_l7 *l7)
 	tl_unmap(l7, sizeof(*l7));
 }
 
+bool tl_l7_is_empty(const struct tl_l7 *l7)
+{
+	return l7->conns.used == 0 && l7->guests.used == 0 && l7->extras.used == 0 &&
+	       l7->exchanges.used == 0 && l7->messages.used == 0 && l7->carries.used == 0 &&
+	       l7->states.used_bytes == 0 && l7->values.used_bytes == 0 &&
+	       l7->carried.used_bytes == 0;
+}
+
 void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules)
 {
 	l7->rules = rules;
@@ -335,7 +343,7 @@ static bool before_decoding(struct tl_ctx *ctx, struct tl_bytes *rest)
 		return false;
 	if (rest->len == 0 && lane->carry == TL_NONE)
 		return false;
-	tl_ctx_piece(ctx, (enum tl_lane)ctx->lane, rest->len, ctx->piece_ns);
+	tl_ctx_piece(ctx, (enum tl_lane)ctx->lane, *rest, ctx->piece_ns);
 	return tl_detect(ctx, rest);
 }
 
@@ -345,7 +353,7 @@ static void feed(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes rest, ui
 
 	for (uint32_t turns = 0; again && turns < TURNS_PER_PIECE_MAX; turns++) {
 		ctx->unit = unit_of(ctx->l7, ctx->conn, lane);
-		tl_ctx_piece(ctx, lane, rest.len, ns);
+		tl_ctx_piece(ctx, lane, rest, ns);
 		bool ready = ctx->unit->mode != TL_UNIT_DETECT || before_decoding(ctx, &rest);
 		lane = (enum tl_lane)ctx->lane; // detection may have exchanged the roles
 		if (ready)
@@ -407,7 +415,7 @@ void tl_conn_datagram(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, stru
 		return;
 	if (time_ns > conn->byte_ns)
 		conn->byte_ns = time_ns;
-	tl_ctx_piece(&ctx, lane, bytes.len, time_ns);
+	tl_ctx_piece(&ctx, lane, bytes, time_ns);
 	if (conn->unit.mode == TL_UNIT_DETECT) {
 		tl_detect_datagram(&ctx, bytes, wire_len);
 	} else if (conn->unit.mode == TL_UNIT_DECODE) {
@@ -429,7 +437,7 @@ void tl_conn_gap(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, uint64_t 
 
 	if (lost == 0)
 		return;
-	tl_ctx_piece(&ctx, lane, 0, time_ns);
+	tl_ctx_piece(&ctx, lane, TL_NO_BYTES, time_ns);
 	if (ctx.unit->mode == TL_UNIT_DETECT) {
 		// From here on it is as if the connection had been joined late.
 		conn->is_late_join = true;
@@ -437,7 +445,7 @@ void tl_conn_gap(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, uint64_t 
 		if (tl_detect_last(&ctx) && ctx.unit->mode == TL_UNIT_DETECT)
 			return;
 		lane = lane_of_side(conn, side);
-		tl_ctx_piece(&ctx, lane, 0, time_ns);
+		tl_ctx_piece(&ctx, lane, TL_NO_BYTES, time_ns);
 	}
 	tl_lane_gap(&ctx, lost);
 	if (tl_switch_is_due(&ctx)) {
@@ -469,10 +477,10 @@ uint64_t tl_conn_skip(const struct tl_conn *conn, uint8_t side)
 static void end_lane(struct tl_ctx *ctx, enum tl_lane lane, enum tl_end end, uint64_t ns)
 {
 	ctx->unit = unit_of(ctx->l7, ctx->conn, lane);
-	tl_ctx_piece(ctx, lane, 0, ns);
+	tl_ctx_piece(ctx, lane, TL_NO_BYTES, ns);
 	if (tl_switch_is_due(ctx)) {
 		tl_switch_turn(ctx);
-		tl_ctx_piece(ctx, lane, 0, ns);
+		tl_ctx_piece(ctx, lane, TL_NO_BYTES, ns);
 	}
 	tl_lane_end(ctx, end);
 	ctx->unit->bits &= (uint8_t)~TL_UNIT_STOPPED;
@@ -494,7 +502,7 @@ static void close_unit(struct tl_ctx *ctx, struct tl_unit *unit, enum tl_end end
 {
 	ctx->unit = unit;
 	for (uint32_t lane = 0; lane < TL_LANE_COUNT; lane++) {
-		tl_ctx_piece(ctx, (enum tl_lane)lane, 0, ns);
+		tl_ctx_piece(ctx, (enum tl_lane)lane, TL_NO_BYTES, ns);
 		tl_lane_end(ctx, end);
 	}
 	tl_pair_end(ctx, TL_LANE_COUNT, tl_end_status(end), tl_end_reason(end), ns);
@@ -514,7 +522,7 @@ void tl_conn_close(struct tl_l7 *l7, struct tl_conn *conn, enum tl_end end, uint
 		tl_flow_identity(conn->flow, &identity);
 		ns = identity.last_ns < time_ns ? identity.last_ns : time_ns;
 	}
-	tl_ctx_piece(&ctx, TL_CLIENT, 0, ns);
+	tl_ctx_piece(&ctx, TL_CLIENT, TL_NO_BYTES, ns);
 	if (conn->unit.mode == TL_UNIT_DETECT && !conn->is_udp)
 		(void)tl_detect_last(&ctx);
 	conn->unit.bits &= (uint8_t)~TL_UNIT_STOPPED;
@@ -582,7 +590,11 @@ void tl_conn_expire(struct tl_l7 *l7, struct tl_conn *conn, uint64_t now_ns)
 
 bool tl_conn_is_idle(const struct tl_conn *conn)
 {
-	return conn->extra == TL_NONE && tl_unit_is_idle(conn->l7, &conn->unit);
+	const struct tl_extra *extra = tl_conn_extra(conn->l7, conn);
+	bool is_plain = extra == NULL || (conn->unit.mode == TL_UNIT_DEAF && !extra->switching &&
+					  extra->children == TL_NONE);
+
+	return is_plain && tl_unit_is_idle(conn->l7, &conn->unit);
 }
 
 bool tl_conn_is_deaf(const struct tl_conn *conn)

@@ -5,8 +5,6 @@
 
 #include "l7/recognise.h"
 
-#define DETECT_BYTES_MIN 64u
-
 // Where the search stands, over both lanes and, where the client isn't sure, both roles.
 struct guess {
 	struct tl_rules_answer rules;
@@ -225,7 +223,7 @@ static void feed_other(struct tl_ctx *ctx)
 	struct tl_ctx other = *ctx;
 	struct tl_bytes none = tl_bytes(NULL, 0);
 
-	tl_ctx_piece(&other, tl_lane_other((enum tl_lane)ctx->lane), 0, ctx->piece_ns);
+	tl_ctx_piece(&other, tl_lane_other((enum tl_lane)ctx->lane), none, ctx->piece_ns);
 	tl_lane_feed(&other, &none);
 }
 
@@ -323,14 +321,16 @@ void tl_detect_again(struct tl_ctx *ctx)
 	}
 	tl_slab_put(&ctx->l7->states, unit->state);
 	unit->state = TL_SLAB_NONE;
+	if (extra != NULL)
+		extra->spoke |= spoke;
+	if (extra == NULL ? !spoke : !extra->spoke)
+		tl_flow_set_verdict(ctx->conn->flow, TL_VERDICT_UNDECIDED);
 	if (extra == NULL || full || extra->retries >= TL_DETECT_RETRIES_MAX) {
 		tl_unit_deafen(ctx, TL_VERDICT_UNKNOWN);
 		return;
 	}
-	if (!spoke) {
+	if (!spoke)
 		extra->excluded |= UINT64_C(1) << unit->protocol;
-		tl_flow_set_verdict(ctx->conn->flow, TL_VERDICT_UNDECIDED);
-	}
 	extra->retries++;
 	extra->detect_packets = 0;
 	ctx->conn->is_late_join = true;
@@ -354,7 +354,7 @@ static void replay(struct tl_ctx *ctx)
 		uint32_t carry = lane->carry;
 		lane->carry = TL_NONE;
 		tl_ctx_count(ctx, TL_COUNT_STREAM_BUFFERED, (uint64_t)0 - bytes.len);
-		tl_ctx_piece(&own, (enum tl_lane)i, bytes.len, ns);
+		tl_ctx_piece(&own, (enum tl_lane)i, bytes, ns);
 		tl_lane_datagram(&own, bytes, bytes.len);
 		lane->last_ns = ns;
 		tl_slab_put(&ctx->l7->carried, tl_l7_carry(ctx->l7, carry)->block);
@@ -390,7 +390,7 @@ void tl_detect_datagram(struct tl_ctx *ctx, struct tl_bytes bytes, uint32_t wire
 	if (conclude(ctx, &found)) {
 		if (ctx->unit->mode == TL_UNIT_DECODE) {
 			replay(ctx);
-			tl_ctx_piece(ctx, (enum tl_lane)ctx->lane, bytes.len, ctx->piece_ns);
+			tl_ctx_piece(ctx, (enum tl_lane)ctx->lane, bytes, ctx->piece_ns);
 			tl_lane_datagram(ctx, bytes, wire_len);
 			return;
 		}

@@ -5,15 +5,16 @@
 
 #define SKIP_BYTES_MAX (UINT64_MAX >> 1) // so that offsets can't wrap
 
-void tl_ctx_piece(struct tl_ctx *ctx, enum tl_lane lane, uint32_t len, uint64_t ns)
+void tl_ctx_piece(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes bytes, uint64_t ns)
 {
 	const struct tl_lane_state *state = &ctx->unit->lanes[lane];
 
 	ctx->lane = (uint8_t)lane;
 	ctx->piece_offset = state->offset + tl_carry_bytes(ctx->l7, state).len;
-	ctx->piece_end = ctx->piece_offset + len;
+	ctx->piece_end = ctx->piece_offset + bytes.len;
 	ctx->piece_ns = ns;
-	ctx->before_end = len == 0;
+	ctx->piece_tail = bytes.len != 0 ? bytes.ptr + bytes.len : NULL;
+	ctx->before_end = bytes.len == 0;
 }
 
 // ---- Units ----------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ static void consume(struct tl_ctx *ctx, struct tl_bytes *rest, uint32_t len)
 		// Everything older than the piece in hand is done with: go on in place, also with
 		// those of its bytes that had been added to the carry.
 		uint32_t left = (uint32_t)(ctx->piece_end - offset);
-		*rest = tl_bytes(rest->ptr + rest->len - left, left);
+		*rest = left == 0 ? TL_NO_BYTES : tl_bytes(ctx->piece_tail - left, left);
 		tl_carry_consume(ctx, ctx->lane, tl_l7_carry(ctx->l7, lane->carry)->len);
 	} else {
 		tl_carry_consume(ctx, ctx->lane, len);

@@ -5,11 +5,12 @@
 
 #include "l7/core.h"
 
+#define TL_NO_BYTES tl_bytes(NULL, 0)
+
 #define TL_TOP_UP_BYTES 512u        // how much more than needed is added to carried bytes at once
 #define TL_HUNT_KEEP_BYTES 1024u    // of bytes hunted in vain, what is shown again with the next
 #define TL_HUNT_BYTES_MAX (1u << 20) // hunted in vain on a lane; then its decoder is given up
 #define TL_DETECT_RETRIES_MAX 3u    // detections after a decoder gave up
-#define TL_GUESSES_MAX 2u
 
 // Makes `unit` ready for `protocol` (or detection); its lanes go on at `offset`. False when no
 // state is free (counted): the unit is deaf then.
@@ -29,7 +30,7 @@ void tl_lane_end(struct tl_ctx *ctx, enum tl_end end);
 // Counts carried bytes of the lane as ignored and frees their buffer.
 void tl_lane_forget(struct tl_ctx *ctx, enum tl_lane lane);
 // Sets the piece in hand.
-void tl_ctx_piece(struct tl_ctx *ctx, enum tl_lane lane, uint32_t len, uint64_t ns);
+void tl_ctx_piece(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes bytes, uint64_t ns);
 
 // How an end is recorded with the requests it leaves open.
 enum tl_status tl_end_status(enum tl_end end);
@@ -71,5 +72,8 @@ void tl_switch_turn(struct tl_ctx *ctx);
 // Both lanes have turned: the successor becomes the connection's unit.
 void tl_switch_finish(struct tl_ctx *ctx);
 void tl_children_end(struct tl_ctx *ctx, enum tl_end end);
+
+// Nothing is taken from any pool: true when no connection is open. For tests.
+bool tl_l7_is_empty(const struct tl_l7 *l7);
 
 struct tl_extra *tl_conn_extra_take(struct tl_l7 *l7, struct tl_conn *conn);
