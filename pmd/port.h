@@ -61,6 +61,9 @@ struct tl_port_stats {
 	uint64_t pool_dropped;   // dropped because no mbuf was free
 	uint64_t cut;            // packets longer than we can hold
 	uint64_t queued;         // handed over, not taken by a worker yet
+	uint64_t filtered_bytes;
+	uint64_t fragment_bytes;          // of the fragments taken
+	uint64_t reassembled_bytes;       // of the datagrams made of them
 	struct tl_defrag_stats fragments; // of the port's own reassembly
 };
 

@@ -307,9 +307,11 @@ void tl_distributor_packet(struct tl_distributor *d, const struct tl_packet *pac
 	if (d->defrag != NULL) {
 		enum tl_decoded decoded = tl_packet_decode(packet, &headers);
 		if (TL_UNLIKELY(decoded == TL_DECODED_FRAGMENT)) {
+			d->stats.fragment_bytes += packet->original_len;
 			packet = tl_defrag_add(d->defrag, packet, &headers);
 			if (packet == NULL)
 				return;
+			d->stats.reassembled_bytes += packet->original_len;
 			decoded = tl_packet_decode(packet, &headers);
 		}
 		if (TL_LIKELY(decoded == TL_DECODED_OK)) {
@@ -358,6 +360,8 @@ void tl_distributor_stats(const struct tl_distributor *d, struct tl_port_stats *
 	ret_stats->ring_dropped = d->stats.ring_dropped;
 	ret_stats->pool_dropped = d->stats.pool_dropped;
 	ret_stats->cut = d->stats.cut;
+	ret_stats->fragment_bytes = d->stats.fragment_bytes;
+	ret_stats->reassembled_bytes = d->stats.reassembled_bytes;
 	ret_stats->queued = 0;
 	for (uint32_t i = 0; i < d->workers; i++)
 		ret_stats->queued += rte_ring_count(d->outputs[i].ring);

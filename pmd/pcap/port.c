@@ -34,11 +34,12 @@ struct file_port {
 	struct tl_distributor *distributor;
 	uint64_t end_ns; // packets from this time on are not read, 0: not known yet
 	struct {
-		uint64_t received, bytes, filtered;
+		uint64_t received, bytes, filtered, filtered_bytes;
 	} turn; // the rx lcore's own; what follows is its copy for others
 	_Atomic uint64_t received;
 	_Atomic uint64_t bytes;
 	_Atomic uint64_t filtered;
+	_Atomic uint64_t filtered_bytes;
 };
 
 static struct file_port *file_of(struct tl_port *port)
@@ -180,6 +181,12 @@ static void hand_out(struct file_port *file, const struct tl_capture_record *rec
 	tl_distributor_packet(file->distributor, &packet);
 }
 
+static void count_filtered(struct file_port *file, uint32_t bytes)
+{
+	file->turn.filtered++;
+	file->turn.filtered_bytes += bytes;
+}
+
 // One packet: 1, 0 at the end, -EAGAIN when a pipe has nothing now, other -errno at a damage.
 static int one(struct file_port *file)
 {
@@ -204,7 +211,7 @@ static int one(struct file_port *file)
 	else if (passed < 0)
 		return passed;
 	else
-		file->turn.filtered++;
+		count_filtered(file, record.original_len);
 	return 1;
 }
 
@@ -221,6 +228,8 @@ static int file_turn(struct tl_port *port)
 	atomic_store_explicit(&file->received, file->turn.received, memory_order_relaxed);
 	atomic_store_explicit(&file->bytes, file->turn.bytes, memory_order_relaxed);
 	atomic_store_explicit(&file->filtered, file->turn.filtered, memory_order_relaxed);
+	atomic_store_explicit(&file->filtered_bytes, file->turn.filtered_bytes,
+			      memory_order_relaxed);
 	if (rc == -EAGAIN)
 		tl_distributor_flush(file->distributor, 0);
 	else if (rc <= 0)
@@ -258,6 +267,8 @@ static void file_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
 	ret_stats->received = atomic_load_explicit(&file->received, memory_order_relaxed);
 	ret_stats->bytes = atomic_load_explicit(&file->bytes, memory_order_relaxed);
 	ret_stats->filtered = atomic_load_explicit(&file->filtered, memory_order_relaxed);
+	ret_stats->filtered_bytes =
+		atomic_load_explicit(&file->filtered_bytes, memory_order_relaxed);
 }
 
 static void file_close(struct tl_port *port)

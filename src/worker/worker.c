@@ -17,7 +17,10 @@ struct tl_worker_scratch {
 	struct tl_packet packets[TL_BURST_MAX];
 	struct tl_chunk chunks[TL_BURST_MAX * TL_CHUNKS_MAX];
 	uint8_t headers[TL_BURST_MAX][TL_HEADERS_BYTES_MAX];
+	struct tl_port_stats booked[TL_PORTS_MAX]; // first worker: what it has counted of them
 };
+
+#define BOOK_EVERY_TURNS 4096u
 
 // ---- Records -------------------------------------------------------------------------------
 
@@ -154,6 +157,49 @@ static uint32_t work(struct tl_worker *worker, struct tl_port *port)
 	return count;
 }
 
+// ---- What ports did in the workers' place --------------------------------------------------
+
+static uint64_t fragment_drops(const struct tl_defrag_stats *s)
+{
+	return s->timeouts + s->evicted + s->malformed + s->duplicates;
+}
+
+// A port's distributor filters, and puts fragments together before it hashes. The first worker
+// counts these packets as if they had come to it, so that the counters are the same for any
+// number of workers and the books close.
+static void book_ports(struct tl_worker *worker)
+{
+	struct tl_counters *c = tl_engine_counters(worker->engine);
+	struct tl_port_stats now;
+
+	if (worker->index != 0)
+		return;
+	for (uint32_t i = 0; i < worker->port_count; i++) {
+		struct tl_port *port = worker->ports[i];
+		struct tl_port_stats *was = &worker->scratch->booked[i];
+		if (!port->has_distributor)
+			continue;
+		port->ops->stats(port, &now);
+		const struct tl_defrag_stats *f = &now.fragments;
+		uint64_t filtered = now.filtered - was->filtered;
+		// What was put together reaches a worker and is counted there, as one packet.
+		uint64_t whole = f->reassembled - was->fragments.reassembled;
+		uint64_t used = f->used - was->fragments.used;
+		tl_counter_add(c, TL_COUNT_DROP_FILTERED, filtered);
+		tl_counter_add(c, TL_COUNT_FRAGMENTS_USED, used);
+		tl_counter_add(c, TL_COUNT_DROP_FRAGMENT,
+			       fragment_drops(f) - fragment_drops(&was->fragments));
+		tl_counter_add(c, TL_COUNT_PACKETS_PROCESSED, used - whole);
+		tl_counter_add(c, TL_COUNT_PACKETS_OFFERED,
+			       filtered + f->fragments - was->fragments.fragments - whole);
+		tl_counter_add(c, TL_COUNT_BYTES_OFFERED,
+			       now.filtered_bytes - was->filtered_bytes + now.fragment_bytes -
+				       was->fragment_bytes -
+				       (now.reassembled_bytes - was->reassembled_bytes));
+		*was = now;
+	}
+}
+
 // ---- The loop ------------------------------------------------------------------------------
 
 struct turn {
@@ -196,12 +242,33 @@ static void take_rules(struct tl_worker *worker)
 	atomic_store_explicit(&worker->rules_taken, rules, memory_order_release);
 }
 
+// No more packets will come: everything that is due by the ports' last stamp is done before the
+// rest is ended, so that what times out does not depend on which flows shared this worker.
+static void finish(struct tl_worker *worker)
+{
+	uint64_t clock_ns = 0;
+
+	// Nothing can be lost by waiting any more: the tail of a live capture may wait, too.
+	worker->is_lossless = true;
+	for (uint32_t i = 0; i < worker->port_count; i++) {
+		uint64_t port_ns = worker->ports[i]->ops->clock(worker->ports[i]);
+		clock_ns = port_ns > clock_ns ? port_ns : clock_ns;
+	}
+	while (clock_ns != 0 && tl_engine_advance(worker->engine, clock_ns)) {
+		if (worker->metrics != NULL)
+			tl_worker_metrics_poll(worker->metrics, worker->engine);
+	}
+	book_ports(worker);
+	tl_engine_finish(worker->engine, TL_END_INPUT);
+	atomic_store_explicit(&worker->is_running, false, memory_order_release);
+}
+
 int tl_worker_run(void *arg)
 {
 	struct tl_worker *worker = arg;
 	uint64_t packets = 0;
 
-	for (;;) {
+	for (uint32_t turns = 0;; turns++) {
 		take_rules(worker);
 		struct turn turn = poll_ports(worker);
 		bool has_more = false;
@@ -211,6 +278,8 @@ int tl_worker_run(void *arg)
 			if (turn.clock_ns != UINT64_MAX && turn.clock_ns != 0)
 				has_more = tl_engine_advance(worker->engine, turn.clock_ns);
 		}
+		if (turns % BOOK_EVERY_TURNS == 0 || tl_idle_is_deep(&worker->idle))
+			book_ports(worker);
 		if (worker->metrics != NULL)
 			tl_worker_metrics_poll(worker->metrics, worker->engine);
 		tl_busy_turn(&worker->busy, turn.packets > 0 || has_more);
@@ -222,10 +291,7 @@ int tl_worker_run(void *arg)
 			tl_idle_turn(&worker->idle);
 		}
 	}
-	// No more packets can be lost by waiting: the tail of a live capture may wait, too.
-	worker->is_lossless = true;
-	tl_engine_finish(worker->engine, TL_END_INPUT);
-	atomic_store_explicit(&worker->is_running, false, memory_order_release);
+	finish(worker);
 	return 0;
 }
 

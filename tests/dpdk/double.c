@@ -66,10 +66,14 @@ static void one(struct tl_engine *e, const struct tl_packet *packet)
 	e->clock_ns = packet->time_ns;
 	enum tl_decoded decoded = tl_packet_decode(packet, &headers);
 	if (decoded == TL_DECODED_FRAGMENT && e->options.defragments) {
+		struct tl_defrag_stats before;
+		struct tl_defrag_stats after;
+		tl_defrag_stats(e->defrag, &before);
 		packet = tl_defrag_add(e->defrag, packet, &headers);
 		if (packet == NULL)
 			return;
-		tl_counter_add(c, TL_COUNT_FRAGMENTS_USED, 1);
+		tl_defrag_stats(e->defrag, &after);
+		tl_counter_add(c, TL_COUNT_PACKETS_PROCESSED, after.used - before.used - 1);
 		decoded = tl_packet_decode(packet, &headers);
 	}
 	if (decoded != TL_DECODED_OK) {

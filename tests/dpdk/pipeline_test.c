@@ -36,17 +36,15 @@ static void assert_all_there(const struct run_result *result, const struct traff
 	assert_int_equal(result->rc, 0);
 	assert_true(result->is_finished);
 	assert_int_equal(result->records, sums->datagrams);
-	assert_int_equal(result->processed, sums->datagrams);
+	assert_int_equal(result->processed, sums->processed);
 	assert_int_equal(result->digests, sums->digests);
 	assert_int_equal(result->records_dropped, 0);
 	assert_int_equal(result->port.received, sums->frames);
-	// The port's books.
-	const struct tl_port_status *port = &result->port;
-	const struct tl_defrag_stats *f = &port->fragments;
-	assert_int_equal(port->received,
-			 port->filtered + port->ring_dropped + port->pool_dropped + f->used +
-				 f->timeouts + f->evicted + f->malformed + f->duplicates + f->held -
-				 f->reassembled + port->queued + result->offered);
+	// The books close, whoever did the work: nothing was queued or dropped at the end.
+	assert_int_equal(result->offered, sums->frames);
+	assert_int_equal(result->bytes_offered, sums->bytes);
+	assert_int_equal(result->port.queued + result->port.ring_dropped +
+				 result->port.pool_dropped, 0);
 }
 
 static struct run_options of_file(uint32_t workers)
@@ -129,7 +127,8 @@ static void a_stop_in_the_middle_ends_in_order(void **state)
 	assert_int_equal(result.rc, 0);
 	assert_string_equal(result.error, "");
 	assert_true(result.records >= 100 && result.records < sent.datagrams);
-	assert_int_equal(result.records, result.processed);
+	assert_true(result.records <= result.processed);
+	assert_int_equal(result.port.received, result.offered);
 }
 
 static void net_pcap_gives_the_same(void **state)

@@ -33,6 +33,7 @@ struct run_result {
 	uint64_t digests;    // sums over the records
 	uint64_t digests_timeless;
 	uint64_t offered;    // counters, added up over the workers
+	uint64_t bytes_offered;
 	uint64_t processed;
 	uint64_t records_dropped;
 	uint64_t first_ns;   // from the begin of create to the first record

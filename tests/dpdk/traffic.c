@@ -32,7 +32,7 @@ static void emit(struct maker *m, const uint8_t *frame, uint32_t len)
 }
 
 // Adds the whole datagram in m->frame to what must be seen, stamped with the last frame's time.
-static void expect(struct maker *m, uint32_t len)
+static void expect(struct maker *m, uint32_t len, uint64_t frames)
 {
 	const struct tl_chunk chunk = {.data = m->frame, .len = len};
 	const struct tl_packet packet = {
@@ -46,6 +46,7 @@ static void expect(struct maker *m, uint32_t len)
 
 	TL_ASSERT(tl_packet_decode(&packet, &headers) == TL_DECODED_OK);
 	m->sums->datagrams++;
+	m->sums->processed += frames;
 	m->sums->digests += double_digest(&packet, &headers, m->time_ns);
 	m->sums->digests_timeless += double_digest(&packet, &headers, 0);
 }
@@ -117,11 +118,12 @@ void traffic_make(uint32_t count, uint32_t payload_max, bool has_odd_ones, traff
 			.payload = tl_bytes(m->payload, len),
 		};
 		uint32_t size = packet_write(&spec, m->frame);
+		uint64_t frames_before = ret_sums->frames;
 		if (is_fragmented)
 			emit_fragments(m, size);
 		else
 			emit(m, m->frame, size);
-		expect(m, size);
+		expect(m, size, ret_sums->frames - frames_before);
 		if (has_odd_ones && i % 50 == 7)
 			emit_arp(m);
 	}

@@ -12,6 +12,7 @@ struct traffic_sums {
 	uint64_t frames;
 	uint64_t bytes;
 	uint64_t datagrams;     // TCP and UDP packets, put together
+	uint64_t processed;     // frames that these came in
 	uint64_t digests;       // sum over them, time included
 	uint64_t digests_timeless;
 };
