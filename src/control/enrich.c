@@ -149,9 +149,8 @@ static bool requested_host(struct tl_enricher *e, const struct tl_roundtrip *r)
 		    strcmp(field->attribute, "server.address") != 0)
 			continue;
 		struct tl_bytes host = value.bytes;
-		if (host.len != 0 && host.ptr[0] == '[') { // an IPv6 literal is no name
+		if (host.len != 0 && host.ptr[0] == '[') // an IPv6 literal
 			return false;
-		}
 		uint32_t colon = tl_bytes_find(host, ':', 0);
 		if (colon != TL_BYTES_NONE)
 			host = tl_bytes_first(host, colon);
@@ -159,7 +158,8 @@ static bool requested_host(struct tl_enricher *e, const struct tl_roundtrip *r)
 			return false;
 		memcpy(e->name, host.ptr, host.len);
 		e->name[host.len] = '\0';
-		return true;
+		struct in_addr literal; // says no more than the address itself
+		return inet_pton(AF_INET, e->name, &literal) != 1;
 	}
 	return false;
 }
