@@ -156,7 +156,7 @@ struct memo {
 	uint8_t transfer;      // DNS_AXFR & 0xff, DNS_IXFR & 0xff, 0: an ordinary query
 	uint8_t serials;       // SOA records that carry first_serial
 	uint8_t is_incremental;
-	uint8_t reserved;
+	uint8_t losses; // of the answering lane when the request was read
 };
 _Static_assert(sizeof(struct memo) <= TL_MEMO_BYTES, "memo too large");
 
@@ -167,7 +167,7 @@ struct lane_state {
 	uint64_t transfer_key;  // of the zone transfer whose answer is the open message
 	uint32_t transfer_shown; // its answers that were shown
 	bool in_transfer;
-	bool has_gap;            // bytes of this transfer were lost
+	uint8_t losses;          // gaps so far, modulo 256
 	bool ignores_transfer;  // a transfer without its request: one orphan, not one per message
 	uint16_t ignored_id;
 };
@@ -533,6 +533,7 @@ static void read_request(struct reading *r)
 	    (r->question.type == DNS_AXFR || r->question.type == DNS_IXFR)) {
 		memo.transfer = (uint8_t)r->question.type;
 		memo.query_serial = query_serial(r);
+		memo.losses = r->state->lanes[other(r->lane)].losses;
 	}
 	remember(r->state, r->lane, r->key);
 	tl_open(r->ctx, r->lane, r->key, &memo);
@@ -599,7 +600,6 @@ static void leave_transfer(struct reading *r, struct lane_state *lane)
 	if (!lane->in_transfer)
 		return;
 	lane->in_transfer = false;
-	lane->has_gap = false;
 	if (!tl_message_is_open(r->ctx, r->lane))
 		return;
 	tl_message_end(r->ctx, r->lane, r->begin);
@@ -624,13 +624,12 @@ static void read_transfer(struct reading *r, struct memo *memo)
 		lane->transfer_key = r->key;
 		lane->transfer_shown = 0;
 	}
-	if (lane->has_gap)
+	if (lane->losses != memo->losses)
 		tl_message_flag(r->ctx, r->lane, TL_FLAG_GAP);
 	lane->transfer_shown = read_records(r, memo, lane->transfer_shown);
 	if (!is_transfer_complete(r, memo))
 		return;
 	lane->in_transfer = false;
-	lane->has_gap = false;
 	show_rcode(r);
 	tl_message_uint(r->ctx, r->lane, FIELD_ANSWER_COUNT, memo->answers);
 	tl_close(r->ctx, r->lane, r->key, status_of(r->rcode), TL_REASON_NONE);
@@ -668,8 +667,12 @@ static void read_response(struct reading *r)
 		return;
 	leave_transfer(r, &r->state->lanes[r->lane]);
 	begin(r);
-	if (memo == NULL)
+	if (memo == NULL) {
 		show_questions(r);
+		// A stream has no answer without a query: that was lost, or sent before the capture.
+		if (!tl_is_udp(r->ctx))
+			tl_message_flag(r->ctx, r->lane, TL_FLAG_GAP);
+	}
 	show_head(r);
 	if (dns_opcode(&r->head) != DNS_STATEFUL)
 		(void)read_records(r, NULL, 0);
@@ -841,8 +844,8 @@ static bool dns_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_t
 	(void)lost;
 	(void)offset;
 	l->length = 0;
-	// Records of a transfer are missing, but its closing SOA still ends it.
-	l->has_gap = l->in_transfer;
+	// Records of a transfer may be missing, but its closing SOA still ends it.
+	l->losses++;
 	return true;
 }
 
