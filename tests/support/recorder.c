@@ -14,6 +14,7 @@ struct tl_conn {
 };
 
 struct recorder_answers recorder_answers;
+uint64_t recorder_bytes_max = 65536;
 const struct tl_decoder *const tl_decoders[] = {NULL, NULL, NULL, NULL};
 const uint16_t tl_decoder_count = 4;
 
@@ -105,10 +106,13 @@ void tl_conn_data(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, struct t
 	struct tl_counters *counters = (struct tl_counters *)l7;
 	struct recording *r = conn->recording;
 
-	if (r->bytes[side] == NULL)
-		r->bytes[side] = malloc(RECORDER_BYTES_MAX);
-	TL_ASSERT(r->bytes[side] != NULL);
-	if (r->len[side] + bytes.len <= RECORDER_BYTES_MAX)
+	uint64_t end = r->len[side] + bytes.len;
+	if (end <= recorder_bytes_max && end > r->room[side]) {
+		r->room[side] = end * 2 < 4096 ? 4096 : end * 2;
+		r->bytes[side] = realloc(r->bytes[side], r->room[side]);
+		TL_ASSERT(r->bytes[side] != NULL);
+	}
+	if (end <= recorder_bytes_max)
 		memcpy(r->bytes[side] + r->len[side], bytes.ptr, bytes.len);
 	r->len[side] += bytes.len;
 	r->stall_ns[side] += stall_ns;

@@ -5,13 +5,13 @@
 
 #include "stream/stream.h"
 
-#define RECORDER_CONNS_MAX 4096u
-#define RECORDER_BYTES_MAX 65536u // per side; more are counted, not kept
+#define RECORDER_CONNS_MAX 65536u
 #define RECORDER_LOG_MAX 4096u
 
 struct recording {
 	struct tl_flow *flow;
-	uint8_t *bytes[2];
+	uint8_t *bytes[2];     // the first recorder_bytes_max delivered
+	uint64_t room[2];
 	uint64_t len[2];       // delivered
 	uint64_t lost[2];
 	uint32_t gaps[2];
@@ -40,6 +40,7 @@ struct recorder_answers {
 	uint16_t verdict;    // set at the first data, 0: none
 };
 extern struct recorder_answers recorder_answers;
+extern uint64_t recorder_bytes_max; // per side; more are counted, not kept
 
 void recorder_reset(void);
 uint32_t recorder_count(void);
