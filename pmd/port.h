@@ -64,6 +64,7 @@ struct tl_port_stats {
 	uint64_t filtered_bytes;
 	uint64_t fragment_bytes;          // of the fragments taken
 	uint64_t reassembled_bytes;       // of the datagrams made of them
+	uint64_t fragments_not_followed;  // beyond the first, of datagrams without TCP or UDP
 	struct tl_defrag_stats fragments; // of the port's own reassembly
 };
 

@@ -298,6 +298,27 @@ static void deal(struct tl_distributor *d, struct output *out, const struct tl_p
 		__builtin_prefetch(out->stock[out->stock_count - 1]->buf_addr, 1);
 }
 
+// Takes a fragment; gives the datagram that it completed, or NULL.
+static const struct tl_packet *put_together(struct tl_distributor *d,
+					    const struct tl_packet *packet,
+					    struct tl_headers *headers, enum tl_decoded *ret_decoded)
+{
+	struct tl_defrag_stats before;
+	struct tl_defrag_stats after;
+
+	d->stats.fragment_bytes += packet->original_len;
+	tl_defrag_stats(d->defrag, &before);
+	packet = tl_defrag_add(d->defrag, packet, headers);
+	if (packet == NULL)
+		return NULL;
+	tl_defrag_stats(d->defrag, &after);
+	*ret_decoded = tl_packet_decode(packet, headers);
+	d->stats.reassembled_bytes += packet->original_len;
+	if (*ret_decoded != TL_DECODED_OK)
+		d->stats.fragments_not_followed += after.used - before.used - 1;
+	return packet;
+}
+
 void tl_distributor_packet(struct tl_distributor *d, const struct tl_packet *packet)
 {
 	struct tl_headers headers;
@@ -307,12 +328,9 @@ void tl_distributor_packet(struct tl_distributor *d, const struct tl_packet *pac
 	if (d->defrag != NULL) {
 		enum tl_decoded decoded = tl_packet_decode(packet, &headers);
 		if (TL_UNLIKELY(decoded == TL_DECODED_FRAGMENT)) {
-			d->stats.fragment_bytes += packet->original_len;
-			packet = tl_defrag_add(d->defrag, packet, &headers);
+			packet = put_together(d, packet, &headers, &decoded);
 			if (packet == NULL)
 				return;
-			d->stats.reassembled_bytes += packet->original_len;
-			decoded = tl_packet_decode(packet, &headers);
 		}
 		if (TL_LIKELY(decoded == TL_DECODED_OK)) {
 			uint64_t hash = tl_tuple_hash(&headers.tuple, d->seed);
@@ -361,6 +379,7 @@ void tl_distributor_stats(const struct tl_distributor *d, struct tl_port_stats *
 	ret_stats->pool_dropped = d->stats.pool_dropped;
 	ret_stats->cut = d->stats.cut;
 	ret_stats->fragment_bytes = d->stats.fragment_bytes;
+	ret_stats->fragments_not_followed = d->stats.fragments_not_followed;
 	ret_stats->reassembled_bytes = d->stats.reassembled_bytes;
 	ret_stats->queued = 0;
 	for (uint32_t i = 0; i < d->workers; i++)

@@ -189,7 +189,9 @@ static void book_ports(struct tl_worker *worker)
 		tl_counter_add(c, TL_COUNT_FRAGMENTS_USED, used);
 		tl_counter_add(c, TL_COUNT_DROP_FRAGMENT,
 			       fragment_drops(f) - fragment_drops(&was->fragments));
-		tl_counter_add(c, TL_COUNT_PACKETS_PROCESSED, used - whole);
+		uint64_t unfollowed = now.fragments_not_followed - was->fragments_not_followed;
+		tl_counter_add(c, TL_COUNT_DROP_OTHER_L4, unfollowed);
+		tl_counter_add(c, TL_COUNT_PACKETS_PROCESSED, used - whole - unfollowed);
 		tl_counter_add(c, TL_COUNT_PACKETS_OFFERED,
 			       filtered + f->fragments - was->fragments.fragments - whole);
 		tl_counter_add(c, TL_COUNT_BYTES_OFFERED,
