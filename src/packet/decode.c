@@ -6,6 +6,7 @@
 #include "packet/packet.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 #define ETHERNET_BYTES 14u
 #define SLL_BYTES 16u
@@ -630,6 +631,20 @@ static uint32_t header_bytes(const struct tl_packet *packet)
 	return len < REACH_BYTES_MAX ? len : REACH_BYTES_MAX;
 }
 
+// Assigning the whole struct at once makes gcc emit `rep stos`, whose start alone takes 10 ns; in
+// parts it is a handful of vector stores.
+static inline void clear(struct tl_headers *h)
+{
+	static_assert(sizeof(*h) - offsetof(struct tl_headers, l3_offset) <= 64, "two more stores");
+
+	h->tuple = (struct tl_tuple) {.zero = 0};
+	h->outer = (struct tl_outer) {.tunnel = TL_TUNNEL_NONE};
+	memset(&h->l3_offset, 0, 32);
+	uint8_t *rest = (uint8_t *)&h->l3_offset + 32;
+	memset(rest, 0, sizeof(*h) - offsetof(struct tl_headers, l3_offset) - 32);
+	h->tcp_window_scale = TL_NO_WINDOW_SCALE;
+}
+
 enum tl_decoded tl_packet_decode(const struct tl_packet *packet, struct tl_headers *ret_headers)
 {
 	uint32_t wire = packet->original_len > packet->len ? packet->original_len : packet->len;
@@ -642,7 +657,7 @@ enum tl_decoded tl_packet_decode(const struct tl_packet *packet, struct tl_heade
 	if (w.have != 0)
 		w.data = packet->chunks[0].data;
 	set_end(&w, wire < WIRE_BYTES_MAX ? wire : WIRE_BYTES_MAX);
-	*ret_headers = (struct tl_headers) {.tcp_window_scale = TL_NO_WINDOW_SCALE};
+	clear(ret_headers);
 	if (TL_UNLIKELY(packet->is_reassembled))
 		ret_headers->outer = packet->outer;
 	return (enum tl_decoded)follow(&w, read_link(&w));
