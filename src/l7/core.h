@@ -41,6 +41,7 @@ enum tl_lane_bit {
 	TL_LANE_ENDED = 1u << 1,    // no more bytes; end() was called
 	TL_LANE_COPYING = 1u << 2,  // the skip under way keeps its first bytes
 	TL_LANE_TO_END = 1u << 3,   // the skip under way has no end
+	TL_LANE_JOINED = 1u << 5,   // hunting since the join: the decoder doesn't know of a loss yet
 	TL_LANE_SWITCHED = 1u << 4, // its bytes go to the unit that takes over
 };
 

@@ -149,6 +149,7 @@ void tl_roundtrip_emit(struct tl_ctx *ctx, const struct tl_completion *done)
 	record->worker = l7->worker;
 	record->serial = ++l7->serial;
 	record->flags = done->opener == TL_SERVER ? TL_FLAG_FROM_SERVER : 0;
+	record->flags |= done->reason == TL_REASON_GAP ? TL_FLAG_GAP : 0;
 	fill_identity(ctx, record);
 	fill_messages(l7, record, done);
 	record->request.tail_len = put_tail(l7, tails, done->request);

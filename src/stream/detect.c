@@ -19,7 +19,6 @@ struct found {
 	uint16_t protocol; // 0: none
 	uint16_t verdict;  // 0: none
 	bool flip;
-	bool hunt;
 };
 
 static enum tl_match match_lane(const struct tl_decoder *decoder, enum tl_lane lane,
@@ -141,7 +140,6 @@ static struct found decide(const struct tl_ctx *ctx, const struct guess *guess, 
 		found.verdict = guess->verdict;
 	} else if (hopeless && ctx->conn->is_late_join && !ctx->conn->is_udp && huntable(guess)) {
 		found.protocol = huntable(guess);
-		found.hunt = true;
 	} else if (last || (hopeless && !ctx->conn->is_late_join && !ctx->conn->is_udp)) {
 		found.verdict = TL_VERDICT_UNKNOWN;
 	}
@@ -197,9 +195,12 @@ static bool conclude(struct tl_ctx *ctx, const struct found *found)
 		tl_unit_deafen(ctx, found->protocol);
 		return true;
 	}
-	if (found->hunt)
-		for (uint32_t i = 0; i < TL_LANE_COUNT; i++)
-			ctx->unit->lanes[i].bits |= TL_LANE_HUNTING;
+	// Joined in the middle, what looks like a start may be the end of something: the stricter
+	// resync() has the word.
+	bool hunts = !ctx->conn->is_udp && ctx->conn->is_late_join &&
+		     tl_decoder_at(found->protocol)->resync != NULL;
+	for (uint32_t i = 0; hunts && i < TL_LANE_COUNT; i++)
+		ctx->unit->lanes[i].bits |= TL_LANE_HUNTING | TL_LANE_JOINED;
 	release_extra(ctx);
 	return true;
 }
@@ -238,7 +239,9 @@ static bool start(struct tl_ctx *ctx, const struct found *found, struct tl_bytes
 		feed_other(ctx);
 	if ((ctx->unit->bits & TL_UNIT_STOPPED) == 0)
 		tl_lane_feed(ctx, rest);
-	if (!other_first && (ctx->unit->bits & TL_UNIT_STOPPED) == 0 && ctx->unit->mode == TL_UNIT_DECODE)
+	bool goes_on = (ctx->unit->bits & TL_UNIT_STOPPED) == 0 &&
+		       ctx->unit->mode == TL_UNIT_DECODE;
+	if (!other_first && goes_on)
 		feed_other(ctx);
 	return true;
 }

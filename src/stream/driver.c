@@ -324,6 +324,24 @@ static void hunted_in_vain(struct tl_ctx *ctx, struct tl_bytes *rest, struct tl_
 	lane->seen = tl_carry_bytes(ctx->l7, lane).len;
 }
 
+// The first start in `view`. Where a body's tail without a line end lies in front, the start of
+// the piece in hand is tried by itself: senders begin messages with packets.
+static uint32_t find_start(struct tl_ctx *ctx, struct tl_bytes view)
+{
+	const struct tl_lane_state *lane = lane_of(ctx);
+	const struct tl_decoder *decoder = tl_decoder_at(ctx->unit->protocol);
+	enum tl_lane side = (enum tl_lane)ctx->lane;
+	uint32_t index = decoder->resync(state_of(ctx), side, view);
+
+	if (ctx->before_end || ctx->piece_offset <= lane->offset)
+		return index;
+	uint64_t old = ctx->piece_offset - lane->offset;
+	if (index > old && old < view.len &&
+	    decoder->resync(state_of(ctx), side, tl_bytes_from(view, (uint32_t)old)) == 0)
+		return (uint32_t)old;
+	return index;
+}
+
 // Looks for the next message start. What was seen in vain is shown again with a little of the
 // next piece, since a start may lie across the cut.
 static void hunt(struct tl_ctx *ctx, struct tl_bytes *rest)
@@ -341,18 +359,23 @@ static void hunt(struct tl_ctx *ctx, struct tl_bytes *rest)
 		*rest = rest_from(*rest, more);
 		view = tl_carry_bytes(ctx->l7, lane);
 	}
-	uint32_t index = tl_decoder_at(ctx->unit->protocol)
-				 ->resync(state_of(ctx), (enum tl_lane)ctx->lane, view);
+	uint32_t index = find_start(ctx, view);
 	if (index >= view.len) {
 		hunted_in_vain(ctx, rest, view);
 		return;
 	}
-	lane->bits &= (uint8_t)~TL_LANE_HUNTING;
+	bool untold = (lane->bits & TL_LANE_JOINED) != 0 && lane->hunted + index != 0;
+	lane->bits &= (uint8_t)~(TL_LANE_HUNTING | TL_LANE_JOINED);
 	lane->hunted = 0;
 	lane->seen = 0;
 	tl_ctx_count(ctx, TL_COUNT_STREAM_IGNORED, index);
 	if (index != 0)
 		consume(ctx, rest, index);
+	const struct tl_decoder *decoder = tl_decoder_at(ctx->unit->protocol);
+	if (untold && decoder->gap != NULL &&
+	    !decoder->gap(ctx, state_of(ctx), (enum tl_lane)ctx->lane, index, lane->offset))
+		stop(ctx, TL_COUNT_DECODE_STOPPED);
+	settle(ctx);
 }
 
 void tl_lane_feed(struct tl_ctx *ctx, struct tl_bytes *rest)
@@ -529,7 +552,7 @@ void tl_lane_end(struct tl_ctx *ctx, enum tl_end end)
 	if ((lane->bits & TL_LANE_ENDED) != 0)
 		return;
 	lane->bits |= TL_LANE_ENDED;
-	lane->bits &= (uint8_t)~TL_LANE_HUNTING;
+	lane->bits &= (uint8_t)~(TL_LANE_HUNTING | TL_LANE_JOINED);
 	ctx->before_end = true;
 	if (ctx->unit->mode == TL_UNIT_DECODE && decoder->end != NULL)
 		decoder->end(ctx, state_of(ctx), ctx->lane, end, offset);

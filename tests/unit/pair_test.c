@@ -178,7 +178,8 @@ static void long_queues_behave_like_short_ones(void **state)
 	begin();
 	for (uint32_t round = 0; round < 20000; round++) {
 		seed = seed * 1664525u + 1013904223u;
-		bool opening = count == 0 || (count < 900 && (seed >> 20) % 100 < (round < 8000 ? 60 : 45));
+		uint32_t percent = round < 8000 ? 60 : 45;
+		bool opening = count == 0 || (count < 900 && (seed >> 20) % 100 < percent);
 		if (opening) {
 			uint32_t key = (seed >> 8) % 700;
 			model[count++] = key;
