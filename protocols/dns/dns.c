@@ -13,6 +13,7 @@
 #define QUESTIONS_SHOWN_MAX 16u
 #define EDNS_OPTIONS_MAX 32u   // looked at per message
 #define LENGTH_BYTES 2u        // before each message over TCP
+#define DNS_PORT 53
 #define MDNS_PORT 5353
 #define LLMNR_PORT 5355
 
@@ -469,8 +470,9 @@ static bool is_one_way(const struct reading *r)
 {
 	uint16_t port = tl_server_port(r->ctx);
 
-	return tl_is_udp(r->ctx) &&
-	       (tl_is_multicast(r->ctx) || port == MDNS_PORT || port == LLMNR_PORT);
+	// Captures are anonymised into any range: on port 53 a group address says nothing.
+	return tl_is_udp(r->ctx) && (port == MDNS_PORT || port == LLMNR_PORT ||
+				     (tl_is_multicast(r->ctx) && port != DNS_PORT));
 }
 
 // Over TCP the length prefix has begun the message already, with the time of its own packet.
@@ -862,7 +864,7 @@ static uint32_t dns_resync(const void *state, enum tl_lane lane, struct tl_bytes
 	return view.len;
 }
 
-static const uint16_t ports[] = {53, MDNS_PORT, LLMNR_PORT, 0};
+static const uint16_t ports[] = {DNS_PORT, MDNS_PORT, LLMNR_PORT, 0};
 
 const struct tl_decoder tl_decoder_dns = {
 	.name = "dns",

@@ -388,7 +388,14 @@ static void multicast_is_one_way(void **state)
 	assert_int_equal(count_lines("one_way id=0 opcode=QUERY flags=aa question_count=0 answers= "
 				     "name=printer.local type=A ttl=120 class=IN data=10.0.0.2 "),
 			 1);
-	// LLMNR over TCP is an ordinary query.
+	// A group address on port 53 is an anonymised capture, LLMNR over TCP an ordinary query.
+	core_start(&ctx, true, 53);
+	ctx.is_multicast = true;
+	query(&b, 1, "host", DNS_A);
+	send_udp(TL_CLIENT);
+	answer(&b, 1, "host", 0);
+	send_udp(TL_SERVER);
+	assert_int_equal(count_lines("status=0 "), 1);
 	core_start(&ctx, false, 5355);
 	query(&b, 1, "host", DNS_A);
 	send_tcp(TL_CLIENT);
