@@ -485,6 +485,8 @@ void tl_lane_gap(struct tl_ctx *ctx, uint64_t lost)
 	if (ctx->unit->mode == TL_UNIT_DECODE)
 		lost -= hole_in_skip(ctx, lost);
 	if (lost == 0 || tl_switch_is_due(ctx)) {
+		// The protocol that takes over begins in the middle of something.
+		ctx->conn->is_late_join = ctx->conn->is_late_join || lost != 0;
 		lane->offset += lost;
 		return;
 	}
