@@ -55,20 +55,10 @@ static bool http_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_
 static uint32_t http_resync(const void *state, enum tl_lane lane, struct tl_bytes view)
 {
 	const struct http_lane *me = &((const struct http *)state)->lane[lane];
-	uint32_t at = 0;
 
 	if (me->phase == HTTP_BODY || me->phase == HTTP_CHUNK_DATA)
 		return 0; // the hole was in a body, of which the rest is here
-	while (at < view.len) {
-		enum tl_match match = tl_http_match_resync(lane, tl_bytes_from(view, at));
-		if (match == TL_MATCH_CERTAIN || match == TL_MATCH_UNSURE)
-			return at;
-		uint32_t end = tl_bytes_find(view, '\n', at);
-		if (end == TL_BYTES_NONE)
-			break;
-		at = end + 1;
-	}
-	return view.len;
+	return tl_http_find_start(lane, view);
 }
 
 static void http_end(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl_end end,

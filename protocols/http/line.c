@@ -148,30 +148,85 @@ enum tl_match tl_http_match_response(struct tl_bytes first)
 	return len == sizeof(shape) - 1 ? TL_MATCH_CERTAIN : TL_MATCH_UNSURE;
 }
 
+static const char *const registered[] = {
+	"GET",	    "POST",   "HEAD",	"PUT",	 "DELETE", "OPTIONS", "PATCH",	   "CONNECT",
+	"TRACE",    "COPY",   "MOVE",	"LOCK",	 "UNLOCK", "MKCOL",   "PROPFIND",  "PROPPATCH",
+	"REPORT",   "SEARCH", "MERGE",	"PURGE", "BIND",   "UNBIND",  "SUBSCRIBE", "UNSUBSCRIBE",
+	"M-SEARCH", "NOTIFY", "LINK",	"UNLINK",
+};
+
+static bool ends_with(struct tl_bytes word, struct tl_bytes end)
+{
+	return word.len >= end.len && memcmp(word.ptr + word.len - end.len, end.ptr, end.len) == 0;
+}
+
+bool tl_http_is_torn_method(struct tl_bytes method)
+{
+	bool is_torn = false;
+
+	for (uint32_t i = 0; i < TL_COUNT_OF(registered); i++) {
+		struct tl_bytes known = tl_bytes_of(registered[i]);
+		if (tl_bytes_equal(method, known))
+			return false;
+		is_torn = is_torn || ends_with(known, method) || ends_with(method, known);
+	}
+	return is_torn;
+}
+
+// A registered method at the start of `first`, or what may become one when more comes.
+static enum tl_match match_method(struct tl_bytes first, uint32_t *ret_len)
+{
+	for (uint32_t i = 0; i < TL_COUNT_OF(registered); i++) {
+		uint32_t len = (uint32_t)strlen(registered[i]);
+		uint32_t shown = first.len < len ? first.len : len;
+		if (memcmp(first.ptr, registered[i], shown) != 0)
+			continue;
+		if (first.len <= len)
+			return TL_MATCH_UNSURE;
+		*ret_len = len;
+		if (first.ptr[len] == ' ')
+			return TL_MATCH_CERTAIN;
+	}
+	return TL_MATCH_NO;
+}
+
 enum tl_match tl_http_match_resync(enum tl_lane lane, struct tl_bytes first)
 {
-	// No method that is the tail of another one: after a hole the head of a word may be missing.
-	static const char *const methods[] = {
-		"GET ", "POST ", "HEAD ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ",
-		"TRACE ", "PROPFIND ", "REPORT ", "SEARCH ", "MKCOL ", "COPY ", "MOVE ",
-	};
 	struct http_request_line line;
+	uint32_t len = 0;
 
 	if (lane == TL_SERVER)
 		return tl_http_match_response(first);
-	for (uint32_t i = 0; i < TL_COUNT_OF(methods); i++) {
-		uint32_t len = (uint32_t)strlen(methods[i]);
-		if (memcmp(first.ptr, methods[i], first.len < len ? first.len : len) != 0)
+	enum tl_match match = match_method(first, &len);
+	if (match != TL_MATCH_CERTAIN)
+		return match;
+	if (first.len > len + 1 && memchr("/*hH", first.ptr[len + 1], 4) == NULL &&
+	    !tl_bytes_starts(first, "CONNECT "))
+		return TL_MATCH_NO;
+	uint32_t end = tl_bytes_find(first, '\n', 0);
+	if (end == TL_BYTES_NONE)
+		return TL_MATCH_UNSURE;
+	bool fits = tl_http_request_line(tl_http_chomp(tl_bytes_first(first, end + 1)), false, &line);
+	return fits && line.version.len != 0 ? TL_MATCH_CERTAIN : TL_MATCH_NO;
+}
+
+uint32_t tl_http_find_start(enum tl_lane lane, struct tl_bytes bytes)
+{
+	for (uint32_t at = 0; at < bytes.len; at++) {
+		if (lane == TL_SERVER) {
+			uint32_t next = tl_bytes_find(bytes, 'H', at);
+			if (next == TL_BYTES_NONE)
+				break;
+			at = next;
+		}
+		uint8_t before = at == 0 ? '\n' : bytes.ptr[at - 1];
+		// Inside of a longer word it is another word.
+		if (lane == TL_CLIENT && ((before >= 'A' && before <= 'Z') || before == '-'))
 			continue;
-		uint32_t end = tl_bytes_find(first, '\n', 0);
-		if (end == TL_BYTES_NONE)
-			return TL_MATCH_UNSURE;
-		return tl_http_request_line(tl_http_chomp(tl_bytes_first(first, end + 1)), false, &line) &&
-				       line.version.len != 0
-			       ? TL_MATCH_CERTAIN
-			       : TL_MATCH_NO;
+		if (tl_http_match_resync(lane, tl_bytes_from(bytes, at)) != TL_MATCH_NO)
+			return at;
 	}
-	return TL_MATCH_NO;
+	return bytes.len;
 }
 
 bool tl_http_content_length(struct tl_bytes value, uint64_t *ret_length)

@@ -36,6 +36,12 @@ enum tl_match tl_http_match_request(struct tl_bytes first);
 enum tl_match tl_http_match_response(struct tl_bytes first);
 // The same for a start after loss, where only what is beyond doubt counts: a registered method.
 enum tl_match tl_http_match_resync(enum tl_lane lane, struct tl_bytes first);
+// Index of the first place where tl_http_match_resync() does not say no, bytes.len if there is
+// none. Anywhere in a line: bodies rarely end with a line end.
+uint32_t tl_http_find_start(enum tl_lane lane, struct tl_bytes bytes);
+// What is left of a registered method whose first letters are missing, or one behind the end of a
+// body: not to be believed where the bytes before were not seen.
+bool tl_http_is_torn_method(struct tl_bytes method);
 
 // Line without its line end (LF or CR LF).
 struct tl_bytes tl_http_chomp(struct tl_bytes line);

@@ -124,20 +124,17 @@ static struct tl_step hunt(struct http_call *call)
 	struct tl_bytes line;
 
 	while (at < bytes.len) {
-		struct tl_bytes rest = tl_bytes_from(bytes, at);
 		enum line_kind kind = find_line(call->view, at, false, &line);
-		enum tl_match match = tl_http_match_resync(call->lane, kind == LINE_WHOLE ? line : rest);
-		if (match == TL_MATCH_CERTAIN && kind == LINE_WHOLE) {
+		uint32_t start = tl_http_find_start(call->lane, line);
+		if (start < line.len && kind == LINE_WHOLE) {
 			memset(call->me, 0, sizeof(*call->me));
 			call->me->flags = HTTP_AFTER_GAP;
-			return tl_ate(at);
+			return tl_ate(at + start);
 		}
-		if (kind == LINE_MORE && match != TL_MATCH_NO)
-			return ate_or_need(call, at);
-		if (kind != LINE_WHOLE) {
+		if (start < line.len && kind == LINE_MORE)
+			return ate_or_need(call, at + start);
+		if (kind == LINE_LONG)
 			call->me->flags |= HTTP_DROP_LINE;
-			line = kind == LINE_LONG ? line : rest;
-		}
 		at += line.len;
 		call->me->head_bytes += line.len;
 		if (call->me->head_bytes > HTTP_HUNT_BYTES_MAX) {
@@ -194,25 +191,17 @@ static void begin_message(struct http_call *call, uint64_t offset)
 		tl_message_flag(call->ctx, call->lane, TL_FLAG_GAP);
 }
 
-// Where the capture began inside a connection, its first bytes may be the rest of a line: "ET /"
-// is no method to be believed there.
-static bool is_torn(const struct http_call *call, struct tl_bytes first)
-{
-	return call->view->offset == 0 && tl_is_late_join(call->ctx) &&
-	       tl_http_match_resync(TL_CLIENT, first) == TL_MATCH_NO;
-}
-
 static struct tl_step request_line(struct http_call *call, uint32_t at)
 {
 	struct http_request_line parsed;
 	struct tl_bytes line;
 	struct tl_bytes first = tl_bytes_from(call->view->bytes, at);
 	enum line_kind kind = find_line(call->view, at, false, &line);
-	bool is_refused = at == 0 && is_torn(call, first);
 
-	if (kind == LINE_MORE && !is_refused && tl_http_match_request(first) != TL_MATCH_NO)
+	if (kind == LINE_MORE && tl_http_match_request(first) != TL_MATCH_NO)
 		return ate_or_need(call, at);
-	if (kind == LINE_MORE || is_refused || !tl_http_request_line(tl_http_chomp(line), kind == LINE_LONG, &parsed)) {
+	if (kind == LINE_MORE || !tl_http_request_line(tl_http_chomp(line), kind == LINE_LONG, &parsed) ||
+	    (tl_is_late_join(call->ctx) && tl_http_is_torn_method(parsed.method))) {
 		lose_framing(call, HTTP_COUNT_BAD_START_LINE, TL_REASON_DECODE_ERROR);
 		return at != 0 ? tl_ate(at) : hunt(call);
 	}
