@@ -177,6 +177,8 @@ static void take_line(const struct reader *r, const char *line)
 		add_text(r, c->expected, &c->expected_count, EXPECTED_MAX, line + 1);
 	else if (is_key(line, "option:", &value))
 		add_text(r, c->options, &c->option_count, OPTIONS_MAX, value);
+	else if (is_key(line, "joins:", &value))
+		c->hides_starts = strcmp(value, "no") == 0;
 	else if (is_key(line, "port:", &value))
 		c->port = (uint16_t)strtoul(value, NULL, 10);
 	else if (is_key(line, "close:", &value))

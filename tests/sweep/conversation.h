@@ -9,6 +9,7 @@
 //	C* N: TEXT   N times TEXT
 //	close: fin | server | reset | open
 //	port: 80            server port
+//	joins: no           holds what looks like a start and is none: no late joins
 //	option: PROTOCOL.key=value   lists take commas
 //	= STATUS key=value ...   a record, in order of completion; "quotes" where blanks are needed
 //
@@ -48,6 +49,7 @@ struct conversation {
 	uint32_t option_count;
 	uint16_t port;
 	uint8_t closing;
+	bool hides_starts;
 };
 
 // The next conversation of `file`, NULL at its end. Exits with a message that names the line on

@@ -320,11 +320,25 @@ static void repeat_sweep(struct sweep *s)
 
 // ---- Runs with losses ------------------------------------------------------------------------
 
+// A half behind its byte counts: what was cut short has the fields, not all the bytes.
+static const char *fields_of(const char *half)
+{
+	for (int blanks = 0; blanks < 2; blanks++) {
+		const char *blank = strchr(half, ' ');
+		if (blank == NULL)
+			return half + strlen(half);
+		half = blank + 1;
+	}
+	return half;
+}
+
 static const struct record *find_half(const struct sweep *s, const struct record *r, bool response)
 {
 	for (uint32_t i = 0; i < s->base.count; i++) {
 		const struct record *b = &s->base.records[i];
-		if (strcmp(response ? b->response : b->request, response ? r->response : r->request) == 0)
+		const char *want = response ? b->response : b->request;
+		const char *got = response ? r->response : r->request;
+		if (strcmp(fields_of(want), fields_of(got)) == 0)
 			return b;
 	}
 	return NULL;
@@ -424,6 +438,8 @@ static void late_sweep(struct sweep *s)
 	// Behind a pipelining client nothing tells which request the first response belongs to.
 	uint32_t excuses = TL_FLAG_GAP | TL_FLAG_TRUNCATED;
 
+	if (s->c->hides_starts)
+		return;
 	if (has_eager_turns(s->c))
 		excuses |= TL_FLAG_LATE_JOIN;
 	for (uint32_t i = 1; i < s->c->len; i += stride) {
