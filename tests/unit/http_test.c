@@ -131,7 +131,18 @@ static void resync_wants_registered_methods(void **state)
 	assert_int_equal(tl_http_match_resync(TL_CLIENT, tl_bytes_of("ET / HTTP/1.1\r\n")),
 			 TL_MATCH_NO);
 	assert_int_equal(tl_http_match_resync(TL_CLIENT, tl_bytes_of("GET /\r\n")), TL_MATCH_NO);
-	assert_int_equal(tl_http_match_resync(TL_CLIENT, line), TL_MATCH_NO);
+	assert_int_equal(tl_http_match_resync(TL_CLIENT, line), TL_MATCH_CERTAIN);
+	assert_int_equal(tl_http_find_start(TL_CLIENT, tl_bytes_from(line, 1)), line.len - 1);
+	assert_int_equal(tl_http_find_start(TL_CLIENT, tl_bytes_of("body}GET / HTTP/1.1\r\n")), 5);
+	assert_int_equal(tl_http_find_start(TL_CLIENT, tl_bytes_of("I GET it\r\n")), 10);
+	assert_int_equal(tl_http_find_start(TL_SERVER, tl_bytes_of("okHTTP/1.1 200 OK\r\n")), 2);
+	assert_int_equal(tl_http_find_start(TL_SERVER, tl_bytes_of("HHTTP")), 1);
+	assert_int_equal(tl_http_find_start(TL_SERVER, tl_bytes_of("HTTP/2 200")), 10);
+	assert_true(tl_http_is_torn_method(tl_bytes_of("ET")));
+	assert_true(tl_http_is_torn_method(tl_bytes_of("bodyGET")));
+	assert_false(tl_http_is_torn_method(tl_bytes_of("GET")));
+	assert_false(tl_http_is_torn_method(tl_bytes_of("M-SEARCH")));
+	assert_false(tl_http_is_torn_method(tl_bytes_of("FROB")));
 	assert_int_equal(tl_http_match_resync(TL_SERVER, tl_bytes_of("HTTP/1.1 200 OK\r\n")),
 			 TL_MATCH_CERTAIN);
 }
