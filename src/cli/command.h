@@ -48,7 +48,7 @@ struct tl_command {
 	bool is_hidden;
 	const struct tl_flag *flags; // ended by name == NULL; NULL for none
 	uint32_t options_size;       // of the struct the flags are put into
-	const char *const *examples; // "command line\0what it does" pairs, ended by NULL
+	const char *const *examples; // command line, what it does, in turn; ended by NULL
 	// Returns an enum tl_exit. `options` is the filled struct, NULL when options_size is 0.
 	int (*run)(const void *options, const struct tl_arguments *arguments);
 };

@@ -120,30 +120,32 @@ static const struct tl_flag config_flags[] = {
 	 .type = TL_FLAG_TEXT,
 	 .offset = offsetof(struct config_options, check),
 	 .argument = "FILE",
-	 .help = "Check a file: exit status 0 if it is good, else 2 and one line for each error."},
+	 .help = "Check a file: exit status 0 if it is good, else 2 and one line for each error"},
 	{.name = "defaults",
 	 .letter = 'd',
 	 .type = TL_FLAG_TEXT,
 	 .offset = offsetof(struct config_options, defaults),
 	 .argument = "FILE",
-	 .help = "Print the effective configuration: the file with all defaults, secrets masked."},
+	 .help = "Print the effective configuration: the file with all defaults, secrets masked"},
 	{.name = "scrape",
 	 .type = TL_FLAG_BOOL,
 	 .offset = offsetof(struct config_options, scrape),
 	 .help = "Print the scrape configuration for Prometheus or VictoriaMetrics, with --defaults "
-		 "for that file's server."},
+		 "for that file's server"},
 	TL_FLAG_END,
 };
 
 static const char *const config_examples[] = {
-	"tapline config > tapline.yaml\0Write the annotated reference to a file.",
-	"tapline config --check /etc/tapline/tapline.yaml\0Check before a reload.",
+	"tapline config > tapline.yaml",
+	"write the annotated reference to a file",
+	"tapline config --check /etc/tapline/tapline.yaml",
+	"check before a reload",
 	NULL,
 };
 
 const struct tl_command tl_command_config = {
 	.name = "config",
-	.summary = "Prints the annotated reference configuration, or checks a file.",
+	.summary = "Print the annotated reference configuration, or check a file",
 	.flags = config_flags,
 	.options_size = sizeof(struct config_options),
 	.examples = config_examples,

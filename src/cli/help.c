@@ -111,10 +111,8 @@ int tl_help_command(const struct tl_command *command, FILE *out)
 	print_flags(out, command->flags);
 	if (command->examples != NULL)
 		(void)fputs("\nExamples:\n", out);
-	for (uint32_t i = 0; command->examples != NULL && command->examples[i] != NULL; i++) {
-		const char *line = command->examples[i];
-		(void)fprintf(out, "  %s\n        %s\n", line, line + strlen(line) + 1);
-	}
+	for (const char *const *at = command->examples; at != NULL && *at != NULL; at += 2)
+		(void)fprintf(out, "  %s\n        %s\n", at[0], at[1]);
 	return TL_EXIT_DONE;
 }
 
@@ -165,17 +163,17 @@ static const struct tl_flag help_flags[] = {
 	{.name = "man",
 	 .type = TL_FLAG_BOOL,
 	 .offset = offsetof(struct help_options, man),
-	 .help = "Print the manual page in roff."},
+	 .help = "Print the manual page in roff"},
 	{.name = "completion",
 	 .type = TL_FLAG_BOOL,
 	 .offset = offsetof(struct help_options, completion),
-	 .help = "Print the completion for bash."},
+	 .help = "Print the completion for bash"},
 	TL_FLAG_END,
 };
 
 const struct tl_command tl_command_help = {
 	.name = "help",
-	.summary = "Explains a command.",
+	.summary = "Explain a command",
 	.arguments = "[COMMAND]",
 	.arguments_max = 1,
 	.flags = help_flags,

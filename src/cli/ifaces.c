@@ -330,13 +330,13 @@ static const struct tl_flag ifaces_flags[] = {
 	 .value = "text",
 	 .choices = output_words,
 	 .argument = "text|json",
-	 .help = "Form of the output."},
+	 .help = "Form of the output"},
 	TL_FLAG_END,
 };
 
 const struct tl_command tl_command_ifaces = {
 	.name = "ifaces",
-	.summary = "Lists capture interfaces and DPDK devices with addresses, state and queues.",
+	.summary = "List capture interfaces and DPDK devices with addresses, state and queues",
 	.flags = ifaces_flags,
 	.options_size = sizeof(struct ifaces_options),
 	.run = run_ifaces,

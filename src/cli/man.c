@@ -34,9 +34,9 @@ static void print_man_flags(FILE *out, const struct tl_flag *flag)
 		(void)fputc('\n', out);
 		print_roff(out, flag->help);
 		if (flag->value != NULL && flag->type != TL_FLAG_BOOL) {
-			(void)fputs(" Default: ", out);
+			(void)fputs(" (default ", out);
 			print_roff(out, flag->value);
-			(void)fputc('.', out);
+			(void)fputc(')', out);
 		}
 		(void)fputc('\n', out);
 	}
@@ -57,13 +57,11 @@ static void print_man_command(FILE *out, const struct tl_command *command)
 		(void)fputc('\n', out);
 	}
 	print_man_flags(out, command->flags);
-	for (uint32_t i = 0; command->examples != NULL && command->examples[i] != NULL; i++) {
-		const char *line = command->examples[i];
-
+	for (const char *const *at = command->examples; at != NULL && *at != NULL; at += 2) {
 		(void)fputs(".TP\n.B ", out);
-		print_roff(out, line);
+		print_roff(out, at[0]);
 		(void)fputc('\n', out);
-		print_roff(out, line + strlen(line) + 1);
+		print_roff(out, at[1]);
 		(void)fputc('\n', out);
 	}
 }

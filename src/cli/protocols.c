@@ -214,13 +214,13 @@ static const struct tl_flag protocols_flags[] = {
 	 .value = "text",
 	 .choices = output_words,
 	 .argument = "text|json",
-	 .help = "Form of the output."},
+	 .help = "Form of the output"},
 	TL_FLAG_END,
 };
 
 const struct tl_command tl_command_protocols = {
 	.name = "protocols",
-	.summary = "Lists the protocols that are decoded, with fields, labels and attributes.",
+	.summary = "List the protocols that are decoded, with fields, labels and attributes",
 	.arguments = "[PROTOCOL...]",
 	.arguments_max = 64,
 	.flags = protocols_flags,

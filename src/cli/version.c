@@ -30,6 +30,6 @@ static int run_version(const void *options, const struct tl_arguments *arguments
 
 const struct tl_command tl_command_version = {
 	.name = "version",
-	.summary = "Prints version, git revision, build features, DPDK and library versions.",
+	.summary = "Print version, git revision, build features, DPDK and library versions",
 	.run = run_version,
 };
