@@ -229,7 +229,8 @@ static int cpu_at(const cpu_set_t *set, uint32_t index)
 }
 
 // Every busy lcore gets a CPU of its own if there are enough of them; a spare one is left to the
-// control lcore, the first, since interrupts tend to live there. Otherwise the kernel places them.
+// control lcore, the first, since interrupts tend to live there. Otherwise, and where nothing is
+// lost by being late, the kernel places them: pinned beside somebody else's work they would wait.
 static void plan_lcores(const struct tl_eal_options *options, struct tl_eal *eal,
 			struct eal_args *args)
 {
@@ -248,7 +249,7 @@ static void plan_lcores(const struct tl_eal_options *options, struct tl_eal *eal
 		struct tl_eal_lcore *lcore =
 			i < options->rx_lcores ? &eal->rx : &eal->worker[i - options->rx_lcores];
 		*lcore = (struct tl_eal_lcore) {.id = i + 1, .cpu = -1};
-		if (!eal->is_crowded || cpus == 1)
+		if ((!eal->is_crowded && !options->floats) || cpus == 1)
 			lcore->cpu = cpu_at(&set, cpus == 1 ? 0 : next_cpu++);
 		if (lcore->cpu >= 0)
 			at += (size_t)snprintf(args->lcores + at, sizeof(args->lcores) - at,

@@ -11,6 +11,7 @@
 struct tl_eal_options {
 	uint32_t rx_lcores;       // 0 or 1: an lcore that distributes
 	uint32_t workers;
+	bool floats;              // leave the lcores to the scheduler: they may all wait
 	uint64_t memory_bytes;    // for mbufs and rings
 	const char *const *pci;   // addresses of the devices to probe
 	uint32_t pci_count;

@@ -125,6 +125,7 @@ static int start_eal(struct tl_pipeline *p, const struct tl_pipeline_options *op
 	struct tl_eal_options eal = {
 		.rx_lcores = 1,
 		.workers = p->worker_count,
+		.floats = p->is_lossless,
 		.memory_bytes = EAL_OWN_BYTES +
 				memory_need(options, p->worker_count, packets_max),
 		.pci = pci,
