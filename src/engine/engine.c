@@ -290,8 +290,13 @@ static void stage(struct tl_engine *e, const struct tl_packet *packet, struct st
 
 static void take_staged(struct tl_engine *e, const struct staged *staged, uint32_t count)
 {
+	const struct tl_flow *likely[TL_BURST_MAX];
+
 	for (uint32_t i = 0; i < count; i++)
-		tl_flow_table_prefetch(&e->flows, staged[i].hash);
+		likely[i] = tl_flow_table_prefetch(&e->flows, staged[i].hash);
+	for (uint32_t i = 0; i < count; i++)
+		if (likely[i] != NULL)
+			tl_copies_prefetch(&e->copies, likely[i]);
 	for (uint32_t i = 0; i < count; i++)
 		take(e, &staged[i], 1);
 }

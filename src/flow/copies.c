@@ -8,7 +8,7 @@
 
 #define STAMP_UNITS 256u    // per window: resolution of the ages kept
 #define STEAL_TRIES 8u      // slots looked at for one that is no longer needed
-#define PRINT_PAYLOAD 64u   // payload bytes that enter a fingerprint
+#define PRINT_PAYLOAD 32u   // payload bytes that enter a fingerprint: four words
 #define PRINT_OPTIONS 40u   // the most TCP options there are
 
 int tl_copies_init(struct tl_copies *copies, const struct tl_flow_options *options)
@@ -16,7 +16,8 @@ int tl_copies_init(struct tl_copies *copies, const struct tl_flow_options *optio
 	uint64_t count = options->flows_max < TL_COPIES_SLOTS_MAX ? options->flows_max : TL_COPIES_SLOTS_MAX;
 
 	*copies = (struct tl_copies) {.window_ns = options->duplicate_ns};
-	copies->unit_ns = options->duplicate_ns / STAMP_UNITS + 1;
+	while (copies->window_ns >> copies->unit_shift > STAMP_UNITS)
+		copies->unit_shift++;
 	return tl_pool_init(&copies->pool, sizeof(struct tl_copies_slot), (uint32_t)count);
 }
 
@@ -47,6 +48,25 @@ static struct tl_copies_slot *take_slot(struct tl_copies *copies, struct tl_flow
 	return slot;
 }
 
+// The places with this fingerprint, as bits.
+static inline uint32_t match(const struct tl_copies_slot *slot, uint32_t print)
+{
+#ifdef __SSE2__
+	const __m128i *four = (const __m128i *)(const void *)slot->print;
+	__m128i want = _mm_set1_epi32((int)print);
+	__m128i low = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_loadu_si128(four), want),
+				      _mm_cmpeq_epi32(_mm_loadu_si128(four + 1), want));
+	__m128i high = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_loadu_si128(four + 2), want),
+				       _mm_cmpeq_epi32(_mm_loadu_si128(four + 3), want));
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+#else
+	uint32_t hits = 0;
+	for (uint32_t i = 0; i < TL_COPIES_KEPT; i++)
+		hits |= (uint32_t)(slot->print[i] == print) << i;
+	return hits;
+#endif
+}
+
 bool tl_copies_is_copy(struct tl_copies *copies, struct tl_flow *flow, uint32_t print, uint64_t now_ns)
 {
 	struct tl_copies_slot *slot = NULL;
@@ -62,16 +82,15 @@ bool tl_copies_is_copy(struct tl_copies *copies, struct tl_flow *flow, uint32_t 
 		memset(slot->print, 0, sizeof(slot->print));
 		slot->next = 0;
 	}
-	uint16_t stamp = (uint16_t)(now_ns / copies->unit_ns);
-	uint32_t hits = 0;
-	for (uint32_t i = 0; i < TL_COPIES_KEPT; i++)
-		hits |= (uint32_t)(slot->print[i] == print) << i;
+	uint16_t stamp = (uint16_t)(now_ns >> copies->unit_shift);
+	int32_t window = (int32_t)(copies->window_ns >> copies->unit_shift) + 1;
+	uint32_t hits = match(slot, print);
 	if (slot->last_ns < now_ns)
 		slot->last_ns = now_ns;
 	for (; hits != 0; hits &= hits - 1) {
 		// A packet stamped a little before its copy is one, too.
-		int16_t age = (int16_t)(stamp - slot->stamp[__builtin_ctz(hits)]);
-		if (age <= (int16_t)STAMP_UNITS && age >= -(int16_t)STAMP_UNITS)
+		int32_t age = (int16_t)(uint16_t)(stamp - slot->stamp[__builtin_ctz(hits)]);
+		if (age <= window && age >= -window)
 			return true;
 	}
 	slot->print[slot->next] = print;
@@ -111,7 +130,9 @@ uint32_t tl_packet_fingerprint(const struct tl_packet *packet, const struct tl_h
 	print ^= tl_hash_mix(word[2] ^ UINT64_C(0x8ebc6af09c88c6e3), word[3] ^ UINT64_C(0x589965cc75374cc3));
 	const uint8_t *options = NULL;
 	uint32_t options_len = h->tuple.protocol == 6 ? options_of(packet, h, &options) : 0;
-	if (options_len != 0)
+	if (options_len == 12) // time stamps only, on nearly every segment
+		print = tl_hash_mix(print ^ tl_hash_word(options, 8), tl_hash_word(options + 4, 8) | 1);
+	else if (options_len != 0)
 		print = tl_hash64(options, options_len, print);
 	if (h->payload_len != 0) {
 		uint8_t head[PRINT_PAYLOAD];
@@ -122,7 +143,12 @@ uint32_t tl_packet_fingerprint(const struct tl_packet *packet, const struct tl_h
 			bytes = first->data + h->payload_offset;
 		else
 			len = tl_packet_copy(packet, h->payload_offset, len, head);
-		print = tl_hash64(bytes, len, print);
+		if (len == PRINT_PAYLOAD) // fixed loads: half the time of the general hash
+			print = tl_hash_mix(print ^ tl_hash_word(bytes, 8), tl_hash_word(bytes + 8, 8) | 1) ^
+				tl_hash_mix(print ^ tl_hash_word(bytes + 16, 8),
+					    tl_hash_word(bytes + 24, 8) ^ UINT64_C(0xe7037ed1a0b428db));
+		else
+			print = tl_hash64(bytes, len, print);
 	}
 	uint32_t folded = (uint32_t)(print >> 32) ^ (uint32_t)print;
 	return folded != 0 ? folded : 1; // 0 marks a free place

@@ -12,7 +12,7 @@
 
 struct tl_copies_slot {
 	uint32_t print[TL_COPIES_KEPT];
-	uint16_t stamp[TL_COPIES_KEPT]; // times, in units of duplicate_ns / 256
+	uint16_t stamp[TL_COPIES_KEPT]; // times, in units that the window has 256 of at most
 	uint64_t last_ns;
 	uint32_t owner;  // flow serial
 	uint32_t next;   // where the next fingerprint goes
@@ -21,7 +21,7 @@ struct tl_copies_slot {
 struct tl_copies {
 	struct tl_pool pool;  // slots are taken once and then passed on in turn
 	uint32_t hand;
-	uint64_t unit_ns;
+	uint32_t unit_shift;  // a unit is 2^this ns
 	uint64_t window_ns;   // 0: copies are not looked for
 };
 
@@ -30,6 +30,15 @@ void tl_copies_fini(struct tl_copies *copies);
 
 // True if the flow had a packet with this fingerprint a moment ago; else remembers it.
 bool tl_copies_is_copy(struct tl_copies *copies, struct tl_flow *flow, uint32_t print, uint64_t now_ns);
+
+static inline void tl_copies_prefetch(const struct tl_copies *copies, const struct tl_flow *flow)
+{
+	if (flow->copies == TL_POOL_NONE)
+		return;
+	const uint8_t *slot = tl_pool_at(&copies->pool, flow->copies);
+	__builtin_prefetch(slot, 1);
+	__builtin_prefetch(slot + 64, 1);
+}
 
 // The fingerprint of what makes a packet itself, of either protocol.
 uint32_t tl_packet_fingerprint(const struct tl_packet *packet, const struct tl_headers *headers);

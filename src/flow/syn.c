@@ -47,8 +47,8 @@ static inline bool is_syn(const void *pool, uint32_t id, const void *key)
 	const struct tl_syn *syn = tl_pool_at(pool, id);
 	uint8_t s = k->side;
 
-	return memcmp(syn->address[s], k->tuple->source, 16) == 0 &&
-	       memcmp(syn->address[s ^ 1], k->tuple->destination, 16) == 0 &&
+	return tl_address_equal(syn->address[s], k->tuple->source) &&
+	       tl_address_equal(syn->address[s ^ 1], k->tuple->destination) &&
 	       syn->tcp_port[s] == k->tuple->source_port &&
 	       syn->tcp_port[s ^ 1] == k->tuple->destination_port && syn->vlan == k->vlan;
 }

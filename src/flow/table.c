@@ -56,8 +56,8 @@ static inline bool is_flow(const void *pool, uint32_t id, const void *key)
 		(const struct tl_flow *)(const void *)((const uint8_t *)pool + (size_t)id * sizeof(*flow));
 	uint8_t s = k->side;
 
-	if (memcmp(flow->address[s], k->tuple->source, 16) != 0 ||
-	    memcmp(flow->address[s ^ 1], k->tuple->destination, 16) != 0)
+	if (!tl_address_equal(flow->address[s], k->tuple->source) ||
+	    !tl_address_equal(flow->address[s ^ 1], k->tuple->destination))
 		return false;
 	if (flow->tcp_port[s] != k->tuple->source_port ||
 	    flow->tcp_port[s ^ 1] != k->tuple->destination_port)

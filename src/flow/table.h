@@ -95,11 +95,29 @@ static inline void tl_flow_unmark(struct tl_flow *flow, uint32_t bit)
 	flow->bits = (uint16_t)(flow->bits & ~bit);
 }
 
-// Which side sent a packet of this tuple.
+static inline uint64_t tl_address_word(const uint8_t address[16], uint32_t word)
+{
+	uint64_t value;
+	memcpy(&value, address + word * 8, sizeof(value));
+	return value;
+}
+
+static inline bool tl_address_equal(const uint8_t a[16], const uint8_t b[16])
+{
+	return ((tl_address_word(a, 0) ^ tl_address_word(b, 0)) |
+		(tl_address_word(a, 1) ^ tl_address_word(b, 1))) == 0;
+}
+
+// Which side sent a packet of this tuple: the order of memcmp() on (address, port).
 static inline uint8_t tl_tuple_side(const struct tl_tuple *tuple)
 {
-	int order = memcmp(tuple->source, tuple->destination, 16);
-	return order > 0 || (order == 0 && tuple->source_port > tuple->destination_port);
+	for (uint32_t i = 0; i < 2; i++) {
+		uint64_t source = __builtin_bswap64(tl_address_word(tuple->source, i));
+		uint64_t destination = __builtin_bswap64(tl_address_word(tuple->destination, i));
+		if (source != destination)
+			return source > destination;
+	}
+	return tuple->source_port > tuple->destination_port;
 }
 
 int tl_flow_table_init(struct tl_flow_table *table, const struct tl_flow_options *options,
@@ -125,14 +143,18 @@ void tl_flow_table_renew(struct tl_flow_table *table, struct tl_flow *flow,
 // longest, if it was silent for `idle_ns`. NULL if there is none.
 struct tl_flow *tl_flow_table_victim(struct tl_flow_table *table, uint64_t now_ns, uint64_t idle_ns);
 
-static inline void tl_flow_table_prefetch(const struct tl_flow_table *table, uint32_t hash)
+// Asks for the memory of the flow that this hash likely means; NULL if there is none.
+static inline const struct tl_flow *tl_flow_table_prefetch(const struct tl_flow_table *table,
+							    uint32_t hash)
 {
 	uint32_t id = tl_index_candidate(&table->index, hash);
 	if (id == TL_INDEX_NONE)
-		return;
-	const uint8_t *flow = tl_pool_at(&table->pool, id);
+		return NULL;
+	const struct tl_flow *flow =
+		(const struct tl_flow *)(const void *)(table->pool.base + (size_t)id * sizeof(*flow));
 	__builtin_prefetch(flow);
-	__builtin_prefetch(flow + 64, 1);
+	__builtin_prefetch(&flow->last_ns, 1);
+	return flow;
 }
 
 static inline uint32_t tl_flow_id(const struct tl_flow_table *table, const struct tl_flow *flow)

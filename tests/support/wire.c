@@ -41,6 +41,7 @@ void wire_open(struct wire *w, const struct tl_engine_options *options)
 
 void wire_close(struct wire *w)
 {
+	tl_engine_finish(w->engine, TL_END_INPUT);
 	tl_engine_destroy(w->engine);
 	recorder_reset();
 }
