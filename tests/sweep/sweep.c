@@ -7,7 +7,9 @@
 //    that say what they miss; never one that was not said.
 // At the end of each run the counters must add up.
 //
-//	sweep [--seed N] [--only NAME] [--print] FILE...
+//	sweep [--seed N] [--only NAME] [--print] [--corpus FOLDER] FILE...
+//
+// --corpus writes each conversation as a seed of tests/fuzz/decoder.c instead.
 #include "run.h"
 
 #include "base/check.h"
@@ -497,7 +499,52 @@ static uint32_t sweep_conversation(const struct conversation *c, uint64_t seed, 
 	return s.failures;
 }
 
-static uint32_t sweep_file(const char *path, const char *only, uint64_t seed, bool print)
+#define SEED_BYTES_MAX 4096u // longer conversations make slow seeds
+
+// The protocol whose usual port the conversation names.
+static uint16_t protocol_of(const struct conversation *c)
+{
+	for (uint16_t id = 0; id < tl_decoder_count; id++) {
+		const uint16_t *port = tl_decoders[id] == NULL ? NULL : tl_decoders[id]->ports;
+		for (; port != NULL && *port != 0; port++)
+			if (*port == c->port)
+				return id;
+	}
+	return 0;
+}
+
+static void write_seed(const struct conversation *c, const char *folder)
+{
+	char path[512];
+	uint16_t id = protocol_of(c);
+
+	if (c->len > SEED_BYTES_MAX || id == 0)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", folder, c->name);
+	FILE *file = fopen(path, "wb");
+	if (file == NULL) {
+		perror(path);
+		exit(2);
+	}
+	fputc(id, file);
+	for (uint32_t i = 0; i < c->turn_count; i++) {
+		const struct turn *turn = &c->turns[i];
+		fputc(turn->lane, file);
+		fputc((int)(turn->len & 0xff), file);
+		fputc((int)(turn->len >> 8), file);
+		fwrite(c->bytes + turn->offset, 1, turn->len, file);
+	}
+	fclose(file);
+}
+
+struct wish {
+	const char *only;
+	const char *corpus;
+	uint64_t seed;
+	bool print;
+};
+
+static uint32_t sweep_file(const char *path, const struct wish *wish)
 {
 	uint32_t line = 0;
 	uint32_t failures = 0;
@@ -509,8 +556,11 @@ static uint32_t sweep_file(const char *path, const char *only, uint64_t seed, bo
 		exit(2);
 	}
 	for (struct conversation *c; (c = conversation_read(file, path, &line)) != NULL;) {
-		if (only == NULL || strcmp(only, c->name) == 0) {
-			failures += sweep_conversation(c, seed, print);
+		if (wish->only == NULL || strcmp(wish->only, c->name) == 0) {
+			if (wish->corpus != NULL)
+				write_seed(c, wish->corpus);
+			else
+				failures += sweep_conversation(c, wish->seed, wish->print);
 			count++;
 		}
 		conversation_free(c);
@@ -525,21 +575,21 @@ static uint32_t sweep_file(const char *path, const char *only, uint64_t seed, bo
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = 1;
-	const char *only = NULL;
-	bool print = false;
+	struct wish wish = {.seed = 1};
 	uint32_t failures = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-			seed = strtoull(argv[++i], NULL, 10);
+			wish.seed = strtoull(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
-			only = argv[++i];
+			wish.only = argv[++i];
+		else if (strcmp(argv[i], "--corpus") == 0 && i + 1 < argc)
+			wish.corpus = argv[++i];
 		else if (strcmp(argv[i], "--print") == 0)
-			print = true;
+			wish.print = true;
 		else
-			failures += sweep_file(argv[i], only, seed, print);
+			failures += sweep_file(argv[i], &wish);
 	}
 	return failures == 0 ? 0 : 1;
 }
