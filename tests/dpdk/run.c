@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -78,7 +79,21 @@ static void *send_traffic(void *arg)
 	return NULL;
 }
 
-static uint64_t take_records(struct tl_pipeline *pipeline, struct run_result *result)
+// Of everything but what names the worker.
+static uint64_t digest(const struct tl_roundtrip *record, uint32_t len)
+{
+	static _Alignas(8) uint8_t copy[1 << 20];
+	struct tl_roundtrip *head = (struct tl_roundtrip *)(void *)copy;
+
+	TL_ASSERT(len <= sizeof(copy) && len == record->size);
+	memcpy(copy, record, len);
+	head->worker = 0;
+	head->serial = 0;
+	return tl_hash64(copy, len, 0);
+}
+
+static uint64_t take_records(struct tl_pipeline *pipeline, struct run_result *result,
+			     bool is_double)
 {
 	uint64_t count = 0;
 
@@ -86,8 +101,8 @@ static uint64_t take_records(struct tl_pipeline *pipeline, struct run_result *re
 		const struct tl_roundtrip *record;
 		uint32_t len;
 		while ((record = tl_ring_peek(tl_pipeline_records(pipeline, i), &len)) != NULL) {
-			TL_ASSERT(len == sizeof(*record) && record->worker == i);
-			result->digests += record->connection_id;
+			TL_ASSERT(len >= sizeof(*record) && record->worker == i);
+			result->digests += is_double ? record->connection_id : digest(record, len);
 			result->digests_timeless += record->serial;
 			count++;
 			tl_ring_release(tl_pipeline_records(pipeline, i));
@@ -112,7 +127,7 @@ static void follow(struct tl_pipeline *pipeline, const struct run_options *optio
 	for (bool is_last = false; !is_last;) {
 		// Before the last look at the rings, not after it.
 		is_last = tl_pipeline_is_finished(pipeline, &error);
-		uint64_t count = take_records(pipeline, result);
+		uint64_t count = take_records(pipeline, result, options->engine == NULL);
 		if (count > 0 && result->records == 0)
 			result->first_ns = now_ns() - start_ns;
 		result->records += count;
@@ -158,7 +173,7 @@ static void report(struct tl_pipeline *pipeline, struct run_result *result, uint
 
 static void child(const struct run_options *options, struct run_result *result)
 {
-	const struct tl_pipeline_options pipeline_options = {
+	struct tl_pipeline_options pipeline_options = {
 		.ports = &options->port,
 		.port_count = 1,
 		.workers = options->workers,
@@ -174,10 +189,12 @@ static void child(const struct run_options *options, struct run_result *result)
 	};
 	struct tl_pipeline *pipeline;
 
+	if (options->engine != NULL)
+		pipeline_options.engine = *options->engine;
 	(void)alarm(RUN_SECONDS_MAX);
 	restrict_process(options);
 	uint64_t start_ns = now_ns();
-	result->rc = tl_pipeline_create(&pipeline_options, NULL, &pipeline, result->error,
+	result->rc = tl_pipeline_create(&pipeline_options, options->rules, &pipeline, result->error,
 					sizeof(result->error));
 	if (result->rc == 0)
 		result->rc = tl_pipeline_start(pipeline);

@@ -9,6 +9,8 @@
 struct run_options {
 	struct tl_port_spec port;
 	uint32_t workers;
+	const struct tl_engine_options *engine; // NULL: what the counting double needs
+	const struct tl_rules *rules;
 	const char *filter;
 	const char *cpus;          // CPU numbers to stay on, "" for all
 	uid_t uid;                 // run as, 0: whoever starts the tests
@@ -30,7 +32,7 @@ struct run_result {
 	bool is_finished;
 	uint32_t workers;
 	uint64_t records;
-	uint64_t digests;    // sums over the records
+	uint64_t digests;    // sums over the records: of the double's own, else of all bytes
 	uint64_t digests_timeless;
 	uint64_t offered;    // counters, added up over the workers
 	uint64_t bytes_offered;
