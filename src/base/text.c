@@ -68,7 +68,6 @@ void tl_text_printf(struct tl_text *text, const char *format, ...)
 // there is none. *ret_is_partial: what is there could begin one, but the view ends first.
 static uint32_t utf8_length(const uint8_t *p, uint32_t len, bool *ret_is_partial)
 {
-	
 	uint32_t need;
 	uint8_t min = 0x80, max = 0xbf;
 

@@ -119,7 +119,10 @@ static int open_file(struct watch *watch)
 static int run(const void *arg, const struct tl_arguments *arguments)
 {
 	const struct watch_options *options = arg;
-	struct watch watch = {.options = options, .filter = {.status = -1, .slow_ns = options->slow_ns}};
+	struct watch watch = {
+		.options = options,
+		.filter = {.status = -1, .slow_ns = options->slow_ns},
+	};
 	struct tl_totals *totals = calloc(1, sizeof(*totals));
 	bool is_terminal = isatty(STDOUT_FILENO) == 1;
 	(void)arguments;
