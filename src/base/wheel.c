@@ -92,7 +92,8 @@ bool tl_wheel_advance(struct tl_wheel *wheel, uint64_t now_ns, uint32_t budget, 
 	}
 	// All ids lie within one turn: after a longer jump each slot is looked at once.
 	if (now > wheel->tick + TL_WHEEL_SLOTS)
-		wheel->tick = wheel->tick + ((now - wheel->tick - TL_WHEEL_SLOTS) & ~(uint64_t)SLOT_MASK);
+		wheel->tick =
+			wheel->tick + ((now - wheel->tick - TL_WHEEL_SLOTS) & ~(uint64_t)SLOT_MASK);
 	uint64_t left = (uint64_t)budget * EMPTY_SLOTS_PER_ID;
 	// The slot of `now` itself is not over yet.
 	while (wheel->tick < now) {

@@ -123,9 +123,9 @@ static void note_time(struct tl_flow *flow, uint64_t now_ns)
 // After the packet: books, and the wheel when the flow began to wait for something.
 static void settle(struct tl_engine *e, struct tl_flow *flow, bool was_busy)
 {
-	engine_flow_book(e, flow);
+	tl_engine_flow_book(e, flow);
 	if (!was_busy && (flow->conn != NULL || flow->reorder != TL_POOL_NONE))
-		engine_flow_wake(e, flow, flow->last_ns);
+		tl_engine_flow_wake(e, flow, flow->last_ns);
 }
 
 static void feed_tcp(struct tl_engine *e, struct tl_flow *flow, const struct staged *p)
@@ -136,8 +136,8 @@ static void feed_tcp(struct tl_engine *e, struct tl_flow *flow, const struct sta
 	note_time(flow, p->packet->time_ns);
 	enum tl_tcp_result result = tl_tcp_packet(&e->tcp, flow, p->side, h, p->packet);
 	if (TL_UNLIKELY(result == TL_TCP_OTHER)) {
-		engine_flow_close(e, flow, TL_END_FIN, p->packet->time_ns);
-		engine_flow_renew(e, flow, p);
+		tl_engine_flow_close(e, flow, TL_END_FIN, p->packet->time_ns);
+		tl_engine_flow_renew(e, flow, p);
 		tl_flow_mark(flow, TL_FLOW_LATE);
 		(void)tl_copies_is_copy(&e->copies, flow, tl_packet_fingerprint(p->packet, h),
 					p->packet->time_ns);
@@ -150,9 +150,9 @@ static void feed_tcp(struct tl_engine *e, struct tl_flow *flow, const struct sta
 	if (result == TL_TCP_RESET) {
 		bool is_client = tl_flow_client_side(flow) == p->side;
 		engine_count(e, is_client ? TL_COUNT_TCP_RESETS_CLIENT : TL_COUNT_TCP_RESETS_SERVER);
-		engine_flow_close(e, flow, TL_END_RESET, p->packet->time_ns);
+		tl_engine_flow_close(e, flow, TL_END_RESET, p->packet->time_ns);
 	} else if (result == TL_TCP_ENDED) {
-		engine_flow_close(e, flow, TL_END_FIN, p->packet->time_ns);
+		tl_engine_flow_close(e, flow, TL_END_FIN, p->packet->time_ns);
 	}
 	settle(e, flow, was_busy || tl_flow_is(flow, TL_FLOW_CLOSED));
 }
@@ -164,7 +164,7 @@ static bool take_tcp(struct tl_engine *e, const struct staged *p)
 	struct tl_flow *flow = tl_flow_table_find(&e->flows, p->hash, &h->tuple, &h->outer);
 	bool needs_handshake = true;
 
-	if (TL_LIKELY(flow != NULL) && !engine_flow_touch(e, flow, p->packet->time_ns))
+	if (TL_LIKELY(flow != NULL) && !tl_engine_flow_touch(e, flow, p->packet->time_ns))
 		flow = NULL;
 	if (TL_LIKELY(flow != NULL)) {
 		if (is_copy(e, flow, p)) {
@@ -174,7 +174,7 @@ static bool take_tcp(struct tl_engine *e, const struct staged *p)
 		bool is_syn = (h->tcp_flags & TL_TCP_SYN) != 0;
 		bool is_live = !tl_flow_is(flow, TL_FLOW_CLOSED);
 		bool has_attempt = tl_flow_is(flow, TL_FLOW_SYN);
-		if (is_live && is_syn && !has_attempt && engine_live_syn(e, p, flow))
+		if (is_live && is_syn && !has_attempt && tl_engine_live_syn(e, p, flow))
 			return true;
 		bool is_attempt = is_syn && (h->tcp_flags & TL_TCP_ACK) == 0 &&
 				  (tl_flow_is(flow, TL_FLOW_LATE) || flow->isn != h->tcp_seq);
@@ -183,7 +183,7 @@ static bool take_tcp(struct tl_engine *e, const struct staged *p)
 	if (TL_UNLIKELY(needs_handshake)) {
 		struct tl_flow *before = flow;
 		uint32_t serial = flow != NULL ? flow->serial : 0;
-		switch (engine_handshake(e, p, flow, &flow)) {
+		switch (tl_engine_handshake(e, p, flow, &flow)) {
 		case ENGINE_REFUSED:
 			return false;
 		case ENGINE_CONSUMED:
@@ -217,10 +217,10 @@ static bool take_udp(struct tl_engine *e, const struct staged *p)
 	struct tl_flow *flow = tl_flow_table_find(&e->flows, p->hash, &h->tuple, &h->outer);
 	uint64_t now_ns = p->packet->time_ns;
 
-	if (flow != NULL && !engine_flow_touch(e, flow, now_ns))
+	if (flow != NULL && !tl_engine_flow_touch(e, flow, now_ns))
 		flow = NULL;
 	if (flow == NULL) {
-		flow = engine_flow_begin(e, p);
+		flow = tl_engine_flow_begin(e, p);
 		if (flow == NULL)
 			return false;
 	}
@@ -377,7 +377,7 @@ void tl_engine_burst(struct tl_engine *e, const struct tl_packet *packets, uint3
 		}
 	}
 	take_staged(e, staged, ready);
-	(void)engine_sweep(e, e->clock_ns, ENGINE_SWEEP_BUDGET);
+	(void)tl_engine_sweep(e, e->clock_ns, ENGINE_SWEEP_BUDGET);
 	advance_defrag(e);
 }
 
@@ -386,7 +386,7 @@ bool tl_engine_advance(struct tl_engine *e, uint64_t now_ns)
 	if (now_ns > e->clock_ns)
 		tick(e, now_ns);
 	advance_defrag(e);
-	return engine_sweep(e, e->clock_ns, ENGINE_ADVANCE_BUDGET);
+	return tl_engine_sweep(e, e->clock_ns, ENGINE_ADVANCE_BUDGET);
 }
 
 void tl_engine_finish(struct tl_engine *e, enum tl_end end)
@@ -404,8 +404,8 @@ void tl_engine_finish(struct tl_engine *e, enum tl_end end)
 		tl_counter_add(&e->counters, TL_COUNT_DROP_FRAGMENT,
 			       fragment_drops(&after) - fragment_drops(&before));
 	}
-	engine_flows_finish(e, end);
-	engine_syns_finish(e);
+	tl_engine_flows_finish(e, end);
+	tl_engine_syns_finish(e);
 }
 
 void tl_engine_set_rules(struct tl_engine *e, const struct tl_rules *rules)

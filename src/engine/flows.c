@@ -13,13 +13,14 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 static struct tl_verdict_count *verdict_at(struct tl_engine *e, uint16_t verdict)
 {
-	uint32_t index = verdict >= TL_VERDICT_BASE ? tl_decoder_count + (uint32_t)(verdict - TL_VERDICT_BASE)
-						    : verdict;
+	uint32_t index = verdict >= TL_VERDICT_BASE
+				 ? tl_decoder_count + (uint32_t)(verdict - TL_VERDICT_BASE)
+				 : verdict;
 	TL_CHECK(index < e->verdict_count);
 	return &e->verdicts[index < e->verdict_count ? index : e->verdict_count - 1];
 }
 
-void engine_flow_book(struct tl_engine *e, struct tl_flow *flow)
+void tl_engine_flow_book(struct tl_engine *e, struct tl_flow *flow)
 {
 	if (TL_LIKELY(flow->booked == flow->verdict))
 		return;
@@ -32,7 +33,7 @@ void engine_flow_book(struct tl_engine *e, struct tl_flow *flow)
 	flow->booked = flow->verdict;
 }
 
-uint8_t engine_likely_client(const struct tl_headers *h, uint8_t sender)
+uint8_t tl_engine_likely_client(const struct tl_headers *h, uint8_t sender)
 {
 	const uint8_t *to = h->tuple.destination;
 	bool is_v4 = h->tuple.ip_version == 4;
@@ -78,7 +79,7 @@ static void begin(struct tl_engine *e, struct tl_flow *flow, const struct staged
 	flow->port = p->packet->port;
 	flow->connection_id = tl_connection_id(&p->headers.tuple, now_ns);
 	flow->last_ns = now_ns;
-	if (engine_likely_client(&p->headers, p->side) != 0)
+	if (tl_engine_likely_client(&p->headers, p->side) != 0)
 		tl_flow_mark(flow, TL_FLOW_CLIENT_1);
 	verdict_at(e, flow->booked)->flows++;
 	engine_count(e, is_udp(flow) ? TL_COUNT_FLOWS_UDP : TL_COUNT_FLOWS_TCP);
@@ -91,12 +92,12 @@ static void end(struct tl_engine *e, struct tl_flow *flow, enum tl_end why, uint
 	if (tl_flow_is(flow, TL_FLOW_CLOSED))
 		return;
 	tl_tcp_end(&e->tcp, flow, why, time_ns);
-	engine_flow_book(e, flow);
+	tl_engine_flow_book(e, flow);
 	tl_flow_mark(flow, TL_FLOW_CLOSED);
 	e->counters.at[is_udp(flow) ? TL_COUNT_UDP_ACTIVE : TL_COUNT_TCP_ACTIVE]--;
 }
 
-struct tl_flow *engine_flow_begin(struct tl_engine *e, const struct staged *p)
+struct tl_flow *tl_engine_flow_begin(struct tl_engine *e, const struct staged *p)
 {
 	const struct tl_headers *h = &p->headers;
 	struct tl_flow *flow = tl_flow_table_add(&e->flows, p->hash, &h->tuple, &h->outer);
@@ -117,14 +118,14 @@ struct tl_flow *engine_flow_begin(struct tl_engine *e, const struct staged *p)
 	return flow;
 }
 
-void engine_flow_renew(struct tl_engine *e, struct tl_flow *flow, const struct staged *p)
+void tl_engine_flow_renew(struct tl_engine *e, struct tl_flow *flow, const struct staged *p)
 {
 	TL_CHECK(tl_flow_is(flow, TL_FLOW_CLOSED));
 	tl_flow_table_renew(&e->flows, flow, &p->headers.outer);
 	begin(e, flow, p);
 }
 
-void engine_flow_close(struct tl_engine *e, struct tl_flow *flow, enum tl_end why, uint64_t time_ns)
+void tl_engine_flow_close(struct tl_engine *e, struct tl_flow *flow, enum tl_end why, uint64_t time_ns)
 {
 	end(e, flow, why, time_ns);
 	arm(e, flow, flow->last_ns + idle_ns(e, flow) + ENGINE_SLACK_NS);
@@ -149,9 +150,9 @@ static bool settle(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
 
 	if (flow->conn != NULL || flow->reorder != TL_POOL_NONE) {
 		tl_tcp_expire(&e->tcp, flow, earlier(now_ns, limit_ns));
-		engine_flow_book(e, flow);
+		tl_engine_flow_book(e, flow);
 		if (!is_udp(flow) && tl_tcp_is_over(flow) && !tl_flow_is(flow, TL_FLOW_CLOSED)) {
-			engine_flow_close(e, flow, TL_END_FIN, flow->last_ns);
+			tl_engine_flow_close(e, flow, TL_END_FIN, flow->last_ns);
 			limit_ns = flow->last_ns + idle_ns(e, flow);
 		}
 	}
@@ -161,14 +162,14 @@ static bool settle(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
 	return false;
 }
 
-bool engine_flow_touch(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
+bool tl_engine_flow_touch(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
 {
 	if (now_ns < flow->last_ns)
 		return true;
 	return settle(e, flow, now_ns);
 }
 
-void engine_flow_wake(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
+void tl_engine_flow_wake(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
 {
 	arm(e, flow, now_ns + ENGINE_LOOK_NS);
 }
@@ -185,17 +186,17 @@ static uint64_t flow_look(void *arg, uint32_t id, uint64_t now_ns)
 	if (flow->conn != NULL && flow->last_ns + ENGINE_QUIET_NS <= until_ns &&
 	    tl_conn_is_idle(flow->conn))
 		tl_feed_close(&e->tcp.feed, flow, TL_END_TIMEOUT, flow->last_ns);
-	engine_flow_book(e, flow);
+	tl_engine_flow_book(e, flow);
 	uint64_t limit_ns = flow->last_ns + idle_ns(e, flow) + ENGINE_SLACK_NS;
 	if (flow->conn != NULL || flow->reorder != TL_POOL_NONE)
 		return earlier(limit_ns, now_ns + ENGINE_LOOK_NS);
 	return limit_ns;
 }
 
-bool engine_sweep(struct tl_engine *e, uint64_t now_ns, uint32_t budget)
+bool tl_engine_sweep(struct tl_engine *e, uint64_t now_ns, uint32_t budget)
 {
 	bool has_more = tl_wheel_advance(&e->flows.wheel, now_ns, budget, flow_look, e);
-	has_more |= tl_wheel_advance(&e->syns.wheel, now_ns, budget, engine_syn_look, e);
+	has_more |= tl_wheel_advance(&e->syns.wheel, now_ns, budget, tl_engine_syn_look, e);
 	return has_more;
 }
 
@@ -229,7 +230,7 @@ static void sort(uint64_t *keys, uint32_t count)
 	}
 }
 
-void engine_flows_finish(struct tl_engine *e, enum tl_end why)
+void tl_engine_flows_finish(struct tl_engine *e, enum tl_end why)
 {
 	uint32_t count = 0;
 	uint32_t oldest = e->flows.serial - INT32_MAX; // serials wrap: order by distance

@@ -53,7 +53,7 @@ static uint64_t syn_deadline(const struct tl_engine *e, const struct tl_syn *syn
 	return tl_syn_last_ns(syn) + e->options.flow.syn_idle_ns;
 }
 
-uint64_t engine_syn_look(void *arg, uint32_t id, uint64_t now_ns)
+uint64_t tl_engine_syn_look(void *arg, uint32_t id, uint64_t now_ns)
 {
 	struct tl_engine *e = arg;
 	struct tl_syn *syn = tl_pool_at(&e->syns.pool, id);
@@ -66,7 +66,7 @@ uint64_t engine_syn_look(void *arg, uint32_t id, uint64_t now_ns)
 	return UINT64_MAX;
 }
 
-void engine_syns_finish(struct tl_engine *e)
+void tl_engine_syns_finish(struct tl_engine *e)
 {
 	for (uint32_t id = 0; id < e->syns.pool.touched; id++) {
 		if (!tl_wheel_is_armed(&e->syns.wheel, id))
@@ -202,7 +202,8 @@ static void report_rtt(struct tl_engine *e, const struct tl_syn *syn, struct tl_
 }
 
 // The attempt has become a connection: what its handshake said goes into the flow.
-static void promote(struct tl_engine *e, const struct staged *p, struct tl_syn *syn, struct tl_flow *flow)
+static void promote(struct tl_engine *e, const struct staged *p, struct tl_syn *syn,
+		    struct tl_flow *flow)
 {
 	const struct tl_headers *h = &p->headers;
 	uint8_t client = client_of(syn);
@@ -245,11 +246,11 @@ static bool is_proof(const struct staged *p, const struct tl_syn *syn)
 static struct tl_flow *make_room(struct tl_engine *e, const struct staged *p, struct tl_flow *flow)
 {
 	if (flow == NULL)
-		return engine_flow_begin(e, p);
+		return tl_engine_flow_begin(e, p);
 	// The old connection ended without the tap seeing how.
 	if (!tl_flow_is(flow, TL_FLOW_CLOSED))
-		engine_flow_close(e, flow, TL_END_FIN, flow->last_ns);
-	engine_flow_renew(e, flow, p);
+		tl_engine_flow_close(e, flow, TL_END_FIN, flow->last_ns);
+	tl_engine_flow_renew(e, flow, p);
 	return flow;
 }
 
@@ -283,7 +284,7 @@ static bool is_far(const struct tl_flow *flow, const struct staged *p)
 	return is_known && (diff > 1 << 26 || diff < -(1 << 26));
 }
 
-enum engine_found engine_handshake(struct tl_engine *e, const struct staged *p, struct tl_flow *flow,
+enum engine_found tl_engine_handshake(struct tl_engine *e, const struct staged *p, struct tl_flow *flow,
 				   struct tl_flow **ret_flow)
 {
 	const struct tl_headers *h = &p->headers;
@@ -335,7 +336,7 @@ enum engine_found engine_handshake(struct tl_engine *e, const struct staged *p, 
 	return ENGINE_FLOW;
 }
 
-bool engine_live_syn(struct tl_engine *e, const struct staged *p, struct tl_flow *flow)
+bool tl_engine_live_syn(struct tl_engine *e, const struct staged *p, struct tl_flow *flow)
 {
 	const struct tl_headers *h = &p->headers;
 	uint32_t known = (uint32_t)TL_FLOW_KNOWN << p->side;

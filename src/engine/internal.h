@@ -54,21 +54,21 @@ static inline void engine_count(struct tl_engine *e, enum tl_counter id)
 // ---- flows.c: the life of a flow
 
 // A new flow for the packet's tuple; evicts if it must. NULL (counted) when there is no room.
-struct tl_flow *engine_flow_begin(struct tl_engine *e, const struct staged *p);
+struct tl_flow *tl_engine_flow_begin(struct tl_engine *e, const struct staged *p);
 // Begins another connection in the place of a closed one.
-void engine_flow_renew(struct tl_engine *e, struct tl_flow *flow, const struct staged *p);
+void tl_engine_flow_renew(struct tl_engine *e, struct tl_flow *flow, const struct staged *p);
 // Ends the connection and keeps the flow, so that late packets begin nothing.
-void engine_flow_close(struct tl_engine *e, struct tl_flow *flow, enum tl_end end, uint64_t time_ns);
+void tl_engine_flow_close(struct tl_engine *e, struct tl_flow *flow, enum tl_end end, uint64_t time_ns);
 // Does what is due up to `now_ns`; false: the flow was silent for too long and is gone.
-bool engine_flow_touch(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns);
+bool tl_engine_flow_touch(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns);
 // Has the wheel look at a flow that has something to wait for.
-void engine_flow_wake(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns);
+void tl_engine_flow_wake(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns);
 // Counts the flow's bytes under its present verdict.
-void engine_flow_book(struct tl_engine *e, struct tl_flow *flow);
-bool engine_sweep(struct tl_engine *e, uint64_t now_ns, uint32_t budget);
-void engine_flows_finish(struct tl_engine *e, enum tl_end end);
+void tl_engine_flow_book(struct tl_engine *e, struct tl_flow *flow);
+bool tl_engine_sweep(struct tl_engine *e, uint64_t now_ns, uint32_t budget);
+void tl_engine_flows_finish(struct tl_engine *e, enum tl_end end);
 // The side that is likely the client of a flow whose begin was not seen.
-uint8_t engine_likely_client(const struct tl_headers *headers, uint8_t sender);
+uint8_t tl_engine_likely_client(const struct tl_headers *headers, uint8_t sender);
 
 // ---- handshake.c: SYNs, and how attempts become flows
 
@@ -80,9 +80,9 @@ enum engine_found {
 
 // A packet whose flow is unknown or closed (`flow` then is the closed one), or a live one that may
 // belong to a new connection.
-enum engine_found engine_handshake(struct tl_engine *e, const struct staged *p, struct tl_flow *flow,
+enum engine_found tl_engine_handshake(struct tl_engine *e, const struct staged *p, struct tl_flow *flow,
 				   struct tl_flow **ret_flow);
 // A SYN or SYN-ACK of a live flow: sent again, late, or a copy (then true, and it is done with).
-bool engine_live_syn(struct tl_engine *e, const struct staged *p, struct tl_flow *flow);
-uint64_t engine_syn_look(void *arg, uint32_t id, uint64_t now_ns);
-void engine_syns_finish(struct tl_engine *e);
+bool tl_engine_live_syn(struct tl_engine *e, const struct staged *p, struct tl_flow *flow);
+uint64_t tl_engine_syn_look(void *arg, uint32_t id, uint64_t now_ns);
+void tl_engine_syns_finish(struct tl_engine *e);

@@ -13,7 +13,8 @@
 
 int tl_copies_init(struct tl_copies *copies, const struct tl_flow_options *options)
 {
-	uint64_t count = options->flows_max < TL_COPIES_SLOTS_MAX ? options->flows_max : TL_COPIES_SLOTS_MAX;
+	uint64_t count =
+		options->flows_max < TL_COPIES_SLOTS_MAX ? options->flows_max : TL_COPIES_SLOTS_MAX;
 
 	*copies = (struct tl_copies) {.window_ns = options->duplicate_ns};
 	while (copies->window_ns >> copies->unit_shift > STAMP_UNITS)
@@ -126,8 +127,10 @@ uint32_t tl_packet_fingerprint(const struct tl_packet *packet, const struct tl_h
 		(uint64_t)h->tcp_timestamp << 32 | (uint64_t)h->tcp_flags << 8 | h->tuple.protocol,
 		(uint64_t)h->tuple.source_port << 16 | h->tuple.source[15],
 	};
-	uint64_t print = tl_hash_mix(word[0] ^ UINT64_C(0xa0761d6478bd642f), word[1] ^ UINT64_C(0xe7037ed1a0b428db));
-	print ^= tl_hash_mix(word[2] ^ UINT64_C(0x8ebc6af09c88c6e3), word[3] ^ UINT64_C(0x589965cc75374cc3));
+	uint64_t print = tl_hash_mix(word[0] ^ UINT64_C(0xa0761d6478bd642f),
+				     word[1] ^ UINT64_C(0xe7037ed1a0b428db));
+	print ^= tl_hash_mix(word[2] ^ UINT64_C(0x8ebc6af09c88c6e3),
+			     word[3] ^ UINT64_C(0x589965cc75374cc3));
 	const uint8_t *options = NULL;
 	uint32_t options_len = h->tuple.protocol == 6 ? options_of(packet, h, &options) : 0;
 	if (options_len == 12) // time stamps only, on nearly every segment
@@ -144,9 +147,11 @@ uint32_t tl_packet_fingerprint(const struct tl_packet *packet, const struct tl_h
 		else
 			len = tl_packet_copy(packet, h->payload_offset, len, head);
 		if (len == PRINT_PAYLOAD) // fixed loads: half the time of the general hash
-			print = tl_hash_mix(print ^ tl_hash_word(bytes, 8), tl_hash_word(bytes + 8, 8) | 1) ^
+			print = tl_hash_mix(print ^ tl_hash_word(bytes, 8),
+					    tl_hash_word(bytes + 8, 8) | 1) ^
 				tl_hash_mix(print ^ tl_hash_word(bytes + 16, 8),
-					    tl_hash_word(bytes + 24, 8) ^ UINT64_C(0xe7037ed1a0b428db));
+					    tl_hash_word(bytes + 24, 8) ^
+						    UINT64_C(0xe7037ed1a0b428db));
 		else
 			print = tl_hash64(bytes, len, print);
 	}

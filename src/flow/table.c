@@ -53,7 +53,8 @@ static inline bool is_flow(const void *pool, uint32_t id, const void *key)
 {
 	const struct lookup *k = key;
 	const struct tl_flow *flow =
-		(const struct tl_flow *)(const void *)((const uint8_t *)pool + (size_t)id * sizeof(*flow));
+		(const struct tl_flow *)(const void *)((const uint8_t *)pool +
+						       (size_t)id * sizeof(*flow));
 	uint8_t s = k->side;
 
 	if (!tl_address_equal(flow->address[s], k->tuple->source) ||

@@ -204,7 +204,8 @@ enum tl_kept tl_reorder_insert(struct tl_reorder *reorder, struct tl_reorder_sid
 		}
 	}
 	for (;;) {
-		struct tl_segment *next = segment_at(reorder, before != NULL ? before->next : side->head);
+		struct tl_segment *next =
+			segment_at(reorder, before != NULL ? before->next : side->head);
 		uint32_t end = spec.seq + spec.len;
 		if (next == NULL || tl_seq_diff(next->seq, end) >= 0) {
 			if (spec.len == 0 && (spec.flags & TL_SEGMENT_FIN) == 0)

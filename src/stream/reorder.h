@@ -78,8 +78,9 @@ struct tl_reorder_flow *tl_reorder_open(struct tl_reorder *reorder, struct tl_fl
 static inline struct tl_reorder_flow *tl_reorder_at(const struct tl_reorder *reorder,
 						    const struct tl_flow *flow)
 {
-	return flow->reorder == TL_POOL_NONE ? NULL
-					     : (struct tl_reorder_flow *)tl_pool_at(&reorder->flows, flow->reorder);
+	return flow->reorder == TL_POOL_NONE
+		       ? NULL
+		       : (struct tl_reorder_flow *)tl_pool_at(&reorder->flows, flow->reorder);
 }
 // Gives back the state; nothing may wait in it.
 void tl_reorder_close(struct tl_reorder *reorder, struct tl_flow *flow);
@@ -99,8 +100,9 @@ enum tl_kept tl_reorder_insert(struct tl_reorder *reorder, struct tl_reorder_sid
 static inline struct tl_segment *tl_reorder_head(const struct tl_reorder *reorder,
 						 const struct tl_reorder_side *side)
 {
-	return side->head == TL_POOL_NONE ? NULL
-					  : (struct tl_segment *)tl_pool_at(&reorder->segments, side->head);
+	return side->head == TL_POOL_NONE
+		       ? NULL
+		       : (struct tl_segment *)tl_pool_at(&reorder->segments, side->head);
 }
 static inline const uint8_t *tl_segment_bytes(const struct tl_reorder *reorder,
 					      const struct tl_segment *segment)

@@ -107,7 +107,8 @@ static void feed_arrival(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s,
 		}
 		uint32_t len = chunk->len - at < left ? chunk->len - at : left;
 		flow->side[s].next_seq += len;
-		tl_feed_data(&tcp->feed, flow, s, tl_bytes(chunk->data + at, len), a->time_ns, stall_ns);
+		tl_feed_data(&tcp->feed, flow, s, tl_bytes(chunk->data + at, len), a->time_ns,
+			     stall_ns);
 		stall_ns = 0;
 		left -= len;
 		at = 0;
@@ -139,7 +140,8 @@ static void feed_head(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s,
 			if (kept != 0) {
 				const uint8_t *bytes = tl_segment_bytes(&tcp->reorder, segment);
 				side->next_seq += kept;
-				tl_feed_data(&tcp->feed, flow, s, tl_bytes(bytes + trim, kept), time_ns, 0);
+				tl_feed_data(&tcp->feed, flow, s, tl_bytes(bytes + trim, kept),
+					     time_ns, 0);
 			}
 			if (len != kept)
 				lose(tcp, flow, s, len - kept, time_ns);
@@ -369,7 +371,8 @@ void tl_tcp_end(struct tl_tcp *tcp, struct tl_flow *flow, enum tl_end end, uint6
 	if (flow->reorder != TL_POOL_NONE) {
 		for (uint8_t s = 0; s < 2; s++)
 			if (is_acked_past(flow, s))
-				lose_acked(tcp, flow, s, flow->side[s ^ 1].acked - flow->side[s].next_seq,
+				lose_acked(tcp, flow, s,
+					   flow->side[s ^ 1].acked - flow->side[s].next_seq,
 					   time_ns);
 		tl_reorder_close(&tcp->reorder, flow);
 	}
@@ -596,7 +599,8 @@ static enum tl_tcp_result take_payload(struct tl_tcp *tcp, struct tl_flow *flow,
 		// Nothing new; also whatever comes behind a FIN.
 		count(tcp, TL_COUNT_TCP_SKIPPED);
 		count(tcp, TL_COUNT_TCP_RETRANSMITTED);
-		take_bare(tcp, flow, s, &(struct arrival) {.seq = flow->side[s].next_seq, .time_ns = a->time_ns});
+		take_bare(tcp, flow, s,
+			  &(struct arrival) {.seq = flow->side[s].next_seq, .time_ns = a->time_ns});
 	} else {
 		uint32_t trim = ahead < 0 ? (uint32_t)-ahead : 0;
 		if (TL_LIKELY(ahead <= 0 && is_causal(flow, s, a->has_ack, a->headers->tcp_ack)))

@@ -79,7 +79,8 @@ static void print_side(const struct recording *r, uint8_t side)
 	bool is_v4 = id->ip_version == 4;
 	char text[INET6_ADDRSTRLEN];
 
-	TL_ASSERT(inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? address + 12 : address, text, sizeof(text)) != NULL);
+	TL_ASSERT(inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? address + 12 : address, text,
+			    sizeof(text)) != NULL);
 	(void)printf("%s %u %llu %llu %u %d\n", text, is_client ? id->client_port : id->server_port,
 		     (unsigned long long)r->len[side], (unsigned long long)r->lost[side], r->gaps[side],
 		     id->is_late_join);

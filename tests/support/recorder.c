@@ -118,8 +118,10 @@ void tl_conn_data(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, struct t
 	r->stall_ns[side] += stall_ns;
 	r->last_ns[side] = time_ns;
 	note(r, "%u:%u ", side, bytes.len);
-	tl_counter_add(counters, recorder_answers.skip[side] >= bytes.len ? TL_COUNT_STREAM_SKIPPED
-									  : TL_COUNT_STREAM_DECODED, bytes.len);
+	tl_counter_add(counters,
+		       recorder_answers.skip[side] >= bytes.len ? TL_COUNT_STREAM_SKIPPED
+								: TL_COUNT_STREAM_DECODED,
+		       bytes.len);
 	use_skip(side, bytes.len);
 	if (recorder_answers.timeout_ns != 0)
 		conn->deadline_ns = time_ns + recorder_answers.timeout_ns;

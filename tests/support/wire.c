@@ -55,7 +55,8 @@ void wire_packet(struct wire *w, const struct packet_spec *spec)
 	packet_free(&frame);
 }
 
-void wire_send(struct wire *w, uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack, const char *payload)
+void wire_send(struct wire *w, uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack,
+	       const char *payload)
 {
 	struct packet_spec spec = w->spec;
 	bool is_client = side == CLIENT_SIDE;

@@ -31,7 +31,8 @@ struct tl_engine_options wire_options(void);
 void wire_open(struct wire *w, const struct tl_engine_options *options);
 void wire_close(struct wire *w); // destroys the engine and the recordings
 // One packet of `side`: relative numbers, 0 being the ISN; the payload may be NULL.
-void wire_send(struct wire *w, uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack, const char *payload);
+void wire_send(struct wire *w, uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack,
+	       const char *payload);
 void wire_packet(struct wire *w, const struct packet_spec *spec);
 void wire_handshake(struct wire *w);
 void wire_wait(struct wire *w, uint64_t ns);

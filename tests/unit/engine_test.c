@@ -162,7 +162,8 @@ struct rtt {
 	uint64_t client_ns, server_ns;
 };
 
-static void take_rtt(void *arg, const struct tl_flow_identity *flow, uint64_t client_ns, uint64_t server_ns)
+static void take_rtt(void *arg, const struct tl_flow_identity *flow, uint64_t client_ns,
+		     uint64_t server_ns)
 {
 	struct rtt *rtt = arg;
 	assert_int_equal(flow->server_port, SERVER_PORT);
@@ -245,14 +246,17 @@ static void a_full_table_gives_up_silent_flows_only(void **state)
 	assert_true(recorder_at(0)->is_closed);
 	tl_engine_finish(w->engine, TL_END_INPUT);
 	assert_int_equal(wire_count(w, TL_COUNT_PACKETS_OFFERED),
-			 wire_count(w, TL_COUNT_PACKETS_PROCESSED) + wire_count(w, TL_COUNT_DROP_FLOW_TABLE));
+			 wire_count(w, TL_COUNT_PACKETS_PROCESSED) +
+				 wire_count(w, TL_COUNT_DROP_FLOW_TABLE));
 }
 
 static uint64_t flows_of(struct wire *w, uint16_t verdict, uint64_t *ret_bytes)
 {
 	uint32_t count;
 	const struct tl_verdict_count *counts = tl_engine_verdicts(w->engine, &count);
-	uint32_t index = verdict >= TL_VERDICT_BASE ? count - TL_VERDICT_COUNT + verdict - TL_VERDICT_BASE : verdict;
+	uint32_t index = verdict >= TL_VERDICT_BASE
+				 ? count - TL_VERDICT_COUNT + verdict - TL_VERDICT_BASE
+				 : verdict;
 	*ret_bytes = counts[index].bytes;
 	return counts[index].flows;
 }

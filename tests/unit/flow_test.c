@@ -34,7 +34,8 @@ static const struct tl_outer no_outer;
 static struct tl_flow *find(const struct tl_flow_table *table, uint32_t n, bool is_reverse)
 {
 	struct tl_tuple tuple = tuple_of(n, is_reverse);
-	return tl_flow_table_find(table, tl_flow_table_hash(table, &tuple, &no_outer), &tuple, &no_outer);
+	return tl_flow_table_find(table, tl_flow_table_hash(table, &tuple, &no_outer), &tuple,
+				  &no_outer);
 }
 
 static void both_directions_find_a_flow_at_full_capacity(void **state)
@@ -66,7 +67,8 @@ static void both_directions_find_a_flow_at_full_capacity(void **state)
 			tl_flow_table_remove(&table, flows[i]);
 		for (uint32_t i = 0; i < FLOWS; i += 2) {
 			struct tl_tuple tuple = tuple_of(i, false);
-			flows[i] = tl_flow_table_add(&table, tl_flow_table_hash(&table, &tuple, &no_outer),
+			flows[i] = tl_flow_table_add(&table,
+						     tl_flow_table_hash(&table, &tuple, &no_outer),
 						     &tuple, &no_outer);
 			assert_non_null(flows[i]);
 		}
@@ -115,7 +117,8 @@ static void vlans_tell_flows_apart_on_request(void **state)
 		struct tl_flow *flow = tl_flow_table_add(&table, hash, &tuple, &red);
 		assert_ptr_equal(tl_flow_table_find(&table, hash, &tuple, &red), flow);
 		hash = tl_flow_table_hash(&table, &tuple, &blue);
-		assert_ptr_equal(tl_flow_table_find(&table, hash, &tuple, &blue), in_key != 0 ? NULL : flow);
+		assert_ptr_equal(tl_flow_table_find(&table, hash, &tuple, &blue),
+				 in_key != 0 ? NULL : flow);
 		tl_flow_table_remove(&table, flow);
 		assert_int_equal(table.index.used, 0);
 		tl_flow_table_fini(&table);
@@ -132,8 +135,8 @@ static void a_victim_is_closed_or_long_silent(void **state)
 	struct tl_flow *flows[8];
 	for (uint32_t i = 0; i < 8; i++) {
 		struct tl_tuple tuple = tuple_of(i, false);
-		flows[i] = tl_flow_table_add(&table, tl_flow_table_hash(&table, &tuple, &no_outer), &tuple,
-					     &no_outer);
+		flows[i] = tl_flow_table_add(&table, tl_flow_table_hash(&table, &tuple, &no_outer),
+					     &tuple, &no_outer);
 		flows[i]->last_ns = 1000 + i;
 	}
 	assert_null(tl_flow_table_victim(&table, 1500, 1000));

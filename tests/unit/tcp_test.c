@@ -49,7 +49,8 @@ static void assert_log(uint32_t conn, const char *want)
 static void finish(struct wire *w)
 {
 	tl_engine_finish(w->engine, TL_END_INPUT);
-	uint64_t used = wire_count(w, TL_COUNT_STREAM_DECODED) + wire_count(w, TL_COUNT_STREAM_SKIPPED) +
+	uint64_t used = wire_count(w, TL_COUNT_STREAM_DECODED) +
+			wire_count(w, TL_COUNT_STREAM_SKIPPED) +
 			wire_count(w, TL_COUNT_STREAM_IGNORED);
 	assert_int_equal(wire_count(w, TL_COUNT_STREAM_BYTES), used);
 	assert_int_equal(wire_count(w, TL_COUNT_TCP_ACTIVE), 0);

@@ -56,11 +56,13 @@ static void agrees_with_a_naive_model(void **state)
 			tl_wheel_disarm(&wheel, id);
 			assert_false(tl_wheel_is_armed(&wheel, id));
 		} else {
-			now += what == 15 && id == 7 ? 100000 * SECOND : (uint64_t)(seed >> 12 & 0xff) << 20;
+			now += what == 15 && id == 7 ? 100000 * SECOND
+						     : (uint64_t)(seed >> 12 & 0xff) << 20;
 			while (tl_wheel_advance(&wheel, now, 16, look, &m))
 				;
 			for (uint32_t i = 0; i < IDS; i++)
-				assert_true(m.deadline_ns[i] == 0 || m.deadline_ns[i] + SECOND / 4 > now);
+				assert_true(m.deadline_ns[i] == 0 ||
+					    m.deadline_ns[i] + SECOND / 4 > now);
 		}
 	}
 	assert_true(m.expired > 1000);
