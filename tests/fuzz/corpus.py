@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the packet, defrag and capture_file corpora from nothing but this text."""
+"""Writes the seeds of the packet, defrag, capture_file and conversation corpora from nothing but
+this text."""
 import gzip
 import os
 import struct
@@ -101,9 +102,40 @@ def captures():
     yield "gzip", gzip.compress(pcapng("<"), mtime=0) + gzip.compress(pcapng(">"), mtime=0)
 
 
+def dns(ident, flags, name, kind, *records):
+    labels = b"".join(bytes([len(p)]) + p for p in name.split(b".")) + b"\0"
+    head = struct.pack(">6H", ident, flags, 1, len(records), 0, 0)
+    return head + labels + struct.pack(">HH", kind, 1) + b"".join(records)
+
+
+def record(kind, data):
+    return struct.pack(">HHHIH", 0xc00c, kind, 1, 60, len(data)) + data
+
+
+def conversations():
+    client, server, hole = 0, 1, 2
+    ask = [(client, dns(7, 0x100, b"www.example", kind)) for kind in (1, 252, 251, 65)]
+    soa = record(6, b"\0\0" + bytes(20))
+    many = [record(kind, bytes(range(1, 24))) for kind in list(range(1, 66)) + [99, 256, 257]]
+    tell = [(server, dns(7, 0x8180, b"www.example", kind, *data)) for kind, data in
+            ((1, [record(1, b"\x0a\0\0\1")]), (252, [soa, soa]), (251, [soa]), (65, many))]
+    for i, pair in enumerate(zip(ask, tell)):
+        yield f"dns-udp-{i}", 1, 1, pair
+        yield f"dns-tcp-{i}", 1, 0, [(k, struct.pack(">H", len(d)) + d) for k, d in pair]
+    yield "mdns", 2, 1, [ask[0], tell[0]]
+    get = (client, b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n")
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    yield "http", 0, 0, [get, (server, chunked), get, (server, b"HTTP/1.1 204 No\r\n\r\n")]
+    yield "http-hole", 0, 0, [get, (server | hole, chunked), get, (server, chunked)]
+    yield "http-elsewhere", 3, 0, [get, (server, chunked)]
+
+
 for seed, (link, data) in packets().items():
     write("packet", seed, bytes([link, 0]) + data)
 for seed, parts in fragments():
     write("defrag", seed, b"".join(struct.pack("<H", len(p)) + p for p in parts))
 for seed, data in captures():
     write("capture_file", seed, data)
+for seed, port, is_udp, said in conversations():
+    write("conversation", seed, bytes([port, is_udp]) + b"".join(
+        struct.pack(">BH", kind, len(d)) + d for kind, d in said))
