@@ -328,6 +328,52 @@ static void closed_flows_swallow_stray_packets(void **state)
 	assert_int_equal(wire_count(w, TL_COUNT_FLOWS_TCP), 1);
 }
 
+// Whatever a peer sends: no assertion fails, the books close, everything is given back.
+static void random_segments_keep_the_books(void **state)
+{
+	struct wire *w = *state;
+	static const uint8_t flags[8] = {ACK, PUSH, PUSH, PUSH, ACK, ACK | TL_TCP_FIN, TL_TCP_SYN,
+					 TL_TCP_SYN | ACK};
+	static char body[3000];
+	struct tl_engine_options options = wire_options();
+	uint32_t r = 2463534242u;
+
+	memset(body, 'x', sizeof(body) - 1);
+	options.flow.flows_max = 8;
+	options.flow.reorder_flow_bytes_max = 20000;
+	options.flow.reorder_bytes_max = 40000;
+	for (uint32_t round = 0; round < 300; round++) {
+		wire_close(w);
+		wire_open(w, &options);
+		w->isn[C] = round * 0x9e3779b1u;
+		for (uint32_t n = 0; n < 300; n++) {
+			r ^= r << 13, r ^= r >> 17, r ^= r << 5;
+			uint32_t seq = r >> 3 & 0x1fff;
+			uint8_t bits = (r & 0x1f0000) == 0 ? TL_TCP_RST : flags[r >> 24 & 7];
+			uint32_t len = (r & 3) == 0 ? 0 : r >> 5 & 0x7ff;
+			w->client_port = (uint16_t)(CLIENT_PORT + (r >> 13 & 15));
+			if ((r & 0xff00000) == 0)
+				seq += r;
+			wire_send(w, r >> 12 & 1, bits, seq, r >> 9 & 0x1fff,
+				  len == 0 ? NULL : body + sizeof(body) - 1 - len);
+			recorder_answers.skip[0] = r & 0x3000;
+			w->now_ns += (r & 0x7c00) == 0 ? 100 * SECOND : r >> 10 & 0x1ffffff;
+		}
+		tl_engine_finish(w->engine, TL_END_INPUT);
+		assert_int_equal(wire_count(w, TL_COUNT_TCP_ACTIVE), 0);
+		assert_int_equal(wire_count(w, TL_COUNT_STREAM_BYTES),
+				 wire_count(w, TL_COUNT_STREAM_DECODED) +
+					 wire_count(w, TL_COUNT_STREAM_SKIPPED) +
+					 wire_count(w, TL_COUNT_STREAM_IGNORED));
+		uint64_t lost = 0;
+		for (uint32_t i = 0; i < recorder_count(); i++) {
+			assert_true(recorder_at(i)->is_closed);
+			lost += recorder_at(i)->lost[0] + recorder_at(i)->lost[1];
+		}
+		assert_int_equal(wire_count(w, TL_COUNT_STREAM_LOST), lost);
+	}
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -343,6 +389,7 @@ int main(void)
 		ROW(idle_decoding_state_is_released),
 		ROW(the_end_flushes_in_order_of_creation),
 		ROW(closed_flows_swallow_stray_packets),
+		ROW(random_segments_keep_the_books),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
