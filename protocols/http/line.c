@@ -190,13 +190,27 @@ static enum tl_match match_method(struct tl_bytes first, uint32_t *ret_len)
 	return TL_MATCH_NO;
 }
 
+// As far as the line is in view it must be a status line in every part.
+static enum tl_match match_status_line(struct tl_bytes first)
+{
+	struct http_status_line line;
+	enum tl_match match = tl_http_match_response(first);
+	uint32_t end = match == TL_MATCH_CERTAIN ? tl_bytes_find(first, '\n', 0) : TL_BYTES_NONE;
+
+	if (end == TL_BYTES_NONE)
+		return match == TL_MATCH_NO ? TL_MATCH_NO : TL_MATCH_UNSURE;
+	return tl_http_status_line(tl_http_chomp(tl_bytes_first(first, end + 1)), &line)
+		       ? TL_MATCH_CERTAIN
+		       : TL_MATCH_NO;
+}
+
 enum tl_match tl_http_match_resync(enum tl_lane lane, struct tl_bytes first)
 {
 	struct http_request_line line;
 	uint32_t len = 0;
 
 	if (lane == TL_SERVER)
-		return tl_http_match_response(first);
+		return match_status_line(first);
 	enum tl_match match = match_method(first, &len);
 	if (match != TL_MATCH_CERTAIN)
 		return match;

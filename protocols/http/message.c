@@ -688,6 +688,11 @@ struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 	// a start line that is none, then the hunt for one.
 	for (int i = 0; i < 4 && step.kind == TL_STEP_ATE && step.bytes == 0; i++)
 		step = step_once(&call);
+	if (step.kind == TL_STEP_ATE && step.bytes == 0) {
+		// A start that the hunt believes in and the reader does not: past it.
+		lose_framing(&call, HTTP_COUNT_BAD_START_LINE, TL_REASON_DECODE_ERROR);
+		return tl_ate(1);
+	}
 	return step;
 }
 

@@ -258,7 +258,8 @@ bool tl_detect(struct tl_ctx *ctx, struct tl_bytes *rest)
 			tl_unit_deafen(ctx, TL_VERDICT_UNKNOWN);
 			return true;
 		}
-		*rest = tl_bytes(rest->ptr + rest->len, 0); // the driver may go on in place
+		if (rest->len != 0) // the driver may go on in place
+			*rest = tl_bytes(rest->ptr + rest->len, 0);
 		view[ctx->lane] = tl_carry_bytes(ctx->l7, lane);
 	} else {
 		view[ctx->lane] = *rest;

@@ -119,7 +119,7 @@ static void break_contract(struct tl_ctx *ctx)
 // as going back to bytes of the piece that were carried takes.
 static struct tl_bytes rest_from(struct tl_bytes rest, uint32_t from)
 {
-	return tl_bytes(rest.ptr + from, rest.len - from);
+	return from == 0 ? rest : tl_bytes(rest.ptr + from, rest.len - from);
 }
 
 // The lane moves on by `len` bytes, which lie in the carry, in `*rest`, or in both.

@@ -132,6 +132,10 @@ static void resync_wants_registered_methods(void **state)
 			 TL_MATCH_NO);
 	assert_int_equal(tl_http_match_resync(TL_CLIENT, tl_bytes_of("GET /\r\n")), TL_MATCH_NO);
 	assert_int_equal(tl_http_match_resync(TL_CLIENT, line), TL_MATCH_CERTAIN);
+	assert_int_equal(tl_http_match_resync(TL_SERVER, tl_bytes_of("HTTP/1.1 099 No\r\n")),
+			 TL_MATCH_NO);
+	assert_int_equal(tl_http_match_resync(TL_SERVER, tl_bytes_of("HTTP/1.1 200\rx\r\n")),
+			 TL_MATCH_NO);
 	assert_int_equal(tl_http_find_start(TL_CLIENT, tl_bytes_from(line, 1)), line.len - 1);
 	assert_int_equal(tl_http_find_start(TL_CLIENT, tl_bytes_of("body}GET / HTTP/1.1\r\n")), 5);
 	assert_int_equal(tl_http_find_start(TL_CLIENT, tl_bytes_of("I GET it\r\n")), 10);
