@@ -128,6 +128,7 @@ enum tl_unit_bit {
 	TL_UNIT_SPOKE = 1u << 3,    // it made sense of at least one message
 	TL_UNIT_DROPPED = 1u << 4,  // a request is not in its queue: pairing by order can't go on
 	TL_UNIT_STOPPED = 1u << 5,  // the decoder gave up; handled when the call returns
+	TL_UNIT_KEYED = 1u << 6,    // pairs by key, even if it asks for the oldest now and then
 };
 
 struct tl_unit {

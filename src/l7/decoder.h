@@ -132,6 +132,9 @@ void tl_message_trace(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_tra
 void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo);
 // The memo of the open request with `key`, or of the oldest one; NULL if there is none (never
 // opened, timed out, evicted). The pointer is good until the next call that opens or closes.
+// A decoder that only ever asks for the oldest pairs by order: it is given the memos of requests
+// that timed out too, so that a late answer is read as what it is. In any case it calls tl_close():
+// the core knows a late answer (counted) from an orphan (a record).
 void *tl_pending(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key);
 void *tl_pending_oldest(struct tl_ctx *ctx, enum tl_lane opener, uint64_t *ret_key);
 uint32_t tl_pending_count(const struct tl_ctx *ctx, enum tl_lane opener);

@@ -78,6 +78,11 @@ void tl_pair_unhash(struct tl_l7 *l7, struct tl_unit *unit)
 	unit->bits &= (uint8_t)~TL_UNIT_HASHED;
 }
 
+static bool is_ordered(const struct tl_unit *unit)
+{
+	return (unit->bits & (TL_UNIT_ORDERED | TL_UNIT_KEYED)) == TL_UNIT_ORDERED;
+}
+
 static bool is_late(const struct tl_exchange *exchange)
 {
 	return (exchange->bits & TL_EXCHANGE_LATE) != 0;
@@ -128,7 +133,7 @@ static uint32_t find(const struct tl_ctx *ctx, const struct tl_wanted *want)
 // What an answer to `key` belongs to: by order the oldest, otherwise an open one before a late one.
 static uint32_t find_answered(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
 {
-	bool ordered = (ctx->unit->bits & TL_UNIT_ORDERED) != 0;
+	bool ordered = is_ordered(ctx->unit);
 	struct tl_wanted want = {.key = key, .opener = opener, .any = ordered};
 	uint32_t index = find(ctx, &want);
 
@@ -285,7 +290,7 @@ static void make_late(struct tl_ctx *ctx, uint32_t index, enum tl_status status,
 	exchange->request = TL_NONE;
 	exchange->bits |= TL_EXCHANGE_LATE;
 	ctx->unit->queue.late++;
-	if (ctx->unit->queue.late > TL_LATE_MAX && (ctx->unit->bits & TL_UNIT_ORDERED) == 0) {
+	if (ctx->unit->queue.late > TL_LATE_MAX && !is_ordered(ctx->unit)) {
 		ctx->unit->bits |= TL_UNIT_DROPPED;
 		drop_late(ctx, oldest(ctx, true));
 	}
@@ -385,10 +390,11 @@ void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *me
 	uint32_t index = ctx->unit->lanes[lane].message;
 	struct tl_message *message = tl_l7_message(ctx->l7, index);
 
-	if (message != NULL && message->role != TL_ROLE_NONE)
+	if ((message != NULL && message->role != TL_ROLE_NONE) ||
+	    (ctx->unit->bits & TL_UNIT_STOPPED) != 0)
 		return;
 	make_room(ctx);
-	if (ctx->unit->queue.late != 0 && (ctx->unit->bits & TL_UNIT_ORDERED) == 0) {
+	if (ctx->unit->queue.late != 0 && !is_ordered(ctx->unit)) {
 		struct tl_wanted want = {.key = key, .opener = lane, .late = true};
 		uint32_t late = find(ctx, &want);
 		if (late != TL_NONE)
@@ -418,8 +424,8 @@ void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *me
 
 void *tl_pending(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
 {
-	bool ordered = (ctx->unit->bits & TL_UNIT_ORDERED) != 0;
-	struct tl_wanted want = {.key = key, .opener = opener, .any = ordered};
+	ctx->unit->bits |= TL_UNIT_KEYED;
+	struct tl_wanted want = {.key = key, .opener = opener};
 	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, find(ctx, &want));
 
 	return exchange == NULL ? NULL : exchange->memo;
@@ -428,14 +434,15 @@ void *tl_pending(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
 void *tl_pending_oldest(struct tl_ctx *ctx, enum tl_lane opener, uint64_t *ret_key)
 {
 	// A request that is not in the queue would hand its answer to the next one.
-	if ((ctx->unit->bits & TL_UNIT_DROPPED) != 0) {
+	ctx->unit->bits |= TL_UNIT_ORDERED;
+	bool ordered = is_ordered(ctx->unit);
+	if (ordered && (ctx->unit->bits & TL_UNIT_DROPPED) != 0) {
 		ctx->unit->bits |= TL_UNIT_STOPPED;
 		return NULL;
 	}
-	ctx->unit->bits |= TL_UNIT_ORDERED;
 	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
 		struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
-		if (exchange->opener == opener) {
+		if (exchange->opener == opener && (ordered || !is_late(exchange))) {
 			if (ret_key != NULL)
 				*ret_key = exchange->key;
 			return exchange->memo;

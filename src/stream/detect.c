@@ -80,10 +80,12 @@ static struct guess look(const struct tl_ctx *ctx, const struct tl_bytes view[TL
 			break;
 		}
 	}
+	// While another unit stands behind this one, roles are settled.
+	bool may_flip = !flow.client_is_sure && (extra == NULL || !extra->switching);
 	for (uint64_t left = guess.rules.candidates; left != 0; left &= left - 1) {
 		uint16_t id = (uint16_t)__builtin_ctzll(left);
 		weigh(&guess, id, view, false);
-		if (!flow.client_is_sure)
+		if (may_flip)
 			weigh(&guess, id, view, true);
 	}
 	return guess;

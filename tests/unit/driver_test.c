@@ -371,6 +371,45 @@ static void values_are_cut_at_their_limits(void **state)
 	rig_fini(&rig);
 }
 
+// Pieces of conversations in any order, with holes, ends and time: the books must close and every
+// block come back, whatever the decoder makes of it.
+static void any_sequence_is_survived(void **state)
+{
+	(void)state;
+	static const char *const words[] = {
+		"Q 1 0\n", "Q 2 9\n", "K 3 20\n", "A 1 0\n", "B 2 7\n", "O 0 3\n", "F 1 0\n",
+		"T 3 0\n", "I 1 5\n", "W 9 3\n", "R 1 0\n", "C 2 0\n", "L 1 0\n", "L 2 9\n",
+		"S 9 0\n", "S 40 1\n", "S 90 9\n", "H 1 0\n", "D 1 6\nQ 1 0\n", "D 1 4\nA 1 ",
+		"E 1 0\n", "V 4 9000\n", "xyz", "\n", "?", "Z 0 0\n", "D 1 9\nK 1 4\nabc",
+	};
+	uint32_t seed = 99;
+
+	for (uint32_t round = 0; round < 6000; round++) {
+		rig_init(&rig);
+		rig.flow.identity.is_late_join = (round & 1) != 0;
+		rig.flow.identity.client_is_sure = (round & 2) != 0;
+		rig.flow.identity.server_port = (round & 4) != 0 ? 7 : 7000;
+		rig_open(&rig);
+		for (uint32_t turn = 0; turn < 30; turn++) {
+			seed = seed * 1664525u + 1013904223u;
+			const char *word = words[(seed >> 8) % TL_COUNT_OF(words)];
+			uint32_t len = (uint32_t)strlen(word);
+			enum tl_lane lane = (seed >> 16 & 1) != 0 ? TL_CLIENT : TL_SERVER;
+			uint32_t what = (seed >> 24) % 24;
+			if (what == 0)
+				rig_gap(&rig, lane, 1 + (seed >> 12) % 30);
+			else if (what == 1)
+				tl_conn_expire(rig.l7, rig.conn, rig.ns + (seed >> 10) * 100000ull);
+			else if (what == 2 && turn > 20)
+				tl_conn_end_side(rig.l7, rig.conn, (uint8_t)lane, rig.ns);
+			else
+				rig_feed(&rig, lane, word, what < 8 ? 1 + (seed >> 20) % len : len);
+		}
+		rig_close(&rig, (enum tl_end)(seed % TL_END_SWITCHED));
+		rig_fini(&rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +431,7 @@ int main(void)
 		cmocka_unit_test(too_many_children_are_refused),
 		cmocka_unit_test(a_pool_of_one_costs_only_what_it_must),
 		cmocka_unit_test(values_are_cut_at_their_limits),
+		cmocka_unit_test(any_sequence_is_survived),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
