@@ -131,6 +131,10 @@ int tl_port_open_live(const struct tl_port_options *options, const char *interfa
 // A DPDK device by devargs ("net_af_packet0,iface=eth1") or PCI address; it is probed by start.
 int tl_port_open_device(const struct tl_port_options *options, const char *devargs,
 			struct tl_port **ret_port, char *error, uint32_t error_size);
+// Traffic made in memory, for benchmarks (pmd/synthetic/synthetic.h). One worker only.
+struct tl_synthetic;
+int tl_port_open_synthetic(const struct tl_port_options *options, const struct tl_synthetic *load,
+			   struct tl_port **ret_port, char *error, uint32_t error_size);
 // Whether devargs name a capture file of net_pcap: read it without loss, to its end.
 bool tl_port_device_is_file(const char *devargs);
 

@@ -42,7 +42,7 @@ static int say(char *error, uint32_t error_size, int rc, const char *text)
 
 static bool spec_is_device(const struct tl_port_spec *spec)
 {
-	return spec->devargs != NULL || spec->pci != NULL;
+	return spec->devargs != NULL || spec->pci != NULL || spec->synthetic != NULL;
 }
 
 static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *options,
@@ -67,6 +67,8 @@ static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *op
 		rc = tl_port_open_file(&port, spec->file, at, error, error_size);
 	else if (spec->interface != NULL)
 		rc = tl_port_open_live(&port, spec->interface, at, error, error_size);
+	else if (spec->synthetic != NULL)
+		rc = tl_port_open_synthetic(&port, spec->synthetic, at, error, error_size);
 	else
 		rc = tl_port_open_device(&port, spec->pci != NULL ? spec->pci : spec->devargs, at,
 					 error, error_size);
@@ -201,6 +203,7 @@ static int create(struct tl_pipeline *p, const struct tl_pipeline_options *optio
 	p->is_lossless = true;
 	for (uint32_t i = 0; i < options->port_count; i++)
 		p->is_lossless &= options->ports[i].file != NULL ||
+				  options->ports[i].synthetic != NULL ||
 				  (spec_is_device(&options->ports[i]) &&
 				   tl_port_device_is_file(options->ports[i].devargs));
 	p->worker_count = choose_workers(p, options);

@@ -10,6 +10,8 @@
 #include "metrics/metrics.h"
 #include "worker/idle.h"
 
+struct tl_synthetic;
+
 // Where packets come from: exactly one of the members is set.
 struct tl_port_spec {
 	const char *name;      // for people, "" takes it from below
@@ -17,6 +19,7 @@ struct tl_port_spec {
 	const char *interface; // Linux interface or "any"
 	const char *devargs;   // DPDK vdev: "net_af_packet0,iface=eth1"
 	const char *pci;       // PCI address: "0000:03:00.0"
+	const struct tl_synthetic *synthetic; // benchmarks: traffic made in memory
 };
 
 struct tl_pipeline_options {
