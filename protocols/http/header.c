@@ -98,8 +98,18 @@ static void upgrade_header(struct http_call *call, struct tl_bytes value)
 static void type_header(struct http_call *call, struct tl_bytes value)
 {
 	tl_message_text(call->ctx, call->lane, HTTP_FIELD_CONTENT_TYPE, value);
-	if (tl_http_is_text_type(value))
+	if (call->options->capture_body && tl_http_is_text_type(value))
 		call->me->flags |= HTTP_TEXT;
+}
+
+// `name` has the length of `word`, which is in lower case: the callers' switch has seen to it, and
+// no length is counted anew per header.
+static bool is_word(struct tl_bytes name, const char *word)
+{
+	for (uint32_t i = 0; i < name.len; i++)
+		if (tl_ascii_lower(name.ptr[i]) != (uint8_t)word[i])
+			return false;
+	return true;
 }
 
 // Headers that requests have. The names are told apart by their length first.
@@ -109,33 +119,33 @@ static void request_header(struct http_call *call, struct tl_bytes name, struct 
 
 	switch (name.len) {
 	case 2:
-		if (tl_bytes_is_nocase(name, "b3"))
+		if (is_word(name, "b3"))
 			take_trace(call, TRACE_B3, tl_trace_from_b3(value, &trace), &trace);
 		break;
 	case 4:
-		if (tl_bytes_is_nocase(name, "host") && (call->me->flags & HTTP_HAS_HOST) == 0) {
+		if (is_word(name, "host") && (call->me->flags & HTTP_HAS_HOST) == 0) {
 			call->me->flags |= HTTP_HAS_HOST;
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_HOST, value);
 		}
 		break;
 	case 10:
-		if (tl_bytes_is_nocase(name, "user-agent"))
+		if (is_word(name, "user-agent"))
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_USER_AGENT, value);
-		else if (tl_bytes_is_nocase(name, "tracestate"))
+		else if (is_word(name, "tracestate"))
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_TRACESTATE, value);
 		break;
 	case 11:
-		if (tl_bytes_is_nocase(name, "traceparent"))
+		if (is_word(name, "traceparent"))
 			take_trace(call, TRACE_W3C, tl_trace_from_traceparent(value, &trace), &trace);
-		else if (tl_bytes_is_nocase(name, "x-b3-spanid"))
+		else if (is_word(name, "x-b3-spanid"))
 			b3_part(call, value, tl_trace_add_b3_span_id);
 		break;
 	case 12:
-		if (tl_bytes_is_nocase(name, "x-request-id"))
+		if (is_word(name, "x-request-id"))
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_REQUEST_ID, value);
-		else if (tl_bytes_is_nocase(name, "x-b3-traceid"))
+		else if (is_word(name, "x-b3-traceid"))
 			b3_part(call, value, tl_trace_add_b3_trace_id);
-		else if (tl_bytes_is_nocase(name, "x-b3-sampled"))
+		else if (is_word(name, "x-b3-sampled"))
 			b3_part(call, value, tl_trace_add_b3_sampled);
 		break;
 	default:
@@ -148,27 +158,27 @@ static void common_header(struct http_call *call, struct tl_bytes name, struct t
 {
 	switch (name.len) {
 	case 6:
-		if (call->lane == TL_SERVER && tl_bytes_is_nocase(name, "server"))
+		if (call->lane == TL_SERVER && is_word(name, "server"))
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_SERVER, value);
 		break;
 	case 7:
-		if (tl_bytes_is_nocase(name, "upgrade"))
+		if (is_word(name, "upgrade"))
 			upgrade_header(call, value);
 		break;
 	case 12:
-		if (tl_bytes_is_nocase(name, "content-type"))
+		if (is_word(name, "content-type"))
 			type_header(call, value);
 		break;
 	case 14:
-		if (tl_bytes_is_nocase(name, "content-length"))
+		if (is_word(name, "content-length"))
 			length_header(call, value);
 		break;
 	case 16:
-		if (tl_bytes_is_nocase(name, "content-encoding"))
+		if (is_word(name, "content-encoding"))
 			call->me->flags |= HTTP_COMPRESSED;
 		break;
 	case 17:
-		if (tl_bytes_is_nocase(name, "transfer-encoding"))
+		if (is_word(name, "transfer-encoding"))
 			encoding_header(call->me, value);
 		break;
 	default:
