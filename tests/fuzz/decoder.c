@@ -96,7 +96,8 @@ struct player {
 	uint16_t ip_id;
 };
 
-static void send_packet(struct player *p, int lane, uint32_t back, uint8_t flags, struct tl_bytes payload)
+static void send_packet(struct player *p, int lane, uint32_t back, uint8_t flags,
+			struct tl_bytes payload)
 {
 	const char *const address[] = {"10.0.0.1", "10.0.0.2"};
 	const struct packet_spec spec = {
