@@ -361,8 +361,12 @@ static bool is_secret_key(struct tl_bytes key, const struct tl_text_list *more)
 		"jwt", "credential", "credentials", "otp", "pin", "x-amz-signature",
 		"x-amz-credential", "x-amz-security-token", "x-goog-signature", "x-goog-credential",
 	};
+	if (key.len == 0)
+		return false;
+	// The first letter rules out nearly all of them.
+	const uint8_t first = tl_ascii_lower(key.ptr[0]);
 	for (uint32_t i = 0; i < TL_COUNT_OF(keys); i++)
-		if (tl_bytes_is_nocase(key, keys[i]))
+		if (first == (uint8_t)keys[i][0] && tl_bytes_is_nocase(key, keys[i]))
 			return true;
 	for (uint32_t i = 0; more != NULL && i < more->count; i++)
 		if (tl_bytes_is_nocase(key, more->items[i]))
