@@ -33,6 +33,21 @@
 	X(FLOWS_ONE_SIDED, "tapline_flows_one_sided_total", "", "TCP flows with payload of which only one direction was ever seen, counted when they end.") \
 	X(SYN_ONLY, "tapline_syn_only_entries_total", "", "SYNs kept in the small table.") \
 	X(SYN_ONLY_EVICTED, "tapline_syn_only_evicted_total", "", "SYN entries removed early because the table was full.") \
+	/* what encrypted connections say of themselves in the clear */ \
+	X(TLS_1_0, "tapline_tls_connections_total", "version=\"1.0\"", "TLS connections by the highest version of the first hello that was read.") \
+	X(TLS_1_1, "tapline_tls_connections_total", "version=\"1.1\"", "") \
+	X(TLS_1_2, "tapline_tls_connections_total", "version=\"1.2\"", "") \
+	X(TLS_1_3, "tapline_tls_connections_total", "version=\"1.3\"", "") \
+	X(TLS_UNREAD, "tapline_tls_connections_total", "version=\"unread\"", "") \
+	X(TLS_ALPN_H2, "tapline_tls_alpn_total", "protocol=\"h2\"", "TLS connections by the first protocol their ClientHello offers (ALPN).") \
+	X(TLS_ALPN_HTTP_1_1, "tapline_tls_alpn_total", "protocol=\"http/1.1\"", "") \
+	X(TLS_ALPN_OTHER, "tapline_tls_alpn_total", "protocol=\"other\"", "") \
+	X(TLS_ALPN_NONE, "tapline_tls_alpn_total", "protocol=\"none\"", "") \
+	X(TLS_SNI_PRESENT, "tapline_tls_sni_total", "present=\"yes\"", "ClientHellos with and without a server name.") \
+	X(TLS_SNI_ABSENT, "tapline_tls_sni_total", "present=\"no\"", "") \
+	X(QUIC_1, "tapline_quic_connections_total", "version=\"1\"", "QUIC conversations by version.") \
+	X(QUIC_2, "tapline_quic_connections_total", "version=\"2\"", "") \
+	X(QUIC_OTHER, "tapline_quic_connections_total", "version=\"other\"", "") \
 	/* L4, names of packetd first */ \
 	X(TCP_PACKETS, "tcp_received_packets_total", "", "TCP packets.") \
 	X(TCP_BYTES, "tcp_received_bytes_total", "", "TCP payload bytes.") \

@@ -5,6 +5,9 @@
 
 #include "l7/recognise.h"
 
+#define TLS_VERSION_1_0 0x0301u
+#define QUIC_VERSION_2 0x6b3343cfu // RFC 9369
+
 // Where the search stands, over both lanes and, where the client isn't sure, both roles.
 struct guess {
 	struct tl_rules_answer rules;
@@ -13,13 +16,17 @@ struct guess {
 	uint16_t verdict;   // recognised, not decoded; 0: none
 	bool verdict_later; // perhaps recognised with more bytes
 	bool verdict_likely;
+	uint8_t tells[3];   // enum tl_counter: what a hello said in the clear; 0: nothing
 };
 
 struct found {
 	uint16_t protocol; // 0: none
 	uint16_t verdict;  // 0: none
 	bool flip;
+	uint8_t tells[3];  // of the guess it comes from
 };
+
+_Static_assert(TL_COUNTER_COUNT <= UINT8_MAX, "counter ids of a guess fit a byte");
 
 static enum tl_match match_lane(const struct tl_decoder *decoder, enum tl_lane lane,
 				struct tl_bytes bytes)
@@ -52,6 +59,35 @@ static void weigh(struct guess *guess, uint16_t id, const struct tl_bytes view[T
 		guess->flipped |= bit;
 }
 
+// What an encrypted connection says of itself in the clear, as counters to bump once the verdict
+// stands.
+static void note_tells(struct guess *guess, const struct tl_recognised *known)
+{
+	static const uint8_t versions[] = {TL_COUNT_TLS_1_0, TL_COUNT_TLS_1_1, TL_COUNT_TLS_1_2,
+					   TL_COUNT_TLS_1_3};
+
+	if (known->verdict == TL_VERDICT_QUIC) {
+		guess->tells[0] = known->quic_version == 1		? TL_COUNT_QUIC_1
+				  : known->quic_version == QUIC_VERSION_2 ? TL_COUNT_QUIC_2
+									  : TL_COUNT_QUIC_OTHER;
+		return;
+	}
+	if (known->verdict != TL_VERDICT_TLS)
+		return;
+	uint32_t minor = known->tls_version - TLS_VERSION_1_0; // wraps when it is lower
+	guess->tells[0] = known->is_hello != 0 && minor < TL_COUNT_OF(versions) ? versions[minor]
+									       : TL_COUNT_TLS_UNREAD;
+	if (known->is_hello != 1)
+		return;
+	guess->tells[1] = known->sni[0] != '\0' ? TL_COUNT_TLS_SNI_PRESENT : TL_COUNT_TLS_SNI_ABSENT;
+	struct tl_bytes alpn = tl_bytes_of(known->alpn);
+	struct tl_bytes first = tl_bytes_first(alpn, tl_bytes_find(alpn, ',', 0));
+	guess->tells[2] = first.len == 0			  ? TL_COUNT_TLS_ALPN_NONE
+			  : tl_bytes_is(first, "h2")		  ? TL_COUNT_TLS_ALPN_H2
+			  : tl_bytes_is(first, "http/1.1") ? TL_COUNT_TLS_ALPN_HTTP_1_1
+							   : TL_COUNT_TLS_ALPN_OTHER;
+}
+
 static struct guess look(const struct tl_ctx *ctx, const struct tl_bytes view[TL_LANE_COUNT])
 {
 	struct guess guess = {0};
@@ -72,6 +108,8 @@ static struct guess look(const struct tl_ctx *ctx, const struct tl_bytes view[TL
 		if (result == TL_RECOGNISE_CERTAIN)
 			guess.verdict = known.verdict;
 		guess.verdict_later |= result == TL_RECOGNISE_MORE;
+		if (result != TL_RECOGNISE_NO && guess.tells[0] == 0)
+			note_tells(&guess, &known);
 		if (result == TL_RECOGNISE_LIKELY && guess.verdict == 0) {
 			guess.verdict = known.verdict;
 			guess.verdict_likely = true;
@@ -119,6 +157,7 @@ static struct found decide(const struct tl_ctx *ctx, const struct guess *guess, 
 	uint64_t forced = guess->rules.forced == 0 ? 0 : UINT64_C(1) << guess->rules.forced;
 	uint64_t likely = guess->likely;
 
+	memcpy(found.tells, guess->tells, sizeof(found.tells));
 	if (guess->verdict != 0 && !guess->verdict_likely) {
 		found.verdict = guess->verdict;
 		return found;
@@ -186,6 +225,10 @@ static bool conclude(struct tl_ctx *ctx, const struct found *found)
 {
 	if (found->verdict != 0) {
 		tl_unit_deafen(ctx, found->verdict);
+		bool tells = found->verdict == TL_VERDICT_TLS || found->verdict == TL_VERDICT_QUIC;
+		for (uint32_t i = 0; tells && i < TL_COUNT_OF(found->tells); i++)
+			if (found->tells[i] != 0)
+				tl_ctx_count(ctx, (enum tl_counter)found->tells[i], 1);
 		return true;
 	}
 	if (found->protocol == 0)

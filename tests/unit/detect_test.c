@@ -101,6 +101,11 @@ static void tls_is_counted_not_decoded(void **state)
 	rig_feed(&rig, TL_CLIENT, (const char *)record, sizeof(record));
 	assert_int_equal(rig.flow.verdict, TL_VERDICT_TLS);
 	assert_true(tl_conn_is_deaf(rig.conn));
+	// What the hello says in the clear is counted, once.
+	rig_feed(&rig, TL_CLIENT, (const char *)record, sizeof(record));
+	assert_int_equal(rig_count(&rig, TL_COUNT_TLS_1_2), 1);
+	assert_int_equal(rig_count(&rig, TL_COUNT_TLS_SNI_ABSENT), 1);
+	assert_int_equal(rig_count(&rig, TL_COUNT_TLS_ALPN_NONE), 1);
 	rig_fini(&rig);
 }
 
