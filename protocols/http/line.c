@@ -92,16 +92,22 @@ bool tl_http_request_line(struct tl_bytes line, bool is_cut, struct http_request
 
 bool tl_http_status_line(struct tl_bytes line, struct http_status_line *ret)
 {
+	uint32_t at = 8;
+
 	if (line.len < 12 || memcmp(line.ptr, "HTTP/1.", 7) != 0 || !is_digit(line.ptr[7]) ||
 	    line.ptr[8] != ' ')
 		return false;
-	const uint8_t *code = line.ptr + 9;
+	while (at < line.len && line.ptr[at] == ' ') // one by the grammar; clients take more
+		at++;
+	if (line.len - at < 3)
+		return false;
+	const uint8_t *code = line.ptr + at;
 	if (!is_digit(code[0]) || code[0] == '0' || !is_digit(code[1]) || !is_digit(code[2]) ||
-	    (line.len > 12 && line.ptr[12] != ' '))
+	    (line.len > at + 3 && code[3] != ' '))
 		return false;
 	ret->version = tl_bytes(line.ptr + 5, 3);
 	ret->code = (uint16_t)((code[0] - '0') * 100 + (code[1] - '0') * 10 + (code[2] - '0'));
-	ret->reason = tl_bytes_trim(tl_bytes_from(line, 13));
+	ret->reason = tl_bytes_trim(tl_bytes_from(line, at + 4));
 	return true;
 }
 

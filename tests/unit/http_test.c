@@ -70,6 +70,11 @@ static void status_lines(void **state)
 	assert_true(tl_http_status_line(tl_bytes_of("HTTP/1.0 200"), &line));
 	expect_text(line.reason, "", "no reason");
 	expect_text(line.version, "1.0", "version");
+	assert_true(tl_http_status_line(tl_bytes_of("HTTP/1.1   404  Gone"), &line));
+	assert_int_equal(line.code, 404);
+	expect_text(line.reason, "Gone", "reason behind blanks");
+	assert_false(tl_http_status_line(tl_bytes_of("HTTP/1.1  20"), &line));
+	assert_false(tl_http_status_line(tl_bytes_of("HTTP/1.1     "), &line));
 	assert_false(tl_http_status_line(tl_bytes_of("HTTP/1.1 ABC"), &line));
 	assert_false(tl_http_status_line(tl_bytes_of("HTTP/1.1 20"), &line));
 	assert_false(tl_http_status_line(tl_bytes_of("HTTP/1.1 2000"), &line));
