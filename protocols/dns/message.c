@@ -71,10 +71,10 @@ static bool is_head(const struct dns_head *h)
 		return false;
 	if (h->questions > LOOK_QUESTIONS_MAX)
 		return false;
-	// A query has no rcode, and asks something; only cookies (RFC 7873) ask nothing.
-	if (is_query && ((h->flags & 15) != 0 || (h->questions == 0 && h->records[2] == 0)))
-		return false;
-	return true;
+	// A query has no rcode, and asks something; only cookies (RFC 7873) ask nothing, and they have
+	// just additional records.
+	bool is_cookie = h->records[0] == 0 && h->records[1] == 0 && h->records[2] != 0;
+	return !is_query || ((h->flags & 15) == 0 && (h->questions != 0 || is_cookie));
 }
 
 static enum dns_looks look_at_records(struct tl_bytes message, uint32_t at, const struct dns_head *h)

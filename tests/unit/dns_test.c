@@ -785,6 +785,13 @@ static void others_are_not_claimed(void **state)
 	assert_int_equal(match(TL_CLIENT, b.bytes, b.len), TL_MATCH_NO);
 	memset(b.bytes, 0, 64);
 	assert_int_not_equal(match(TL_CLIENT, b.bytes, 64), TL_MATCH_CERTAIN);
+	// The first frames of Cassandra's protocol: as messages behind a length they ask nothing, but
+	// have thousands of records.
+	static const uint8_t startup[] = "\x04\0\0\x01\x01\0\0\0\x16\0\x01\0\x0b"
+					 "CQL_VERSION\0\x05" "3.3.1";
+	static const uint8_t supported[] = "\x84\0\0\0\x06\0\0\0\x34\0\x02\0\x0b" "COMPRESSION\0\x02";
+	assert_int_equal(match(TL_CLIENT, startup, sizeof(startup) - 1), TL_MATCH_NO);
+	assert_int_equal(match(TL_SERVER, supported, sizeof(supported) - 1), TL_MATCH_NO);
 	for (uint32_t i = 0; i < 200000; i++) {
 		uint8_t d[64];
 		for (uint32_t j = 0; j < sizeof(d); j++) {
