@@ -1,79 +1,188 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the roundtrips we find in public captures with another implementation's counts.
+"""Compares the roundtrips we find in public captures with their ground truth.
 
-usage: roundtrips.py TAPLINE PROTOCOL [CORPUS_DIR] [--all]
+usage: roundtrips.py TAPLINE [--write FILE | --check FILE] [NAME ...]
 
-CORPUS_DIR (default: $TAPLINE_CORPUS, else ../shared/corpus beside the source tree) holds TRUTH.tsv
-and the captures it names. Rows of grade A and B are compared: requests, responses, matched. Prints
-the rows that differ (with --all every row). Exit status 0 if all are equal or explained below, 1
-otherwise, 77 (skipped) where there is no corpus.
+The captures and TRUTH.tsv (counts by tshark) lie in $TL_CORPUS, else in shared/corpus beside the
+repository. Rows of the protocols we decode, of grade A and B, must agree or be in explained.tsv;
+captures of other protocols must give no record but those in others.tsv. An entry of these tables
+that no longer holds is an error too. Every capture must be read to its end, in seconds, within a
+fixed amount of memory. NAMEs restrict the run to files that contain one of them; --write puts the
+tables into a document between its markers, --check says whether they stand there.
+
+Exit status 0 if all is as it should be, 1 if not, 77 (skipped) where there is no corpus.
 """
+import argparse
 import collections
+import concurrent.futures
 import csv
 import json
 import os
+import pathlib
+import resource
 import subprocess
 import sys
 
-# File -> (requests, responses, matched) as they are right for us, and why.
-EXPLAINED = {
-    "dns/zeek__dns-two-responses.pcap":
-        ((1, 1, 1), "the second answer is a copy of the first packet, counted as such"),
-    "dns/zeek__ipv6-fragmented-dns.pcap":
-        ((2, 2, 2), "a query sent again with its id is the same record, retries 1"),
-}
+HERE = pathlib.Path(__file__).resolve().parent
+DECODED = ("http", "dns")
+NO_CAPTURES = ("expected",)
+SECONDS_MAX = 60
+RSS_MAX_KIB = 600 << 10  # of sanitizers; 80 MiB without
+BEGIN = "<!-- begin: tests/corpus/roundtrips.py --write -->\n"
+END = "<!-- end -->\n"
 
 
-def count(tapline, protocol, path):
-    run = subprocess.run([tapline, "watch", "-q", "--output", "json", "--pcap-file", path],
-                         capture_output=True, timeout=120)
-    if run.returncode != 0:
-        raise RuntimeError(run.stderr.decode(errors="replace").strip())
-    found = collections.Counter()
-    for line in run.stdout.splitlines():
+class Row(collections.namedtuple("Row", "file grade want got verdict reason")):
+    """One capture and protocol; want and got are (requests, responses, matched)."""
+
+
+def corpus_folder():
+    places = [HERE.parents[1] / "../shared/corpus", HERE.parents[1] / "../../shared/corpus"]
+    if "TL_CORPUS" in os.environ:
+        places = [pathlib.Path(os.environ["TL_CORPUS"])]
+    for place in places:
+        if (place / "TRUTH.tsv").exists():
+            return place.resolve()
+    return None
+
+
+def table(path):
+    with open(path, newline="") as lines:
+        return list(csv.DictReader((line for line in lines if not line.startswith("#")),
+                                   delimiter="\t"))
+
+
+def counts(row):
+    return tuple(int(row[key] or 0) for key in ("requests", "responses", "matched"))
+
+
+def run(tapline, path):
+    """(exit status, last line of the errors, {protocol: [requests, responses, matched]})"""
+    found = {}
+    done = subprocess.run([tapline, "watch", "-q", "--output", "json", "--pcap-file", path],
+                          capture_output=True, timeout=SECONDS_MAX)
+    for line in done.stdout.splitlines():
         record = json.loads(line)
-        if record["protocol"] != protocol or record["status"] == "one_way":
-            continue
         has_request = record.get("request") is not None
         has_response = record.get("response") is not None
-        found["requests"] += has_request
-        found["responses"] += has_response
-        found["matched"] += has_request and has_response
-    return found["requests"], found["responses"], found["matched"]
+        # What is sent to a group is another protocol for tshark: mdns, llmnr.
+        protocol = record["protocol"] + "-group" * (record["status"] == "one_way")
+        numbers = found.setdefault(protocol, [0, 0, 0])
+        numbers[0] += has_request
+        numbers[1] += has_response
+        numbers[2] += has_request and has_response
+    return done.returncode, done.stderr.decode(errors="replace").strip(), found
 
 
-def rows(corpus, protocol):
-    with open(os.path.join(corpus, "TRUTH.tsv"), newline="") as table:
-        for row in csv.DictReader(table, delimiter="\t"):
-            if row["protocol"] == protocol and row["quality"][:1] in ("A", "B"):
-                yield row
+def text(numbers):
+    return "/".join(str(number) for number in numbers)
+
+
+def judge(truth, got, explained, used):
+    want = counts(truth)
+    grade = truth["quality"][:1]
+    entry = explained.get(truth["file"])
+    if entry is not None:
+        used.add(truth["file"])
+    if got == want:
+        stale = entry is not None
+        return Row(truth["file"], grade, want, got, "STALE" if stale else "equal",
+                   "stands in explained.tsv but agrees" if stale else "")
+    if entry is not None and got == counts(entry):
+        return Row(truth["file"], grade, want, got, "explained", entry["reason"])
+    verdict = "WRONG" if grade in "AB" else "not compared"
+    return Row(truth["file"], grade, want, got, verdict, truth["warnings"])
+
+
+def compare(results, truths, explained, others):
+    """The rows of decoded protocols, the rows of other captures, what is wrong besides."""
+    rows, foreign, problems, used = [], [], [], set()
+    for file, (status, errors, found) in sorted(results.items()):
+        folder = file.split("/")[0]
+        is_cut = "the file ends within the record" in errors
+        if status != 0 and not (status == 1 and is_cut):
+            problems.append(f"{file}: exit status {status}: {errors}")
+        if folder in DECODED:
+            if (folder, file) in truths:
+                rows.append(judge(truths[folder, file], tuple(found.get(folder, (0, 0, 0))),
+                                  explained, used))
+            continue
+        expected = {entry["protocol"]: entry for entry in others if entry["file"] == file}
+        for protocol in sorted(set(found) | set(expected)):
+            entry = expected.get(protocol)
+            got = tuple(found.get(protocol, (0, 0, 0)))
+            want = counts(entry) if entry else (0, 0, 0)
+            foreign.append(Row(file, protocol, want, got, "equal" if got == want else "WRONG",
+                               entry["reason"] if entry else "no record was expected"))
+    problems += [f"{file}: in explained.tsv, but no such row" for file in explained
+                 if file in results and file not in used]
+    return rows, foreign, problems
+
+
+def document(rows, foreign, read):
+    lines = ["Each count is requests/responses/matched.", "",
+             "| capture | grade | tshark | tapline | |", "|---|---|---|---|---|"]
+    lines += [f"| {r.file} | {r.grade} | {text(r.want)} | {text(r.got)} | {r.verdict} |"
+              for r in rows]
+    lines += ["", "Differences and their reasons:", ""]
+    lines += [f"* `{r.file}`: tshark {text(r.want)}, tapline {text(r.got)}. {r.reason}"
+              for r in rows if r.verdict == "explained"]
+    lines += ["", f"Of the {read} captures of other protocols these contain HTTP/1 or DNS; "
+              "in the others nothing is claimed:", "",
+              "| capture | protocol | tapline | what it is |", "|---|---|---|---|"]
+    lines += [f"| {r.file} | {r.grade} | {text(r.got)} | {r.reason} |" for r in foreign]
+    return "\n".join(lines) + "\n"
+
+
+def put(path, content, write):
+    """Whether the document at `path` has `content` between its markers, at the end."""
+    whole = path.read_text()
+    before, rest = whole.split(BEGIN)
+    after = rest.split(END)[1]
+    wanted = before + BEGIN + content + END + after
+    if write:
+        path.write_text(wanted)
+    return write or whole == wanted
 
 
 def main():
-    arguments = [a for a in sys.argv[1:] if a != "--all"]
-    tapline, protocol = arguments[0], arguments[1]
-    beside = os.path.join(os.path.dirname(__file__), "..", "..", "..", "shared", "corpus")
-    corpus = arguments[2] if len(arguments) > 2 else os.environ.get("TAPLINE_CORPUS", beside)
-    if not os.path.exists(os.path.join(corpus, "TRUTH.tsv")):
-        print("no corpus at " + corpus)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("tapline")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--write", type=pathlib.Path)
+    parser.add_argument("--check", type=pathlib.Path)
+    options = parser.parse_args()
+    corpus = corpus_folder()
+    if corpus is None:
+        print("skipped: no public captures (TL_CORPUS, ../shared/corpus, ../../shared/corpus)")
         return 77
-    equal = explained = wrong = 0
-    for row in rows(corpus, protocol):
-        want = tuple(int(row[k] or 0) for k in ("requests", "responses", "matched"))
-        got = count(tapline, protocol, os.path.join(corpus, row["file"]))
-        ours, why = EXPLAINED.get(row["file"], (None, ""))
-        if got == want:
-            equal += 1
-        elif got == ours:
-            explained += 1
-        else:
-            wrong += 1
-            why = "WRONG"
-        if got != want or "--all" in sys.argv:
-            print(f"{row['quality']} {row['file']}: theirs {want}, ours {got} {why}")
-    print(f"{protocol}: {equal} equal, {explained} explained, {wrong} wrong")
-    return 1 if wrong or equal == 0 else 0
+    files = [f"{folder.name}/{path.name}" for folder in sorted(corpus.iterdir())
+             if folder.is_dir() and folder.name not in NO_CAPTURES for path in sorted(folder.iterdir())]
+    files = [f for f in files if not options.names or any(name in f for name in options.names)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        results = dict(zip(files, pool.map(lambda f: run(options.tapline, corpus / f), files)))
+    truths = {(row["protocol"], row["file"]): row for row in table(corpus / "TRUTH.tsv")}
+    explained = {row["file"]: row for row in table(HERE / "explained.tsv")}
+    rows, foreign, problems = compare(results, truths, explained, table(HERE / "others.tsv"))
+
+    for row in rows + foreign:
+        print(f"{row.verdict:12} {row.grade:9} {row.file:72} want {text(row.want):14} "
+              f"got {text(row.got):14} {row.reason}")
+    rss = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    if rss > RSS_MAX_KIB:
+        problems.append(f"one capture took {rss >> 10} MiB")
+    others = sum(file.split("/")[0] not in DECODED for file in files)
+    target = options.write or options.check
+    if target and not put(target, document(rows, foreign, others), options.write is not None):
+        problems.append(f"{target}: its tables are old: {sys.argv[0]} TAPLINE --write {target}")
+    for problem in problems:
+        print(problem)
+    verdicts = collections.Counter(row.verdict for row in rows)
+    wrong = sum(row.verdict in ("WRONG", "STALE") for row in rows + foreign) + len(problems)
+    print(f"{len(files)} captures, at most {rss >> 10} MiB: {dict(verdicts)} of {'/'.join(DECODED)}, "
+          f"{others} of other protocols, {wrong} wrong")
+    return 1 if wrong or not files else 0
 
 
 sys.exit(main())
