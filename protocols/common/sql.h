@@ -5,8 +5,8 @@
 // accept and harmless for anything else. Pure, one pass, no allocation, bounded by
 // TL_SQL_READ_BYTES_MAX and the buffers given.
 //
-// Masked text: literals and bind markers are `?`, with the sign or prefix they have; runs of
-// literals in parentheses are one `?`, and equal groups in a row are one group, so lists of any
+// Masked text: literals and bind markers are `?`, their sign or prefix included; runs of literals
+// in parentheses are one `?`, and equal groups in a row are one group, so lists of any
 // length are alike: IN (?), VALUES (?). Comments are left out, blanks become one space.
 // Sources: MySQL 8.0 reference manual, chapter 9 (language structure); MariaDB knowledge base,
 // "Comment Syntax"; PostgreSQL 15 documentation, section 4.1 (lexical structure).
