@@ -92,7 +92,11 @@ static bool host_has(const struct host *h, const uint8_t address[16])
 {
 	uint32_t whole = h->bits / 8;
 	uint32_t rest = h->bits % 8;
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
+	// `::/0` means IPv6, not what stands for IPv4 within it.
+	if (!h->is_ipv4 && h->bits < 96 && memcmp(address, mapped, sizeof(mapped)) == 0)
+		return false;
 	if (memcmp(h->address, address, whole) != 0)
 		return false;
 	return rest == 0 || ((h->address[whole] ^ address[whole]) & (0xff00 >> rest) & 0xff) == 0;
