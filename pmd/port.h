@@ -57,6 +57,7 @@ struct tl_port_stats {
 	uint64_t bytes;
 	uint64_t kernel_dropped; // dropped before we saw them (socket, NIC: imissed)
 	uint64_t filtered;       // did not match the filter applied here (not the kernel's)
+	uint64_t filtered_tagged; // of a sample of these, would match without their VLAN tags
 	uint64_t ring_dropped;   // dropped because a worker's ring was full
 	uint64_t pool_dropped;   // dropped because no mbuf was free
 	uint64_t cut;            // packets longer than we can hold
@@ -85,6 +86,11 @@ struct tl_port_ops {
 	// Gives packets of a foreign driver what ours bring along: tl_mbuf_meta and the link type.
 	// Called by the worker on each burst; NULL where the distributor has done it.
 	void (*stamp)(struct tl_port *port, struct rte_mbuf **mbufs, uint16_t count);
+	// Takes another filter, "" for none: packets that come later are judged by it, and none is
+	// lost meanwhile. Called by the rx lcore between turns. 0, or -errno with a line in `error`;
+	// then the present filter stays. NULL where a port can't.
+	int (*set_filter)(struct tl_port *port, const char *filter, char *error,
+			  uint32_t error_size);
 	// Packet time the workers may advance to when an rx burst came back empty; 0: not known.
 	uint64_t (*clock)(const struct tl_port *port);
 	// Set (release) after the last packet was enqueued; a worker loads it (acquire) before the

@@ -11,6 +11,10 @@
 #include <pcap/pcap.h>
 
 #define SNAPLEN 262144
+#define LINKTYPE_ETHERNET 1
+#define ETHERNET_ADDRESSES 12u
+#define TAG_BYTES 4u
+#define SAMPLE_BYTES 512u // of an untagged packet: more than any filter asks for
 #define LINKTYPE_RAW_IP 101 // the one type in use whose DLT_ number differs on Linux
 
 struct compiled {
@@ -111,6 +115,37 @@ bool tl_filter_match(struct tl_filter *filter, uint16_t link_type, const uint8_t
 			return false;
 	}
 	return c->is_usable && bpf_filter(c->program.bf_insns, data, original_len, len) != 0;
+}
+
+// Bytes of the VLAN tags behind the two addresses of an Ethernet frame.
+static uint32_t tag_bytes(const uint8_t *data, uint32_t len)
+{
+	uint32_t at = ETHERNET_ADDRESSES;
+
+	while (at + TAG_BYTES + 2 <= len) {
+		uint32_t type = (uint32_t)data[at] << 8 | data[at + 1];
+		if (type != 0x8100 && type != 0x88a8 && type != 0x9100)
+			break;
+		at += TAG_BYTES;
+	}
+	return at - ETHERNET_ADDRESSES;
+}
+
+bool tl_filter_overlooks_tag(struct tl_filter *filter, uint16_t link_type, const uint8_t *data,
+			     uint32_t len, uint32_t original_len)
+{
+	uint8_t untagged[SAMPLE_BYTES];
+	uint32_t tags = link_type == LINKTYPE_ETHERNET ? tag_bytes(data, len) : 0;
+
+	if (tags == 0 || strstr(filter->expression, "vlan") != NULL)
+		return false;
+	uint32_t rest = len - ETHERNET_ADDRESSES - tags;
+	if (rest > sizeof(untagged) - ETHERNET_ADDRESSES)
+		rest = sizeof(untagged) - ETHERNET_ADDRESSES;
+	memcpy(untagged, data, ETHERNET_ADDRESSES);
+	memcpy(untagged + ETHERNET_ADDRESSES, data + ETHERNET_ADDRESSES + tags, rest);
+	return tl_filter_match(filter, link_type, untagged, ETHERNET_ADDRESSES + rest,
+			       original_len - tags);
 }
 
 const char *tl_filter_error(const struct tl_filter *filter)

@@ -21,6 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/filter.h>
+#include <sys/socket.h>
+
 #include <pcap/pcap.h>
 
 #define TURN_PACKETS 256
@@ -31,6 +34,9 @@
 #define CLOCK_SLACK_NS UINT64_C(100000000) // a packet is never read later than this
 #define DRAIN_NS UINT64_C(60000000)        // longest read-out at a stop
 #define NAMES_SHOWN 8u
+#define LIKENESS_LEAST 49u // percent
+#define SLL_HEADER_BYTES 16u
+#define SLL2_HEADER_BYTES 20u
 
 struct live {
 	struct tl_port port;
@@ -63,11 +69,41 @@ static uint64_t wall_ns(void)
 
 // ---- Opening -------------------------------------------------------------------------------
 
+// How much of the longer of two names they share at their begins and ends, in percent.
+static size_t likeness(const char *a, const char *b)
+{
+	size_t len_a = strlen(a), len_b = strlen(b), head = 0, tail = 0;
+	size_t shorter = len_a < len_b ? len_a : len_b;
+
+	while (head < shorter && a[head] == b[head])
+		head++;
+	while (head + tail < shorter && a[len_a - 1 - tail] == b[len_b - 1 - tail])
+		tail++;
+	return (head + tail) * 100 / (len_a + len_b - shorter);
+}
+
+static const char *nearest_interface(const char *wanted, const struct if_nameindex *names)
+{
+	const char *nearest = NULL;
+	size_t best = LIKENESS_LEAST;
+
+	for (uint32_t i = 0; names != NULL && names[i].if_name != NULL; i++) {
+		size_t now = likeness(wanted, names[i].if_name);
+		if (now > best) {
+			best = now;
+			nearest = names[i].if_name;
+		}
+	}
+	return nearest;
+}
+
 static void say_no_such_interface(const char *interface, char *error, uint32_t error_size)
 {
 	struct if_nameindex *names = if_nameindex();
-	size_t at = (size_t)snprintf(error, error_size, "no interface named '%s'; there are:",
-				     interface);
+	const char *nearest = nearest_interface(interface, names);
+	size_t at = (size_t)snprintf(error, error_size, "no interface named '%s'%s%s%s; there are:",
+				     interface, nearest != NULL ? ", did you mean " : "",
+				     nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
 
 	for (uint32_t i = 0; names != NULL && names[i].if_name != NULL && at < error_size; i++) {
 		if (i == NAMES_SHOWN) {
@@ -137,6 +173,81 @@ static int set_filter(struct live *live, char *error, uint32_t error_size)
 		return -EINVAL;
 	}
 	return 0;
+}
+
+// The kernel's filter of a cooked socket (`any`) sees a packet from its network header on; the
+// header that libpcap's program reads is made up by libpcap. Loads from that header become the
+// kernel's own words for the same facts. False where there is none.
+static bool uncook(struct bpf_insn *insn, uint16_t link_type)
+{
+	bool is_v2 = link_type == TL_LINK_SLL2;
+	uint32_t header = is_v2 ? SLL2_HEADER_BYTES : SLL_HEADER_BYTES;
+	uint32_t protocol_at = is_v2 ? 0 : 14, packet_type_at = is_v2 ? 10 : 0;
+
+	if (insn->k >= header)
+		insn->k -= header;
+	else if (insn->k == protocol_at && BPF_MODE(insn->code) == BPF_ABS)
+		insn->k = (uint32_t)SKF_AD_OFF + SKF_AD_PROTOCOL;
+	else if (insn->k == packet_type_at && BPF_MODE(insn->code) == BPF_ABS)
+		insn->k = (uint32_t)SKF_AD_OFF + SKF_AD_PKTTYPE;
+	else
+		return insn->k >= (uint32_t)SKF_AD_OFF; // asks the kernel already
+	return true;
+}
+
+static bool uncook_program(struct bpf_program *program, uint16_t link_type)
+{
+	for (uint32_t i = 0; i < program->bf_len; i++) {
+		struct bpf_insn *insn = &program->bf_insns[i];
+		uint32_t class = BPF_CLASS(insn->code), mode = BPF_MODE(insn->code);
+		bool loads = (class == BPF_LD || class == BPF_LDX) &&
+			     (mode == BPF_ABS || mode == BPF_IND || mode == BPF_MSH);
+		if (loads && !uncook(insn, link_type))
+			return false;
+	}
+	return true;
+}
+
+// Not pcap_setfilter: that shuts out everything for a moment, uncounted. The kernel itself swaps
+// filters at once. Packets that wait in the buffer have been judged by the old one.
+static int live_set_filter(struct tl_port *port, const char *text, char *error,
+			   uint32_t error_size)
+{
+	struct live *live = live_of(port);
+	struct bpf_program program;
+	int none = 0;
+
+	if (*text == '\0') {
+		// ENOENT: there was none.
+		if (setsockopt(port->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) < 0 &&
+		    errno != ENOENT)
+			goto out_refused;
+		return 0;
+	}
+	if (pcap_compile(live->pcap, &program, text, 1, PCAP_NETMASK_UNKNOWN) < 0) {
+		(void)snprintf(error, error_size, "filter '%s': %s", text, pcap_geterr(live->pcap));
+		return -EINVAL;
+	}
+	bool is_cooked = live->link_type == TL_LINK_SLL ||
+			 live->link_type == TL_LINK_SLL2;
+	bool fits = program.bf_len <= USHRT_MAX &&
+		    (!is_cooked || uncook_program(&program, live->link_type));
+	const struct sock_fprog kernel = {
+		.len = (unsigned short)program.bf_len,
+		// The same layout; libpcap has a name of its own for it.
+		.filter = (struct sock_filter *)(void *)program.bf_insns,
+	};
+	int rc = !fits ? -1 : setsockopt(port->fd, SOL_SOCKET, SO_ATTACH_FILTER, &kernel,
+					 sizeof(kernel));
+	int why = fits ? errno : E2BIG;
+	pcap_freecode(&program);
+	if (rc == 0)
+		return 0;
+	errno = why;
+out_refused:
+	(void)snprintf(error, error_size, "the kernel refuses the filter on '%s': %s",
+		       live->interface, strerror(errno));
+	return -EINVAL;
 }
 
 static int activate(struct live *live, char *error, uint32_t error_size)
@@ -339,6 +450,7 @@ static const struct tl_port_ops live_ops = {
 	.turn = live_turn,
 	.start = live_start,
 	.stop = live_stop,
+	.set_filter = live_set_filter,
 	.clock = live_clock,
 	.is_done = live_is_done,
 	.stats = live_stats,

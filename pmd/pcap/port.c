@@ -3,6 +3,7 @@
 // damaged record. What was read before the damage is worked off like any other input.
 #include "pmd/pcap/distribute.h"
 #include "pmd/pcap/file.h"
+#include "pmd/pcap/filter.h"
 #include "pmd/port.h"
 
 #include "base/check.h"
@@ -16,21 +17,16 @@
 #include <pcap/pcap.h>
 
 #define TURN_PACKETS 256
-#define FILTERS_MAX 8u // link types of one file that a filter can be made for
-
-// A file may have packets of several link types; a program fits one of them.
-struct filter {
-	uint16_t link_type;
-	struct bpf_program program;
-};
+#define TAG_SAMPLES 1000u // filtered packets looked at for a VLAN tag that the filter overlooks
 
 struct file_port {
 	struct tl_port port;
 	struct tl_port_options options;
 	struct tl_capture_file *capture;
-	bool has_filter;
-	uint32_t filter_count;
-	struct filter filters[FILTERS_MAX];
+	struct tl_filter *filter; // NULL: all packets pass
+	uint32_t tags_sampled;
+	bool has_passed;          // a packet has matched the filter
+	uint16_t link_type;       // of the first packet, before it Ethernet
 	struct tl_distributor *distributor;
 	uint64_t end_ns; // packets from this time on are not read, 0: not known yet
 	struct {
@@ -40,6 +36,7 @@ struct file_port {
 	_Atomic uint64_t bytes;
 	_Atomic uint64_t filtered;
 	_Atomic uint64_t filtered_bytes;
+	_Atomic uint64_t filtered_tagged;
 };
 
 static struct file_port *file_of(struct tl_port *port)
@@ -49,46 +46,47 @@ static struct file_port *file_of(struct tl_port *port)
 
 // ---- Filter --------------------------------------------------------------------------------
 
-static int compile(struct file_port *file, uint16_t link_type, char *error, uint32_t error_size)
+static int make_filter(const char *text, uint16_t link_type, struct tl_filter **ret_filter,
+		       char *error, uint32_t error_size)
 {
-	const char *text = file->options.filter;
-	// libpcap numbers raw IP in its own way.
-	int dlt = link_type == TL_LINK_RAW ? DLT_RAW : link_type;
-	pcap_t *pcap = pcap_open_dead(dlt, TL_CAPTURE_RECORD_MAX);
-
-	if (pcap == NULL || file->filter_count == FILTERS_MAX) {
-		(void)snprintf(error, error_size, "filter '%s': too many link types", text);
-		if (pcap != NULL)
-			pcap_close(pcap);
-		return -EINVAL;
-	}
-	struct filter *filter = &file->filters[file->filter_count];
-	int rc = pcap_compile(pcap, &filter->program, text, 1, PCAP_NETMASK_UNKNOWN);
-	if (rc < 0)
-		(void)snprintf(error, error_size, "filter '%s': %s", text, pcap_geterr(pcap));
-	pcap_close(pcap);
-	if (rc < 0)
-		return -EINVAL;
-	filter->link_type = link_type;
-	file->filter_count++;
-	return 0;
+	*ret_filter = NULL;
+	if (text == NULL || *text == '\0')
+		return 0;
+	return tl_filter_create(text, link_type, ret_filter, error, error_size);
 }
 
-// 1, 0, or -EINVAL with the port's error: the expression makes no sense for this link type.
-static int passes(struct file_port *file, const struct tl_capture_record *record)
+static bool passes(struct file_port *file, const struct tl_capture_record *record)
 {
-	const struct pcap_pkthdr head = {.caplen = record->len, .len = record->original_len};
-
-	for (uint32_t i = 0; i < file->filter_count; i++) {
-		if (file->filters[i].link_type == record->link_type)
-			return pcap_offline_filter(&file->filters[i].program, &head,
-						   record->data) != 0;
+	if (file->filter == NULL)
+		return true;
+	if (tl_filter_match(file->filter, record->link_type, record->data, record->len,
+			    record->original_len)) {
+		file->has_passed = true;
+		return true;
 	}
-	int rc = compile(file, record->link_type, file->port.error, sizeof(file->port.error));
+	if (file->tags_sampled < TAG_SAMPLES && tl_filter_overlooks_tag(
+		    file->filter, record->link_type, record->data, record->len,
+		    record->original_len)) {
+		file->tags_sampled++;
+		atomic_fetch_add_explicit(&file->filtered_tagged, 1, memory_order_relaxed);
+	}
+	return false;
+}
+
+static int file_set_filter(struct tl_port *port, const char *text, char *error,
+			   uint32_t error_size)
+{
+	struct file_port *file = file_of(port);
+	struct tl_filter *filter;
+	int rc = make_filter(text, file->link_type, &filter, error, error_size);
+
 	if (rc < 0)
 		return rc;
-	return pcap_offline_filter(&file->filters[file->filter_count - 1].program, &head,
-				   record->data) != 0;
+	tl_filter_destroy(file->filter);
+	file->filter = filter;
+	file->tags_sampled = 0;
+	atomic_store_explicit(&file->filtered_tagged, 0, memory_order_relaxed);
+	return 0;
 }
 
 // ---- Opening -------------------------------------------------------------------------------
@@ -99,9 +97,9 @@ static int open_source(struct file_port *file, const char *path, char *error, ui
 
 	if (rc < 0)
 		return rc;
-	file->has_filter = file->options.filter != NULL && *file->options.filter != '\0';
 	// For Ethernet at once, to refuse a wrong expression before anything starts.
-	return file->has_filter ? compile(file, TL_LINK_ETHERNET, error, error_size) : 0;
+	file->link_type = TL_LINK_ETHERNET;
+	return make_filter(file->options.filter, file->link_type, &file->filter, error, error_size);
 }
 
 static const struct tl_port_ops file_ops;
@@ -195,8 +193,10 @@ static int one(struct file_port *file)
 
 	if (TL_UNLIKELY(rc <= 0))
 		return rc == 0 || rc == -EAGAIN ? rc : fail(file, rc);
-	if (TL_UNLIKELY(file->turn.received == 0))
+	if (TL_UNLIKELY(file->turn.received == 0)) {
+		file->link_type = record.link_type;
 		file->port.link = pcap_datalink_val_to_description(record.link_type);
+	}
 	if (TL_UNLIKELY(file->options.duration_ns > 0)) {
 		if (file->end_ns == 0)
 			file->end_ns = record.time_ns + file->options.duration_ns;
@@ -205,14 +205,19 @@ static int one(struct file_port *file)
 	}
 	file->turn.received++;
 	file->turn.bytes += record.original_len;
-	int passed = file->has_filter ? passes(file, &record) : 1;
-	if (TL_LIKELY(passed > 0))
+	if (TL_LIKELY(passes(file, &record)))
 		hand_out(file, &record);
-	else if (passed < 0)
-		return passed;
 	else
 		count_filtered(file, record.original_len);
 	return 1;
+}
+
+// An expression without a meaning on the only link type there is matched nothing for that reason.
+static void tell_useless_filter(struct file_port *file)
+{
+	if (file->filter != NULL && !file->has_passed)
+		(void)snprintf(file->port.error, sizeof(file->port.error), "%s",
+			       tl_filter_error(file->filter));
 }
 
 static int file_turn(struct tl_port *port)
@@ -230,6 +235,8 @@ static int file_turn(struct tl_port *port)
 	atomic_store_explicit(&file->filtered, file->turn.filtered, memory_order_relaxed);
 	atomic_store_explicit(&file->filtered_bytes, file->turn.filtered_bytes,
 			      memory_order_relaxed);
+	if (rc == 0)
+		tell_useless_filter(file);
 	if (rc == -EAGAIN)
 		tl_distributor_flush(file->distributor, 0);
 	else if (rc <= 0)
@@ -269,6 +276,8 @@ static void file_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
 	ret_stats->filtered = atomic_load_explicit(&file->filtered, memory_order_relaxed);
 	ret_stats->filtered_bytes =
 		atomic_load_explicit(&file->filtered_bytes, memory_order_relaxed);
+	ret_stats->filtered_tagged =
+		atomic_load_explicit(&file->filtered_tagged, memory_order_relaxed);
 }
 
 static void file_close(struct tl_port *port)
@@ -276,8 +285,7 @@ static void file_close(struct tl_port *port)
 	struct file_port *file = file_of(port);
 
 	tl_distributor_destroy(file->distributor);
-	for (uint32_t i = 0; i < file->filter_count; i++)
-		pcap_freecode(&file->filters[i].program);
+	tl_filter_destroy(file->filter);
 	tl_capture_file_close(file->capture);
 	free(file);
 }
@@ -287,6 +295,7 @@ static const struct tl_port_ops file_ops = {
 	.turn = file_turn,
 	.start = file_start,
 	.stop = file_stop,
+	.set_filter = file_set_filter,
 	.clock = file_clock,
 	.is_done = file_is_done,
 	.stats = file_stats,

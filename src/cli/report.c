@@ -312,7 +312,7 @@ static void print_l4(const struct tl_totals *totals, struct tl_text *text)
 }
 
 void tl_report_print(const struct tl_report *report, const struct tl_totals *totals,
-		     bool has_filter, struct tl_text *text)
+		     const char *filter, struct tl_text *text)
 {
 	if (report->group_count != 0) {
 		print_groups(report, text);
@@ -325,7 +325,7 @@ void tl_report_print(const struct tl_report *report, const struct tl_totals *tot
 				tl_text_printf(text, "  %s", report->slowest[i].line);
 		tl_text_puts(text, "\n");
 	}
-	tl_summary_print(text, totals, &report->tally, has_filter);
+	tl_summary_print(text, totals, &report->tally, filter);
 	print_l4(totals, text);
 }
 
@@ -409,7 +409,7 @@ static json_t *verdicts_json(const struct tl_totals *totals)
 }
 
 json_t *tl_report_json(const struct tl_report *report, const struct tl_totals *totals,
-		       bool has_filter)
+		       const char *filter)
 {
 	char hints[HINTS_MAX][TL_HINT_BYTES];
 	json_t *servers = json_array(), *slowest = json_array(), *notes = json_array();
@@ -420,7 +420,7 @@ json_t *tl_report_json(const struct tl_report *report, const struct tl_totals *t
 	free(groups);
 	for (uint32_t i = 0; i < report->slow_count; i++)
 		(void)json_array_append(slowest, report->slowest[i].record);
-	uint32_t count = tl_totals_hints(totals, has_filter, hints, HINTS_MAX);
+	uint32_t count = tl_totals_hints(totals, filter, hints, HINTS_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		(void)json_array_append_new(notes, json_string(hints[i]));
 	json_t *losses = json_pack("{s:I, s:I, s:I}", "kernel", (json_int_t)totals->kernel_dropped,

@@ -16,7 +16,7 @@ void tl_report_add(struct tl_report *report, const struct tl_roundtrip_signal *s
 
 // Tables for people.
 void tl_report_print(const struct tl_report *report, const struct tl_totals *totals,
-		     bool has_filter, struct tl_text *text);
+		     const char *filter, struct tl_text *text);
 // The same as one JSON object; the caller gives it back.
 json_t *tl_report_json(const struct tl_report *report, const struct tl_totals *totals,
-		       bool has_filter);
+		       const char *filter);

@@ -31,16 +31,16 @@ static int on_record(void *arg, const struct tl_roundtrip_signal *signal)
 static void print(const struct tl_report *report, const struct stats_options *options,
 		  const struct tl_totals *totals)
 {
-	bool has_filter = options->capture.filter[0] != '\0';
+	const char *filter = options->capture.filter;
 
 	if (options->output == 1) {
-		json_t *object = tl_report_json(report, totals, has_filter);
+		json_t *object = tl_report_json(report, totals, filter);
 		(void)json_dumpf(object, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 		(void)fputs("\n", stdout);
 		json_decref(object);
 	} else {
 		struct tl_text text = {0};
-		tl_report_print(report, totals, has_filter, &text);
+		tl_report_print(report, totals, filter, &text);
 		(void)fputs(text.data, stdout);
 		tl_text_free(&text);
 	}

@@ -128,7 +128,7 @@ static void add_losses(struct tl_text *text, const struct tl_totals *t)
 }
 
 void tl_summary_print(struct tl_text *text, const struct tl_totals *totals,
-		      const struct tl_tally *tally, bool has_filter)
+		      const struct tl_tally *tally, const char *filter)
 {
 	char hints[HINTS_MAX][TL_HINT_BYTES];
 	const uint64_t *c = totals->counters.at;
@@ -144,7 +144,7 @@ void tl_summary_print(struct tl_text *text, const struct tl_totals *totals,
 	add_roundtrips(text, tally);
 	add_verdicts(text, totals);
 	add_losses(text, totals);
-	uint32_t count = tl_totals_hints(totals, has_filter, hints, HINTS_MAX);
+	uint32_t count = tl_totals_hints(totals, filter, hints, HINTS_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		tl_text_printf(text, "Note: %s\n", hints[i]);
 }

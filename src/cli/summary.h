@@ -22,4 +22,4 @@ static inline void tl_tally_add(struct tl_tally *tally, const struct tl_roundtri
 }
 
 void tl_summary_print(struct tl_text *text, const struct tl_totals *totals,
-		      const struct tl_tally *tally, bool has_filter);
+		      const struct tl_tally *tally, const char *filter);

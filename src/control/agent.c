@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define MERGE_NS UINT64_C(1000000000) // between two merges of the workers' metrics
@@ -22,7 +23,7 @@
 
 struct agent {
 	const char *path;
-	struct tl_config *first;  // the one it started with: sinks, ports and metrics point into it
+	struct tl_config *first;  // the one it started with: sinks, ports and HTTP point into it
 	struct tl_config *config; // the one in force
 	struct tl_rules *rules;
 	struct tl_sinks *sinks;
@@ -82,6 +83,7 @@ static void apply_log(const struct tl_config *config)
 struct changes {
 	struct tl_text text; // for the answer
 	uint32_t hot, cold;
+	bool in_metrics;
 };
 
 static void note_change(void *arg, const char *key, const char *before, const char *after,
@@ -93,37 +95,81 @@ static void note_change(void *arg, const char *key, const char *before, const ch
 		changes->hot++;
 	else
 		changes->cold++;
-	if (changes->hot + changes->cold > CHANGES_LOGGED_MAX)
-		return;
-	tl_text_printf(&changes->text, "%s: %s -> %s%s\n", key, before, after,
-		       is_hot ? "" : " (needs a restart)");
-	tl_log(is_hot ? TL_LOG_SEVERITY_INFO : TL_LOG_SEVERITY_WARNING, "reload: %s: %s -> %s%s",
-	       key, before, after, is_hot ? "" : " (needs a restart)");
+	changes->in_metrics |= strncmp(key, "metrics.", strlen("metrics.")) == 0;
+	if (changes->hot + changes->cold <= CHANGES_LOGGED_MAX)
+		tl_text_printf(&changes->text, "%s: %s -> %s%s\n", key, before, after,
+			       is_hot ? "" : " (needs a restart)");
 }
 
-// Workers take the new rules between bursts; what the old ones point into (the old configuration)
-// is freed only after every worker has.
-static int swap_config(struct agent *agent, struct tl_config *config, char *error)
+static void log_changes(const struct changes *changes)
+{
+	const char *line = changes->text.data == NULL ? "" : changes->text.data;
+
+	for (; *line != '\0'; line += strcspn(line, "\n") + 1)
+		tl_log(TL_LOG_SEVERITY_INFO, "reload: %.*s", (int)strcspn(line, "\n"), line);
+}
+
+// What only a library can judge, and so config/ can't: the filter. -EINVAL and a line in `errors`.
+static int check_filter(const struct tl_config *config, struct tl_config_errors *errors)
+{
+	char error[ERROR_BYTES];
+	int rc = tl_pipeline_check_filter(config->capture.filter, error, sizeof(error));
+
+	if (rc < 0)
+		tl_config_error(errors, config->file, tl_config_line(config, "capture.filter"),
+				"capture.filter", "%s", error);
+	return rc;
+}
+
+// NULL and -errno after at least one line in `errors`.
+static int load_config(const char *path, struct tl_config **ret_config,
+		       struct tl_config_errors *errors)
+{
+	int rc = tl_config_load(path, ret_config, errors);
+
+	if (rc == 0)
+		rc = check_filter(*ret_config, errors);
+	if (rc == 0)
+		return 0;
+	tl_config_free(*ret_config);
+	*ret_config = NULL;
+	return rc;
+}
+
+static int on_record(void *arg, const struct tl_roundtrip_signal *signal);
+
+// What the old rules and names point into (the old configuration) is freed only after every lcore
+// has left it.
+static int swap_config(struct agent *agent, struct tl_config *config, bool metrics_differ,
+		       char *error)
 {
 	struct tl_rules *rules;
+	const char *filter = config->capture.filter;
 	int rc = tl_setup_rules(config, &rules, error, ERROR_BYTES);
 	if (rc < 0)
 		return rc;
-	rc = tl_pipeline_set_rules(tl_probe_pipeline(agent->probe), rules);
-	if (rc < 0) {
-		// Neither set of rules may be freed now: some workers may use either.
-		(void)snprintf(error, ERROR_BYTES, "a worker did not take the new rules in time");
-		agent->rules = rules;
-		agent->config = config;
+	const struct tl_probe_change change = {
+		.rules = rules,
+		.metrics = metrics_differ ? &config->metrics : NULL,
+		.filter = strcmp(filter, agent->config->capture.filter) == 0 ? NULL : filter,
+		.names = &config->names,
+	};
+	rc = tl_probe_change(agent->probe, &change, on_record, agent, error, ERROR_BYTES);
+	if (rc < 0 && rc != -ETIMEDOUT) {
+		tl_rules_destroy(rules);
 		return rc;
 	}
-	tl_rules_destroy(agent->rules);
-	if (agent->config != agent->first)
-		tl_config_free(agent->config);
+	// After a time-out both sets stay: some lcores may use either.
+	if (rc == 0) {
+		tl_rules_destroy(agent->rules);
+		if (agent->config != agent->first)
+			tl_config_free(agent->config);
+	}
 	agent->rules = rules;
 	agent->config = config;
+	agent->page.filter = config->capture.filter;
 	apply_log(config);
-	return 0;
+	return rc;
 }
 
 static int reload(struct agent *agent, struct tl_text *answer)
@@ -136,7 +182,7 @@ static int reload(struct agent *agent, struct tl_text *answer)
 
 	if (errors == NULL)
 		return rc;
-	rc = agent->path == NULL ? -ENOENT : tl_config_load(agent->path, &config, errors);
+	rc = agent->path == NULL ? -ENOENT : load_config(agent->path, &config, errors);
 	if (agent->path == NULL)
 		tl_text_puts(answer, "the agent runs without a configuration file\n");
 	for (uint32_t i = 0; rc < 0 && i < errors->count; i++)
@@ -146,15 +192,16 @@ static int reload(struct agent *agent, struct tl_text *answer)
 		goto out_free;
 	if (tl_config_diff(agent->config, config, note_change, &changes) < 0)
 		tl_log(TL_LOG_SEVERITY_WARNING, "reload: out of memory while comparing");
-	// What needs a restart keeps its present value: sinks and ports still point into the first
-	// configuration, which therefore stays until the end.
-	rc = swap_config(agent, config, error);
+	// What needs a restart keeps its present value: sinks, ports and the HTTP server still point
+	// into the first configuration, which therefore stays until the end.
+	rc = swap_config(agent, config, changes.in_metrics, error);
 	if (rc < 0) {
 		tl_text_printf(answer, "%s\n", error);
 		if (agent->config != config)
 			tl_config_free(config);
 		goto out_free;
 	}
+	log_changes(&changes);
 	tl_text_printf(answer, "reloaded: %u changed, %u need a restart\n", changes.hot,
 		       changes.cold);
 	if (changes.text.len != 0)
@@ -359,7 +406,7 @@ static int start(struct agent *agent, const char *version, char *error)
 		.config_file = config->file,
 		.last_reload = agent->reload_note,
 		.started_ns = clock_ns(CLOCK_REALTIME),
-		.has_filter = config->capture.filter[0] != '\0',
+		.filter = config->capture.filter,
 	};
 	int rc = tl_setup_rules(config, &agent->rules, error, ERROR_BYTES);
 	if (rc < 0)
@@ -402,7 +449,7 @@ static int load(struct agent *agent)
 	if (errors == NULL)
 		return -ENOMEM;
 	if (agent->path != NULL)
-		rc = tl_config_load(agent->path, &agent->first, errors);
+		rc = load_config(agent->path, &agent->first, errors);
 	else
 		agent->first = tl_config_default();
 	log_errors(errors);

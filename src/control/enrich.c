@@ -74,31 +74,45 @@ static bool parse_key(const char *key, struct name_row *ret_row)
 	return inet_pton(AF_INET6, host, ret_row->address) == 1;
 }
 
+int tl_enricher_set_names(struct tl_enricher *e, const struct tl_text_map *names, char *error,
+			  uint32_t error_size)
+{
+	uint32_t count = names == NULL ? 0 : names->count;
+	struct name_row *rows = calloc(count + 1, sizeof(*rows));
+
+	if (rows == NULL) {
+		(void)snprintf(error, error_size, "out of memory");
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (!parse_key(names->items[i].key, &rows[i])) {
+			(void)snprintf(error, error_size,
+				       "names: \"%s\": not an address, address:port or :port",
+				       names->items[i].key);
+			free(rows);
+			return -EINVAL;
+		}
+		rows[i].name = names->items[i].value;
+	}
+	qsort(rows, count, sizeof(*rows), compare_rows);
+	free(e->rows);
+	e->rows = rows;
+	e->row_count = count;
+	return 0;
+}
+
 int tl_enricher_create(const char *probe, const struct tl_text_map *names,
 		       struct tl_enricher **ret_enricher, char *error, uint32_t error_size)
 {
 	struct tl_enricher *e = calloc(1, sizeof(*e));
-	uint32_t count = names == NULL ? 0 : names->count;
 
 	if (e == NULL)
 		return -ENOMEM;
-	e->rows = calloc(count + 1, sizeof(*e->rows));
-	if (e->rows == NULL) {
-		free(e);
-		return -ENOMEM;
+	int rc = tl_enricher_set_names(e, names, error, error_size);
+	if (rc < 0) {
+		tl_enricher_destroy(e);
+		return rc;
 	}
-	for (uint32_t i = 0; i < count; i++) {
-		if (!parse_key(names->items[i].key, &e->rows[i])) {
-			(void)snprintf(error, error_size,
-				       "names: \"%s\": not an address, address:port or :port",
-				       names->items[i].key);
-			tl_enricher_destroy(e);
-			return -EINVAL;
-		}
-		e->rows[i].name = names->items[i].value;
-	}
-	e->row_count = count;
-	qsort(e->rows, count, sizeof(*e->rows), compare_rows);
 	(void)snprintf(e->probe, sizeof(e->probe), "%s", probe);
 	if (getrandom(&e->boot, sizeof(e->boot), 0) != (ssize_t)sizeof(e->boot))
 		e->boot = (uint64_t)(uintptr_t)e;

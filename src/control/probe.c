@@ -8,6 +8,8 @@
 
 #define RECORDS_PER_TURN 256u   // per worker: bounds the time between two looks at the metrics
 #define IDLE_SLEEP_NS 1000000l
+#define CHANGE_WAIT_NS UINT64_C(5000000000) // for the lcores to take a change
+#define CHANGE_POLL_NS 200000l
 
 struct tl_probe {
 	struct tl_pipeline *pipeline;
@@ -157,6 +159,129 @@ uint32_t tl_probe_turn(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg
 		*ret_finished = true;
 	}
 	return handled;
+}
+
+// ---- Changes -------------------------------------------------------------------------------------
+
+// Waits for the filter (`for_filter`) or for all else. 1, 0 after CHANGE_WAIT_NS, or -errno.
+static int wait_taken(struct tl_probe *probe, bool for_filter, tl_probe_record_fn *fn, void *arg,
+		      char *error, uint32_t error_size)
+{
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + CHANGE_WAIT_NS;
+	int rc = 0;
+
+	while (rc == 0 && clock_ns(CLOCK_MONOTONIC) < end_ns) {
+		rc = for_filter ? tl_pipeline_filter_taken(probe->pipeline, error, error_size)
+				: tl_pipeline_has_taken(probe->pipeline);
+		if (rc == 0 && turn_records(probe, fn, arg) == 0)
+			(void)nanosleep(&(struct timespec) {.tv_nsec = CHANGE_POLL_NS}, NULL);
+	}
+	return rc;
+}
+
+static int change_filter(struct tl_probe *probe, const char *filter, tl_probe_record_fn *fn,
+			 void *arg, char *error, uint32_t error_size)
+{
+	int rc = tl_pipeline_ask_filter(probe->pipeline, filter, error, error_size);
+
+	if (rc == 0)
+		rc = wait_taken(probe, true, fn, arg, error, error_size);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	(void)snprintf(error, error_size, "the capture did not take the new filter in time");
+	return -ETIMEDOUT;
+}
+
+static void destroy_metrics(struct tl_worker_metrics **metrics, uint32_t count)
+{
+	for (uint32_t i = 0; metrics != NULL && i < count; i++)
+		tl_worker_metrics_destroy(metrics[i]);
+	free(metrics);
+}
+
+// One for each worker, NULL on no memory.
+static struct tl_worker_metrics **make_metrics(const struct tl_metrics_options *options,
+					       uint32_t count)
+{
+	struct tl_worker_metrics **metrics = calloc(count, sizeof(*metrics));
+
+	for (uint32_t i = 0; metrics != NULL && i < count; i++) {
+		metrics[i] = tl_worker_metrics_create(options, (uint8_t)i);
+		if (metrics[i] == NULL) {
+			destroy_metrics(metrics, i);
+			return NULL;
+		}
+	}
+	return metrics;
+}
+
+// Rules and metrics, in one step. Takes over `fresh`, which may be NULL.
+static int change_workers(struct tl_probe *probe, const struct tl_probe_change *change,
+			  struct tl_worker_metrics **fresh, tl_probe_record_fn *fn, void *arg,
+			  char *error, uint32_t error_size)
+{
+	uint32_t count = tl_pipeline_worker_count(probe->pipeline);
+	struct tl_worker_metrics *const *present = tl_pipeline_worker_metrics(probe->pipeline);
+	struct tl_worker_metrics **old = calloc(count, sizeof(struct tl_worker_metrics *));
+
+	if (old == NULL) {
+		destroy_metrics(fresh, count);
+		(void)snprintf(error, error_size, "out of memory");
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; fresh != NULL && i < count; i++)
+		old[i] = present[i];
+	tl_pipeline_ask(probe->pipeline, change->rules, fresh);
+	if (wait_taken(probe, false, fn, arg, error, error_size) == 0) {
+		free(old); // not what it points to: some workers may use it
+		free(fresh);
+		(void)snprintf(error, error_size, "a worker did not take the changes in time");
+		return -ETIMEDOUT;
+	}
+	if (fresh != NULL) {
+		tl_metrics_replace(probe->metrics, change->metrics, fresh,
+				   clock_ns(CLOCK_REALTIME));
+		probe->is_flipping = false;
+		destroy_metrics(old, count);
+		free(fresh); // the workers keep what it points to
+	} else {
+		free(old);
+	}
+	return 0;
+}
+
+int tl_probe_change(struct tl_probe *probe, const struct tl_probe_change *change,
+		    tl_probe_record_fn *fn, void *arg, char *error, uint32_t error_size)
+{
+	uint32_t count = tl_pipeline_worker_count(probe->pipeline);
+	struct tl_worker_metrics **fresh = NULL;
+	struct tl_enricher *trial;
+
+	// What can fail comes first; from the filter on, everything that is asked for is taken.
+	int rc = tl_enricher_create("", change->names, &trial, error, error_size);
+	if (rc < 0)
+		return rc;
+	tl_enricher_destroy(trial);
+	if (change->metrics != NULL && probe->metrics != NULL) {
+		rc = tl_metrics_check(change->metrics, error, error_size);
+		if (rc < 0)
+			return rc;
+		fresh = make_metrics(change->metrics, count);
+		if (fresh == NULL) {
+			(void)snprintf(error, error_size, "out of memory");
+			return -ENOMEM;
+		}
+	}
+	if (change->filter != NULL)
+		rc = change_filter(probe, change->filter, fn, arg, error, error_size);
+	if (rc < 0) {
+		destroy_metrics(fresh, count);
+		return rc;
+	}
+	rc = change_workers(probe, change, fresh, fn, arg, error, error_size);
+	if (rc == 0)
+		rc = tl_enricher_set_names(probe->enricher, change->names, error, error_size);
+	return rc;
 }
 
 const char *tl_probe_error(const struct tl_probe *probe)

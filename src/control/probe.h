@@ -33,6 +33,20 @@ typedef int tl_probe_record_fn(void *arg, const struct tl_roundtrip_signal *sign
 uint32_t tl_probe_turn(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg,
 		       bool *ret_finished);
 
+// What may change while the probe runs. Nothing has changed when this fails, except after
+// -ETIMEDOUT (an lcore did not answer in 5 s): then neither the old nor the new may be freed.
+struct tl_probe_change {
+	const struct tl_rules *rules;
+	const struct tl_metrics_options *metrics; // NULL: as they are
+	const char *filter;                       // NULL: as it is
+	const struct tl_text_map *names;
+};
+
+// Hands out records while it waits for the lcores. 0 or -errno and a line in `error`; after 0 what
+// was in force before may be freed.
+int tl_probe_change(struct tl_probe *probe, const struct tl_probe_change *change,
+		    tl_probe_record_fn *fn, void *arg, char *error, uint32_t error_size);
+
 // Why the input failed, "" if it did not.
 const char *tl_probe_error(const struct tl_probe *probe);
 struct tl_pipeline *tl_probe_pipeline(struct tl_probe *probe);

@@ -88,7 +88,7 @@ void tl_status_render(const struct tl_status_page *page, struct tl_probe *probe,
 	if (totals == NULL)
 		return;
 	tl_totals_read(tl_probe_pipeline(probe), totals);
-	uint32_t count = tl_totals_hints(totals, page->has_filter, hints, HINTS_MAX);
+	uint32_t count = tl_totals_hints(totals, page->filter, hints, HINTS_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		(void)json_array_append_new(notes, json_string(hints[i]));
 	tl_text_time_utc(&started, page->started_ns);

@@ -12,7 +12,7 @@ struct tl_status_page {
 	const char *config_file;
 	const char *last_reload; // outcome in words
 	uint64_t started_ns;     // wall time
-	bool has_filter;
+	const char *filter;      // in force, "" for none
 };
 
 void tl_status_render(const struct tl_status_page *page, struct tl_probe *probe,

@@ -39,6 +39,7 @@ void tl_totals_read(struct tl_pipeline *pipeline, struct tl_totals *t)
 		t->kernel_dropped += t->ports[i].kernel_dropped;
 		t->ring_dropped += t->ports[i].ring_dropped;
 		t->pool_dropped += t->ports[i].pool_dropped;
+		t->filtered_tagged += t->ports[i].filtered_tagged;
 	}
 }
 
@@ -76,12 +77,19 @@ static struct tl_verdict_count verdict(const struct tl_totals *t, enum tl_verdic
 	return index < t->verdict_count ? t->verdicts[index] : (struct tl_verdict_count) {0};
 }
 
-static void hint_nothing(struct hints *h, const struct tl_totals *t, bool has_filter)
+static void hint_nothing(struct hints *h, const struct tl_totals *t, const char *filter)
 {
 	if (t->counters.at[TL_COUNT_PACKETS_OFFERED] + t->counters.at[TL_COUNT_DROP_FILTERED] != 0)
 		return;
-	hint(h, has_filter ? "No packet arrived: the filter matched nothing."
+	hint(h, filter[0] != '\0' ? "No packet arrived: the filter matched nothing."
 			   : "No packet arrived: is there traffic, and does the mirror port send it here?");
+}
+
+static void hint_tagged(struct hints *h, const struct tl_totals *t, const char *filter)
+{
+	if (t->filtered_tagged != 0)
+		hint(h, "The filter drops packets for their VLAN tag only; to have them, too:"
+		     " (%s) or (vlan and (%s))", filter, filter);
 }
 
 static void hint_not_followed(struct hints *h, const struct tl_totals *t)
@@ -105,7 +113,7 @@ static void hint_not_followed(struct hints *h, const struct tl_totals *t)
 		if (percent(c[causes[i].counter], offered) >= NOT_FOLLOWED_PERCENT)
 			hint(h, "%" PRIu64 " %% of packets %s.",
 			     percent(c[causes[i].counter], offered), causes[i].words);
-	if (percent(c[TL_COUNT_DROP_FILTERED], offered + c[TL_COUNT_DROP_FILTERED]) == 100)
+	if (offered != 0 && c[TL_COUNT_DROP_FILTERED] == offered)
 		hint(h, "The filter matched nothing.");
 }
 
@@ -162,12 +170,13 @@ static void hint_losses(struct hints *h, const struct tl_totals *t)
 		     c[TL_COUNT_STREAM_LOST], c[TL_COUNT_STREAM_GAPS]);
 }
 
-uint32_t tl_totals_hints(const struct tl_totals *totals, bool has_filter,
+uint32_t tl_totals_hints(const struct tl_totals *totals, const char *filter,
 			 char (*ret_hints)[TL_HINT_BYTES], uint32_t max)
 {
 	struct hints h = {.lines = ret_hints, .max = max};
 
-	hint_nothing(&h, totals, has_filter);
+	hint_nothing(&h, totals, filter);
+	hint_tagged(&h, totals, filter);
 	hint_not_followed(&h, totals);
 	hint_payload(&h, totals);
 	hint_losses(&h, totals);

@@ -43,7 +43,7 @@ int tl_metrics_check(const struct tl_metrics_options *options, char *error, uint
 
 struct tl_worker_metrics;
 
-// NULL on no memory. `options` must outlive it.
+// NULL on no memory. Keeps nothing of `options`.
 struct tl_worker_metrics *tl_worker_metrics_create(const struct tl_metrics_options *options,
 						   uint8_t worker);
 void tl_worker_metrics_destroy(struct tl_worker_metrics *metrics);
@@ -52,6 +52,10 @@ void tl_worker_metrics_roundtrip(struct tl_worker_metrics *metrics,
 				 const struct tl_roundtrip *record);
 void tl_worker_metrics_rtt(struct tl_worker_metrics *metrics, const struct tl_flow_identity *flow,
 			   uint64_t client_ns, uint64_t server_ns);
+// Takes over where `before` ends: counts that must not go back. On the worker's lcore, or when it
+// has stopped.
+void tl_worker_metrics_succeed(struct tl_worker_metrics *metrics,
+			       const struct tl_worker_metrics *before);
 // Between bursts: honours a pending flip, copying the engine's counters and verdicts of the same
 // moment. Cheap when none is pending. Every loop that waits or sleeps calls it at least each ms.
 void tl_worker_metrics_poll(struct tl_worker_metrics *metrics, struct tl_engine *engine);
@@ -71,6 +75,11 @@ bool tl_metrics_merge(struct tl_metrics *metrics, uint64_t now_ns);
 // Without workers' help: only when they have stopped, and before the engine that the last poll
 // brought is destroyed.
 void tl_metrics_merge_stopped(struct tl_metrics *metrics, uint64_t now_ns);
+// Other options, after every worker has left its metrics for one of `workers` (as many as before).
+// Merges what the old ones hold; the caller then destroys them. Totals go on, but those of a
+// protocol whose labels are others than before end here: their series are gone at once.
+void tl_metrics_replace(struct tl_metrics *metrics, const struct tl_metrics_options *options,
+			struct tl_worker_metrics *const *workers, uint64_t now_ns);
 // Gauges and counters of the control side and the ports, set before a snapshot. `family` and
 // `labels` ("a=\"b\"", escaped) are copied.
 void tl_metrics_set(struct tl_metrics *metrics, const char *family, const char *labels,

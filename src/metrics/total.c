@@ -214,27 +214,30 @@ static struct tl_total *linked_total(struct tl_metrics *m, struct tl_total_worke
 	return total;
 }
 
+static void remove_total(struct tl_metrics *m, struct tl_total *total)
+{
+	struct tl_total **at = &m->chains[total->hash & m->chain_mask];
+
+	while (*at != total)
+		at = &(*at)->next;
+	*at = total->next;
+	if (!total->is_overflow) {
+		m->total_used--;
+		m->family_totals[total->protocol]--;
+	}
+	m->totals[total->index] = NULL;
+	m->free_totals[m->free_count++] = total->index;
+	total_free(total);
+}
+
 static void remove_idle(struct tl_metrics *m)
 {
 	if (m->idle_ns == 0 || m->now_ns < m->swept_ns + m->idle_ns / SWEEPS_PER_IDLE)
 		return;
 	m->swept_ns = m->now_ns;
-	for (uint32_t i = 0; i < m->total_touched; i++) {
-		struct tl_total *total = m->totals[i];
-		if (total == NULL || total->touched_ns + m->idle_ns >= m->now_ns)
-			continue;
-		struct tl_total **at = &m->chains[total->hash & m->chain_mask];
-		while (*at != total)
-			at = &(*at)->next;
-		*at = total->next;
-		if (!total->is_overflow) {
-			m->total_used--;
-			m->family_totals[total->protocol]--;
-		}
-		m->totals[i] = NULL;
-		m->free_totals[m->free_count++] = i;
-		total_free(total);
-	}
+	for (uint32_t i = 0; i < m->total_touched; i++)
+		if (m->totals[i] != NULL && m->totals[i]->touched_ns + m->idle_ns < m->now_ns)
+			remove_total(m, m->totals[i]);
 }
 
 // ---- Merging -----------------------------------------------------------------------------------
@@ -379,6 +382,74 @@ void tl_metrics_merge_stopped(struct tl_metrics *m, uint64_t now_ns)
 			tl_worker_metrics_poll(m->workers[i].metrics, m->workers[i].metrics->engine);
 		(void)tl_metrics_merge(m, now_ns);
 	}
+}
+
+// ---- Other options ------------------------------------------------------------------------------
+
+// Whether a key made by one plan means the same under the other. Plans are zeroed before they are
+// filled, and what follows holds no pointers.
+static bool is_same_plan(const struct tl_plan *a, const struct tl_plan *b)
+{
+	return a->label_count == b->label_count && a->has_status == b->has_status &&
+	       memcmp(a->wanted, b->wanted, sizeof(a->wanted)) == 0 &&
+	       memcmp(a->labels, b->labels, sizeof(a->labels)) == 0;
+}
+
+// What the worker has left behind: a flip it may not have seen, then the epoch that ran.
+static void merge_rest(struct tl_metrics *m, struct tl_total_worker *w)
+{
+	for (uint32_t round = 0; round < 2; round++) {
+		if (w->is_merged) {
+			uint32_t epoch = atomic_load(&w->metrics->acknowledged);
+			atomic_store(&w->metrics->requested, epoch + 1);
+		}
+		// Without an engine: its counters move on, and the successor brings them.
+		tl_worker_metrics_poll(w->metrics, NULL);
+		merge_worker(m, w, atomic_load(&w->metrics->acknowledged));
+	}
+}
+
+static void grow(struct tl_metrics *m, uint32_t capacity)
+{
+	uint32_t more = capacity - m->total_capacity;
+
+	m->totals = must(realloc(m->totals, capacity * sizeof(*m->totals)));
+	m->generations = must(realloc(m->generations, capacity * sizeof(*m->generations)));
+	m->free_totals = must(realloc(m->free_totals, capacity * sizeof(*m->free_totals)));
+	memset(m->totals + m->total_capacity, 0, more * sizeof(*m->totals));
+	memset(m->generations + m->total_capacity, 0, more * sizeof(*m->generations));
+	m->total_capacity = capacity;
+}
+
+void tl_metrics_replace(struct tl_metrics *m, const struct tl_metrics_options *options,
+			struct tl_worker_metrics *const *workers, uint64_t now_ns)
+{
+	const struct tl_worker_metrics *first = workers[0];
+
+	m->now_ns = now_ns;
+	for (uint32_t i = 0; i < m->worker_count; i++)
+		merge_rest(m, &m->workers[i]);
+	for (uint32_t i = 0; i < m->total_touched; i++) {
+		struct tl_total *total = m->totals[i];
+		if (total != NULL && !is_same_plan(&m->plans[total->protocol],
+						   &first->plans[total->protocol]))
+			remove_total(m, total);
+	}
+	m->plans = first->plans;
+	m->idle_ns = options->idle_ns;
+	m->l4_enabled = options->l4_enabled;
+	m->total_budget = first->series.budget;
+	m->family_max = first->series.family_max;
+	if (first->series.capacity > m->total_capacity)
+		grow(m, first->series.capacity);
+	for (uint32_t i = 0; i < m->worker_count; i++) {
+		struct tl_total_worker *w = &m->workers[i];
+		free(w->links);
+		w->metrics = workers[i];
+		w->links = must(calloc(workers[i]->series.capacity, sizeof(*w->links)));
+		w->is_merged = true;
+	}
+	m->is_changed = true;
 }
 
 // ---- What the control side states itself -------------------------------------------------------

@@ -98,6 +98,13 @@ void tl_worker_metrics_destroy(struct tl_worker_metrics *m)
 	free(m);
 }
 
+void tl_worker_metrics_succeed(struct tl_worker_metrics *m, const struct tl_worker_metrics *before)
+{
+	m->overflows = before->overflows;
+	m->clock_ns = before->clock_ns;
+	m->engine = before->engine;
+}
+
 static void observe(struct tl_worker_metrics *m, struct tl_bank *bank,
 		    struct tl_bank_histogram *histogram, uint32_t bucket, uint32_t first_decade,
 		    uint64_t value)
@@ -264,6 +271,7 @@ void tl_worker_metrics_poll(struct tl_worker_metrics *m, struct tl_engine *engin
 		return;
 	struct tl_bank *bank = &m->banks[m->epoch & 1];
 	bank->groups = m->series.used;
+	bank->has_counters = false; // those of two epochs ago
 	if (engine != NULL)
 		copy_counters(m, bank, engine);
 	m->epoch = requested;

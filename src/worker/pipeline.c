@@ -2,6 +2,7 @@
 #include "worker/pipeline.h"
 
 #include "base/check.h"
+#include "pmd/pcap/filter.h"
 #include "worker/status.h"
 
 #include <errno.h>
@@ -21,8 +22,6 @@
 #define PACKETS_LEAST 2048u
 #define MEMORY_SHARE 8u          // mbufs take at most this part of the memory there is
 #define EAL_OWN_BYTES (4u << 20)
-#define RULES_WAIT_US 5000000u
-#define RULES_POLL_US 200u
 #define RX_POLL_MS 10            // longest sleep of an rx lcore that waits for a descriptor
 #define FILE_SLEEP_US_MAX 100u   // a reader fills a worker's ring in less than a millisecond
 
@@ -72,6 +71,9 @@ static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *op
 	else
 		rc = tl_port_open_device(&port, spec->pci != NULL ? spec->pci : spec->devargs, at,
 					 error, error_size);
+	// A file that can't be read is a failure like any other, not a lack of permission to capture.
+	if (spec->file != NULL && (rc == -ENOENT || rc == -EACCES || rc == -EPERM))
+		rc = -EBADMSG;
 	if (rc < 0)
 		return rc;
 	for (uint32_t i = 0; i < TL_WORKERS_MAX; i++)
@@ -231,7 +233,10 @@ static int create(struct tl_pipeline *p, const struct tl_pipeline_options *optio
 		.policy = options->idle,
 		.is_crowded = p->eal.is_crowded,
 	};
-	atomic_store(&p->signals.rules, rules);
+	p->signals.rules = rules;
+	p->filter = strdup(options->filter == NULL ? "" : options->filter);
+	if (p->filter == NULL)
+		return say(error, error_size, -ENOMEM, "out of memory");
 	return init_workers(p, options, rules, error, error_size);
 }
 
@@ -307,6 +312,35 @@ static bool rx_round(struct tl_pipeline *p, bool *is_over, uint32_t *ret_packets
 	return goes_on;
 }
 
+// Another filter for all ports, or for none of them.
+static void take_filter(struct tl_pipeline *p, const bool *is_over)
+{
+	uint32_t asked = atomic_load_explicit(&p->filter_asked, memory_order_acquire);
+	int rc = 0;
+	uint32_t done = 0;
+
+	if (TL_LIKELY(asked == atomic_load_explicit(&p->filter_answered, memory_order_relaxed)))
+		return;
+	for (; done < p->port_count && rc == 0; done++)
+		if (!is_over[done])
+			rc = p->ports[done]->ops->set_filter(p->ports[done], p->filter_wanted,
+							     p->filter_error,
+							     sizeof(p->filter_error));
+	if (rc == 0) {
+		char *before = p->filter;
+		p->filter = p->filter_wanted;
+		p->filter_wanted = before;
+	}
+	for (uint32_t i = 0; rc < 0 && i + 1 < done; i++) {
+		char ignored[sizeof(p->filter_error)]; // it was good before
+		if (!is_over[i])
+			(void)p->ports[i]->ops->set_filter(p->ports[i], p->filter, ignored,
+							   sizeof(ignored));
+	}
+	p->filter_rc = rc;
+	atomic_store_explicit(&p->filter_answered, asked, memory_order_release);
+}
+
 static int rx_run(void *arg)
 {
 	struct tl_pipeline *p = arg;
@@ -316,6 +350,7 @@ static int rx_run(void *arg)
 	for (uint32_t i = 0; i < p->port_count; i++)
 		is_over[i] = !p->ports[i]->has_distributor;
 	while (rx_round(p, is_over, &packets)) {
+		take_filter(p, is_over);
 		tl_busy_turn(&p->rx_busy, packets > 0);
 		if (packets > 0)
 			tl_idle_reset(&p->rx_idle);
@@ -398,6 +433,8 @@ void tl_pipeline_destroy(struct tl_pipeline *p)
 	for (uint32_t i = 0; i < p->port_count; i++)
 		p->ports[i]->ops->close(p->ports[i]);
 	free(p->workers);
+	free(p->filter_wanted);
+	free(p->filter);
 	free(p);
 }
 
@@ -421,23 +458,69 @@ struct tl_engine *tl_pipeline_engine(struct tl_pipeline *p, uint32_t worker)
 	return worker_at(p, worker)->engine;
 }
 
-int tl_pipeline_set_rules(struct tl_pipeline *p, const struct tl_rules *rules)
-{
-	const struct timespec pause = {.tv_nsec = RULES_POLL_US * 1000L};
+// ---- Changes -------------------------------------------------------------------------------
 
-	atomic_store_explicit(&p->signals.rules, rules, memory_order_release);
-	for (uint32_t waited_us = 0; waited_us < RULES_WAIT_US; waited_us += RULES_POLL_US) {
-		uint32_t taken = 0;
-		for (uint32_t i = 0; i < p->worker_count; i++) {
-			struct tl_worker *worker = worker_at(p, i);
-			// One that has returned, or was never launched, will not look again.
-			taken += atomic_load_explicit(&worker->rules_taken,
-						      memory_order_acquire) == rules ||
-				 !atomic_load_explicit(&worker->is_running, memory_order_acquire);
-		}
-		if (taken == p->worker_count)
-			return 0;
-		(void)nanosleep(&pause, NULL);
+void tl_pipeline_ask(struct tl_pipeline *p, const struct tl_rules *rules,
+		     struct tl_worker_metrics *const *metrics)
+{
+	p->signals.rules = rules;
+	for (uint32_t i = 0; metrics != NULL && i < p->worker_count; i++)
+		p->metrics[i] = worker_at(p, i)->metrics_wanted = metrics[i];
+	atomic_fetch_add_explicit(&p->signals.generation, 1, memory_order_release);
+}
+
+bool tl_pipeline_has_taken(struct tl_pipeline *p)
+{
+	uint32_t wanted = atomic_load_explicit(&p->signals.generation, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < p->worker_count; i++) {
+		struct tl_worker *worker = worker_at(p, i);
+		if (atomic_load_explicit(&worker->taken, memory_order_acquire) == wanted)
+			continue;
+		if (atomic_load_explicit(&worker->is_running, memory_order_acquire))
+			return false;
+		tl_worker_take_metrics(worker); // has returned, will not look again
+		atomic_store_explicit(&worker->taken, wanted, memory_order_relaxed);
 	}
-	return -ETIMEDOUT;
+	return true;
+}
+
+int tl_pipeline_check_filter(const char *filter, char *error, uint32_t error_size)
+{
+	struct tl_filter *trial = NULL;
+	int rc = *filter == '\0' ? 0 : tl_filter_create(filter, TL_LINK_ETHERNET, &trial, error,
+							error_size);
+
+	tl_filter_destroy(trial);
+	return rc;
+}
+
+int tl_pipeline_ask_filter(struct tl_pipeline *p, const char *filter, char *error,
+			   uint32_t error_size)
+{
+	for (uint32_t i = 0; i < p->port_count; i++)
+		if (!p->ports[i]->has_distributor || p->ports[i]->ops->set_filter == NULL) {
+			(void)snprintf(error, error_size,
+				       "%s can't take another filter while it runs: restart",
+				       p->ports[i]->name);
+			return -ENOTSUP;
+		}
+	char *copy = strdup(filter);
+	if (copy == NULL)
+		return say(error, error_size, -ENOMEM, "out of memory");
+	// The last answer has been read, so the rx lcore uses nothing of it any more.
+	free(p->filter_wanted);
+	p->filter_wanted = copy;
+	atomic_fetch_add_explicit(&p->filter_asked, 1, memory_order_release);
+	return 0;
+}
+
+int tl_pipeline_filter_taken(struct tl_pipeline *p, char *error, uint32_t error_size)
+{
+	if (!atomic_load_explicit(&p->rx_is_running, memory_order_acquire))
+		return 1; // nothing is left to be filtered
+	if (atomic_load_explicit(&p->filter_answered, memory_order_acquire) !=
+	    atomic_load_explicit(&p->filter_asked, memory_order_relaxed))
+		return 0;
+	return p->filter_rc < 0 ? say(error, error_size, p->filter_rc, p->filter_error) : 1;
 }

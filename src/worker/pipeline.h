@@ -62,9 +62,24 @@ struct tl_worker_metrics *const *tl_pipeline_worker_metrics(struct tl_pipeline *
 // Only after the pipeline has finished, or for values that may be torn.
 struct tl_engine *tl_pipeline_engine(struct tl_pipeline *pipeline, uint32_t worker);
 
-// Swaps the rules on all workers; returns when every worker has taken them, so that the old ones
-// may be freed. -ETIMEDOUT if one did not within 5 s (then neither may be freed).
-int tl_pipeline_set_rules(struct tl_pipeline *pipeline, const struct tl_rules *rules);
+// Whether an expression is one, before anything is done with it: 0, or -EINVAL and a line in `error`.
+int tl_pipeline_check_filter(const char *filter, char *error, uint32_t error_size);
+
+// ---- Changes while it runs: asked for here, taken by the lcores between two bursts -----------
+// Whoever waits for that goes on reading records: a lossless worker may be waiting for room.
+
+// Other rules, and other metrics (one per worker; NULL: the present ones stay).
+void tl_pipeline_ask(struct tl_pipeline *pipeline, const struct tl_rules *rules,
+		     struct tl_worker_metrics *const *metrics);
+// Every worker works by what was asked for last: what was there before may be freed.
+bool tl_pipeline_has_taken(struct tl_pipeline *pipeline);
+
+// Another filter for all ports, "" for none. -ENOTSUP when a port can't, -ENOMEM.
+int tl_pipeline_ask_filter(struct tl_pipeline *pipeline, const char *filter, char *error,
+			   uint32_t error_size);
+// 1: every port has taken it; 0: not yet; -errno and a line in `error` when a port refused it, then
+// all ports have the one before.
+int tl_pipeline_filter_taken(struct tl_pipeline *pipeline, char *error, uint32_t error_size);
 
 struct tl_lcore_status {
 	const char *role;  // "control", "rx", "worker"
@@ -81,6 +96,7 @@ struct tl_port_status {
 	const char *kind;
 	// The meaning of these is in pmd/port.h, and how they add up.
 	uint64_t received, bytes, kernel_dropped, filtered, ring_dropped, pool_dropped, cut, queued;
+	uint64_t filtered_tagged;
 	struct tl_defrag_stats fragments;
 	const char *link;  // link type or state in words
 	const char *error;

@@ -21,6 +21,13 @@ struct tl_pipeline {
 	struct tl_idle rx_idle;
 	struct tl_busy rx_busy;
 	atomic_bool rx_is_running;
+	// the filter: control writes what it wants, then asks; rx writes the outcome, then answers
+	_Atomic uint32_t filter_asked;
+	_Atomic uint32_t filter_answered;
+	char *filter_wanted;
+	char *filter; // of all ports
+	int filter_rc;
+	char filter_error[256];
 	// status: cycles at the last call
 	uint64_t status_tsc;
 	uint64_t status_busy[TL_WORKERS_MAX + 1]; // the last is the rx lcore's

@@ -233,15 +233,23 @@ static struct turn poll_ports(struct tl_worker *worker)
 	return turn;
 }
 
-static void take_rules(struct tl_worker *worker)
+static void take_changes(struct tl_worker *worker)
 {
-	const struct tl_rules *rules =
-		atomic_load_explicit(&worker->signals->rules, memory_order_acquire);
+	uint32_t wanted = atomic_load_explicit(&worker->signals->generation, memory_order_acquire);
 
-	if (rules == atomic_load_explicit(&worker->rules_taken, memory_order_relaxed))
+	if (TL_LIKELY(wanted == atomic_load_explicit(&worker->taken, memory_order_relaxed)))
 		return;
-	tl_engine_set_rules(worker->engine, rules);
-	atomic_store_explicit(&worker->rules_taken, rules, memory_order_release);
+	tl_engine_set_rules(worker->engine, worker->signals->rules);
+	tl_worker_take_metrics(worker);
+	atomic_store_explicit(&worker->taken, wanted, memory_order_release);
+}
+
+void tl_worker_take_metrics(struct tl_worker *worker)
+{
+	if (worker->metrics_wanted == worker->metrics)
+		return;
+	tl_worker_metrics_succeed(worker->metrics_wanted, worker->metrics);
+	worker->metrics = worker->metrics_wanted;
 }
 
 // No more packets will come: everything that is due by the ports' last stamp is done before the
@@ -271,7 +279,7 @@ int tl_worker_run(void *arg)
 	uint64_t packets = 0;
 
 	for (uint32_t turns = 0;; turns++) {
-		take_rules(worker);
+		take_changes(worker);
 		struct turn turn = poll_ports(worker);
 		bool has_more = false;
 		if (turn.packets == 0) {
@@ -318,7 +326,7 @@ int tl_worker_init(struct tl_worker *worker, const struct tl_worker_options *opt
 		if (worker->records == NULL)
 			return -ENOMEM;
 	}
-	atomic_store(&worker->rules_taken, options->rules);
+	worker->metrics_wanted = worker->metrics;
 	return 0;
 }
 

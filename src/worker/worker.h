@@ -14,13 +14,15 @@
 struct tl_signals {
 	atomic_bool stop;    // sources end; what is queued is still worked off
 	atomic_bool abandon; // nobody reads records any more: drop instead of waiting
-	_Atomic(const struct tl_rules *) rules;
+	// Changes: what is wanted from this generation on. Written before the generation.
+	_Atomic uint32_t generation;
+	const struct tl_rules *rules;
 };
 
 struct tl_worker {
 	// Set before launch, constant afterwards.
 	struct tl_engine *engine;
-	struct tl_worker_metrics *metrics; // NULL: none wanted
+	struct tl_worker_metrics *metrics; // NULL: none wanted; changed by the worker itself
 	struct tl_ring *records;           // NULL: none wanted
 	struct tl_port *const *ports;
 	uint32_t port_count;
@@ -29,10 +31,12 @@ struct tl_worker {
 	struct tl_signals *signals;
 	struct tl_idle idle;
 	struct tl_worker_scratch *scratch;
+	// Written by control before it raises the generation.
+	struct tl_worker_metrics *metrics_wanted;
 	// Written by the worker, read by control.
 	_Alignas(64) _Atomic uint64_t packets;
 	struct tl_busy busy;
-	_Atomic(const struct tl_rules *) rules_taken;
+	_Atomic uint32_t taken; // generation of the changes that it works by
 	atomic_bool is_running;
 };
 
@@ -47,6 +51,10 @@ struct tl_worker_options {
 
 int tl_worker_init(struct tl_worker *worker, const struct tl_worker_options *options);
 void tl_worker_fini(struct tl_worker *worker);
+
+// Leaves its metrics for those that are wanted. On its lcore, or on the main lcore when it has
+// returned without doing so.
+void tl_worker_take_metrics(struct tl_worker *worker);
 
 // The lcore function; `arg` is the struct tl_worker. Returns when all ports are done.
 int tl_worker_run(void *arg);
