@@ -145,9 +145,12 @@ static int loop(const char *command, struct capture *c, const struct tl_capture_
 
 	while (!is_finished) {
 		uint32_t handled = tl_probe_turn(probe, fn, arg, &is_finished);
-		if (handled == 0)
-			(void)fflush(stdout); // a reader of a quiet pipe sees what there is
-		if (!is_stopping && (stop_wanted || (end_ns != UINT64_MAX && now_ns() >= end_ns))) {
+		// A reader of a quiet pipe sees what there is; one who went away ends the capture.
+		bool is_unread = handled == 0 && fflush(stdout) != 0;
+		if (is_unread && errno == EPIPE)
+			clearerr(stdout);
+		bool is_over = end_ns != UINT64_MAX && now_ns() >= end_ns;
+		if (!is_stopping && (is_unread || stop_wanted || is_over)) {
 			is_stopping = true;
 			tl_probe_stop(probe);
 		}

@@ -97,6 +97,7 @@ static int on_record(void *arg, const struct tl_roundtrip_signal *signal)
 	int rc = write_line(watch);
 	if (rc < 0) {
 		watch->error = rc == -EPIPE ? NULL : strerror(-rc);
+		clearerr(stdout); // it has been dealt with
 		return -1; // a reader who went away ends the capture quietly
 	}
 	watch->shown++;
@@ -149,10 +150,11 @@ static int run(const void *arg, const struct tl_arguments *arguments)
 	tl_rotating_close(watch.file);
 	if (watch.error != NULL)
 		status = tl_cli_error(TL_EXIT_FAILURE, "watch: output: %s", watch.error);
-	(void)fflush(stdout);
+	if (fflush(stdout) != 0 && errno == EPIPE)
+		clearerr(stdout); // a reader who went away is no failure
 	if (!options->quiet && (status == TL_EXIT_DONE || watch.tally.total != 0)) {
 		struct tl_text text = {0};
-		tl_summary_print(&text, totals, &watch.tally, options->capture.filter[0] != '\0');
+		tl_summary_print(&text, totals, &watch.tally, options->capture.filter);
 		(void)fputs(text.data, stderr);
 		tl_text_free(&text);
 	}
