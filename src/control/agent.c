@@ -83,7 +83,7 @@ static void apply_log(const struct tl_config *config)
 struct changes {
 	struct tl_text text; // for the answer
 	uint32_t hot, cold;
-	bool in_metrics;
+	bool in_metrics, in_log;
 };
 
 static void note_change(void *arg, const char *key, const char *before, const char *after,
@@ -96,6 +96,7 @@ static void note_change(void *arg, const char *key, const char *before, const ch
 	else
 		changes->cold++;
 	changes->in_metrics |= strncmp(key, "metrics.", strlen("metrics.")) == 0;
+	changes->in_log |= strncmp(key, "log.", strlen("log.")) == 0;
 	if (changes->hot + changes->cold <= CHANGES_LOGGED_MAX)
 		tl_text_printf(&changes->text, "%s: %s -> %s%s\n", key, before, after,
 			       is_hot ? "" : " (needs a restart)");
@@ -168,7 +169,6 @@ static int swap_config(struct agent *agent, struct tl_config *config, bool metri
 	agent->rules = rules;
 	agent->config = config;
 	agent->page.filter = config->capture.filter;
-	apply_log(config);
 	return rc;
 }
 
@@ -201,6 +201,8 @@ static int reload(struct agent *agent, struct tl_text *answer)
 			tl_config_free(config);
 		goto out_free;
 	}
+	if (changes.in_log) // else what POST /-/logger set stays
+		apply_log(config);
 	log_changes(&changes);
 	tl_text_printf(answer, "reloaded: %u changed, %u need a restart\n", changes.hot,
 		       changes.cold);
@@ -319,6 +321,15 @@ static void set_lcore_metrics(struct tl_metrics *metrics, struct tl_pipeline *pi
 	}
 }
 
+static void set_watch_metrics(struct tl_metrics *metrics, struct tl_bus *bus)
+{
+	tl_metrics_set(metrics, "tapline_watchers", "", "gauge", "Readers of GET /watch.",
+		       (double)tl_bus_watchers(bus));
+	tl_metrics_set(metrics, "tapline_watch_dropped_total", "", "counter",
+		       "Records that a reader of GET /watch was too slow for.",
+		       (double)tl_bus_dropped(bus));
+}
+
 // About once a second: gauges, a snapshot for scrapes and sinks, flushes.
 static void tick(struct agent *agent)
 {
@@ -328,6 +339,8 @@ static void tick(struct agent *agent)
 	set_port_metrics(metrics, pipeline);
 	set_sink_metrics(metrics, agent->sinks);
 	set_lcore_metrics(metrics, pipeline);
+	if (agent->bus != NULL)
+		set_watch_metrics(metrics, agent->bus);
 	struct tl_snapshot *snapshot = tl_metrics_snapshot(metrics);
 	if (snapshot != NULL) {
 		tl_sinks_metrics(agent->sinks, snapshot);
@@ -363,6 +376,8 @@ static int run(struct agent *agent)
 		if (stop_wanted && !is_stopping) {
 			is_stopping = true;
 			tl_log(TL_LOG_SEVERITY_INFO, "stopping");
+			if (agent->http != NULL)
+				tl_http_set_ready(agent->http, false);
 			tl_probe_stop(agent->probe);
 		}
 	}

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#define LOOK_AGAIN_NS UINT64_C(1000000000)
+
 struct tl_subscriber {
 	bool is_used;
 	struct tl_bus_filter filter;
@@ -16,6 +18,7 @@ struct tl_subscriber {
 	uint64_t messages;   // put into the queue so far
 	uint64_t active_ns;  // when something was last put or the stream began
 	bool is_waiting;     // the reader found nothing and wants to be woken
+	uint64_t waits_ns;   // since when
 	tl_bus_wake_fn *wake;
 	void *arg;
 };
@@ -96,6 +99,12 @@ static bool is_over(const struct tl_subscriber *s, uint64_t now)
 	       (s->filter.timeout_ns != 0 && now > s->active_ns + s->filter.timeout_ns);
 }
 
+// Its stream is over, or it has waited for long enough to see whether its reader is still there.
+static bool is_due(const struct tl_subscriber *s, uint64_t now)
+{
+	return is_over(s, now) || (s->is_waiting && now > s->waits_ns + LOOK_AGAIN_NS);
+}
+
 static void offer(struct tl_bus *bus, struct tl_subscriber *s,
 		  const struct tl_roundtrip_signal *signal, uint64_t now)
 {
@@ -133,7 +142,7 @@ static void wake_some(struct tl_bus *bus, bool all)
 		struct tl_subscriber *s = &bus->subscribers[i];
 		(void)pthread_mutex_lock(&bus->lock);
 		bool wake = s->is_used &&
-			    (all || s->read < s->queue.len || is_over(s, now_ns())) && take_wake(s);
+			    (all || s->read < s->queue.len || is_due(s, now_ns())) && take_wake(s);
 		tl_bus_wake_fn *fn = s->wake;
 		void *arg = s->arg;
 		(void)pthread_mutex_unlock(&bus->lock);
@@ -199,9 +208,18 @@ long tl_bus_read(struct tl_bus *bus, struct tl_subscriber *s, char *ret, size_t 
 		result = -1;
 	} else {
 		s->is_waiting = true;
+		s->waits_ns = now_ns();
 	}
 	(void)pthread_mutex_unlock(&bus->lock);
 	return result;
+}
+
+uint32_t tl_bus_watchers(struct tl_bus *bus)
+{
+	(void)pthread_mutex_lock(&bus->lock);
+	uint32_t used = bus->used;
+	(void)pthread_mutex_unlock(&bus->lock);
+	return used;
 }
 
 uint64_t tl_bus_dropped(struct tl_bus *bus)

@@ -43,4 +43,5 @@ struct tl_subscriber *tl_bus_subscribe(struct tl_bus *bus, const struct tl_bus_f
 void tl_bus_unsubscribe(struct tl_bus *bus, struct tl_subscriber *subscriber);
 // Up to `size` bytes of lines; 0: nothing yet (wake will be called), -1: the stream is over.
 long tl_bus_read(struct tl_bus *bus, struct tl_subscriber *subscriber, char *ret, size_t size);
-uint64_t tl_bus_dropped(struct tl_bus *bus);
+uint32_t tl_bus_watchers(struct tl_bus *bus); // now
+uint64_t tl_bus_dropped(struct tl_bus *bus);  // lines, of all subscribers so far

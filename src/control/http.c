@@ -21,6 +21,7 @@
 #define WATCH_TIMEOUT_DEFAULT_NS UINT64_C(5000000000)
 #define WATCH_BLOCK_BYTES 32768u
 #define POST_BYTES_MAX 4096u
+#define GOODBYE_NS UINT64_C(1000000000)   // for watchers to take the rest at the end
 
 struct call {
 	enum tl_http_call kind;
@@ -50,6 +51,7 @@ struct request {
 	struct tl_text body; // of a POST
 	struct MHD_Connection *connection;
 	struct tl_subscriber *subscriber;
+	bool is_too_long;     // its body
 	bool is_suspended;
 	bool was_woken; // between looking at the queue and suspending
 };
@@ -149,13 +151,24 @@ static void wake_watcher(void *arg)
 		MHD_resume_connection(request->connection);
 }
 
+// A reader who went away while there was nothing to send shows by this alone.
+static bool has_left(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	char byte;
+
+	return info != NULL &&
+	       recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static ssize_t read_watcher(void *arg, uint64_t position, char *buffer, size_t max)
 {
 	struct request *request = arg;
 	(void)position;
 
 	long len = tl_bus_read(request->http->bus, request->subscriber, buffer, max);
-	if (len < 0)
+	if (len < 0 || (len == 0 && has_left(request->connection)))
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (len == 0) {
 		(void)pthread_mutex_lock(&request->http->lock);
@@ -360,6 +373,23 @@ static const struct {
 	[ROUTE_LOGGER] = {"POST", "/-/logger"},
 };
 
+static enum MHD_Result answer_method(struct MHD_Connection *connection, const char *method)
+{
+	static const char text[] = "wrong method; GET / lists them\n";
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+
+	if (response == NULL)
+		return MHD_NO;
+	(void)MHD_add_response_header(response, "Content-Type", "text/plain; charset=utf-8");
+	(void)MHD_add_response_header(response, "Allow",
+				      strcmp(method, "GET") == 0 ? "GET, HEAD" : method);
+	enum MHD_Result result =
+		MHD_queue_response(connection, MHD_HTTP_METHOD_NOT_ALLOWED, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
 static enum MHD_Result dispatch(struct request *request, const char *method, const char *path)
 {
 	struct MHD_Connection *connection = request->connection;
@@ -372,8 +402,7 @@ static enum MHD_Result dispatch(struct request *request, const char *method, con
 				   "no such page; GET / lists them\n");
 	if (strcmp(method, routes[route].method) != 0 &&
 	    !(strcmp(method, "HEAD") == 0 && strcmp(routes[route].method, "GET") == 0))
-		return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
-				   "wrong method; GET / lists them\n");
+		return answer_method(connection, routes[route].method);
 	switch (route) {
 	case ROUTE_INDEX:
 		return answer_text(connection, MHD_HTTP_OK, index_page);
@@ -413,12 +442,14 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		return MHD_YES;
 	}
 	if (*upload_len != 0) {
-		if (request->body.len + *upload_len > POST_BYTES_MAX)
-			return MHD_NO;
-		tl_text_add(&request->body, upload, *upload_len);
+		request->is_too_long |= request->body.len + *upload_len > POST_BYTES_MAX;
+		if (!request->is_too_long)
+			tl_text_add(&request->body, upload, *upload_len);
 		*upload_len = 0;
 		return MHD_YES;
 	}
+	if (request->is_too_long)
+		return answer_text(connection, MHD_HTTP_CONTENT_TOO_LARGE, "too long\n");
 	return dispatch(request, method, path);
 }
 
@@ -512,6 +543,21 @@ int tl_http_start(const struct tl_http_options *options, struct tl_bus *bus, tl_
 	return 0;
 }
 
+// Watchers get what waits for them and an orderly end; suspended connections must not outlive the
+// daemon anyway.
+static void end_watchers(struct tl_http *http)
+{
+	const struct timespec pause = {.tv_nsec = 5000000};
+	uint64_t end_ns = now_ns() + GOODBYE_NS;
+
+	do {
+		tl_bus_wake_all(http->bus);
+		if (tl_bus_watchers(http->bus) == 0)
+			return;
+		(void)nanosleep(&pause, NULL);
+	} while (now_ns() < end_ns);
+}
+
 void tl_http_stop(struct tl_http *http)
 {
 	if (http == NULL)
@@ -521,7 +567,7 @@ void tl_http_stop(struct tl_http *http)
 	(void)pthread_cond_signal(&http->done);
 	(void)pthread_mutex_unlock(&http->lock);
 	if (http->daemon != NULL) {
-		tl_bus_wake_all(http->bus); // suspended connections must not outlive the daemon
+		end_watchers(http);
 		MHD_stop_daemon(http->daemon);
 	}
 	if (http->snapshot != NULL)

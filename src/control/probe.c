@@ -8,6 +8,8 @@
 
 #define RECORDS_PER_TURN 256u   // per worker: bounds the time between two looks at the metrics
 #define IDLE_SLEEP_NS 1000000l
+#define IDLE_DEEP_TURNS 100u    // turns without a record until it sleeps longer
+#define IDLE_DEEP_SLEEP_NS 5000000l
 #define CHANGE_WAIT_NS UINT64_C(5000000000) // for the lcores to take a change
 #define CHANGE_POLL_NS 200000l
 
@@ -17,6 +19,7 @@ struct tl_probe {
 	struct tl_enricher *enricher;
 	uint64_t merge_ns;
 	uint64_t next_merge_ns;
+	uint32_t idle_turns;
 	bool is_flipping; // a flip was asked for and not merged yet
 	bool is_finished;
 	bool is_silenced; // the consumer wants no more records
@@ -138,6 +141,14 @@ static uint32_t turn_records(struct tl_probe *probe, tl_probe_record_fn *fn, voi
 	return handled;
 }
 
+static void sleep_idle(const struct tl_probe *probe)
+{
+	bool is_deep = probe->idle_turns > IDLE_DEEP_TURNS;
+	struct timespec pause = {.tv_nsec = is_deep ? IDLE_DEEP_SLEEP_NS : IDLE_SLEEP_NS};
+
+	(void)nanosleep(&pause, NULL);
+}
+
 uint32_t tl_probe_turn(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg,
 		       bool *ret_finished)
 {
@@ -148,8 +159,9 @@ uint32_t tl_probe_turn(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg
 
 	if (!was_finished) {
 		turn_metrics(probe);
+		probe->idle_turns = handled == 0 ? probe->idle_turns + 1 : 0;
 		if (handled == 0)
-			(void)nanosleep(&(struct timespec) {.tv_nsec = IDLE_SLEEP_NS}, NULL);
+			sleep_idle(probe);
 		return handled;
 	}
 	if (handled == 0) {

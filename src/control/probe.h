@@ -28,7 +28,7 @@ void tl_probe_destroy(struct tl_probe *probe); // after it has finished; accepts
 typedef int tl_probe_record_fn(void *arg, const struct tl_roundtrip_signal *signal);
 
 // One turn: hands out a bounded number of records, merges metrics when due. Returns the records
-// handed out; with none it sleeps up to a millisecond. `ret_finished` is set after the last
+// handed out; with none it sleeps up to five milliseconds. `ret_finished` is set after the last
 // record, the final merge included.
 uint32_t tl_probe_turn(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg,
 		       bool *ret_finished);
