@@ -2,6 +2,7 @@
 // What metrics cost a worker: ns per vmrange bucket, per roundtrip, and per merged group. Prints
 // what it measured; no test, since it depends on the machine.
 #include "base/check.h"
+#include "figure.h"
 #include "metrics/vmrange.h"
 #include "unit/metrics_fake.h"
 
@@ -43,13 +44,12 @@ static void bench_index(void)
 	for (uint32_t i = 0; i < ROUNDS * 4; i++)
 		sum += tl_vmrange_of_ns(values[i & 4095]);
 	double ns = (now() - start) / (ROUNDS * 4);
-	printf("vmrange bucket of ns:            %6.1f ns (checksum %llu)\n", ns,
-	       (unsigned long long)sum);
+	figure("vmrange", ns, "ns", sum != 0 ? "vmrange bucket of a time" : "nothing");
 }
 
 // `paths`: the labels, NULL for the protocol's defaults (method, status_code).
-static void bench_roundtrip(const char *name, const struct tl_text_list *paths, uint32_t series,
-			    bool with_l7_tail)
+static void bench_roundtrip(const char *id, const char *of, const struct tl_text_list *paths,
+			    uint32_t series, bool with_l7_tail)
 {
 	struct tl_metrics_options options = fake_options();
 	struct tl_protocol_labels row = {.protocol = "http"};
@@ -92,8 +92,7 @@ static void bench_roundtrip(const char *name, const struct tl_text_list *paths, 
 		r->head.duration_ns = 50000 + (i << 12 & 0xffffff);
 		tl_worker_metrics_roundtrip(worker, &r->head);
 	}
-	printf("%-32s %6.1f ns (best batch %.1f ns)\n", name, (now() - start) / ROUNDS,
-	       best / BATCH);
+	figure(id, best / BATCH, "ns", of);
 	tl_metrics_flip(metrics);
 	start = now();
 	tl_worker_metrics_poll(worker, fake_engine(0));
@@ -101,7 +100,7 @@ static void bench_roundtrip(const char *name, const struct tl_text_list *paths, 
 	(void)tl_metrics_merge(metrics, 1);
 	double merged = now();
 	tl_snapshot_put(tl_metrics_snapshot(metrics));
-	printf("  flip %.1f us, merge of %u groups %.1f us, snapshot %.1f us\n",
+	printf("%s: flip %.1f us, merge of %u groups %.1f us, snapshot %.1f us\n", id,
 	       (flipped - start) / 1e3, series, (merged - flipped) / 1e3, (now() - merged) / 1e3);
 	tl_metrics_destroy(metrics);
 	tl_worker_metrics_destroy(worker);
@@ -115,9 +114,9 @@ int main(void)
 	const struct tl_text_list by_port = {ports, TL_COUNT_OF(ports)};
 
 	bench_index();
-	bench_roundtrip("roundtrip, default labels", NULL, 16, false);
-	bench_roundtrip("the same, 9 more field values", NULL, 16, true);
-	bench_roundtrip("4 labels, 16 series", &by_port, 16, false);
-	bench_roundtrip("4 labels, 10000 series", &by_port, 10000, false);
+	bench_roundtrip("metrics_roundtrip", "metrics per roundtrip, default labels", NULL, 16, false);
+	bench_roundtrip("metrics_roundtrip_fields", "the same, 9 more field values", NULL, 16, true);
+	bench_roundtrip("metrics_roundtrip_labels", "4 labels, 16 series", &by_port, 16, false);
+	bench_roundtrip("metrics_roundtrip_10k", "4 labels, 10000 series", &by_port, 10000, false);
 	return 0;
 }

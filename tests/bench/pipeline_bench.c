@@ -2,23 +2,20 @@
 // One worker on made-up HTTP traffic, metrics on: roundtrips and packets per second, including
 // the making of each packet on the same lcore. Each load has a process: EAL starts once.
 #include "base/check.h"
+#include "figure.h"
 #include "l7/rules.h"
+#include "pmd/eal.h"
+#include "pmd/port.h"
 #include "pmd/synthetic/synthetic.h"
 #include "worker/pipeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	TL_ASSERT(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
+#include <rte_ethdev.h>
 
 static const struct tl_engine_options engine = {
 	.defrag = {.datagrams_max = 64, .bytes_max = 1 << 20, .timeout_ns = UINT64_C(30000000000)},
@@ -56,9 +53,41 @@ static const struct tl_metrics_options metrics = {
 	.l4_enabled = true,
 };
 
-static void measure(const char *what, const struct tl_synthetic *load)
+struct load {
+	const char *id;
+	const char *of;
+	struct tl_synthetic made;
+};
+
+static void fail(const char *error)
 {
-	const struct tl_port_spec port = {.synthetic = load};
+	(void)fprintf(stderr, "%s\n", error);
+	exit(1);
+}
+
+// Wall time and the CPU time of all the process's threads, of which only one works.
+static void report(const struct load *load, const struct tl_counters *c, uint64_t wall_ns,
+		   uint64_t cpu_ns)
+{
+	double packets = (double)c->at[TL_COUNT_PACKETS_OFFERED];
+	double records = (double)c->at[TL_COUNT_RECORDS];
+	char id[64];
+
+	(void)snprintf(id, sizeof(id), "%s_mpps", load->id);
+	figure(id, packets / (double)wall_ns * 1e3, "Mpps", load->of);
+	(void)snprintf(id, sizeof(id), "%s_cpu_per_packet", load->id);
+	figure(id, (double)cpu_ns / packets, "ns", load->of);
+	if (load->made.load != TL_SYNTHETIC_KEEP_ALIVE)
+		return;
+	(void)snprintf(id, sizeof(id), "%s_roundtrips", load->id);
+	figure(id, records / (double)wall_ns * 1e3, "M/s", load->of);
+	(void)snprintf(id, sizeof(id), "%s_cpu_per_roundtrip", load->id);
+	figure(id, (double)cpu_ns / records, "ns", load->of);
+}
+
+static void measure(const struct load *load)
+{
+	const struct tl_port_spec port = {.synthetic = &load->made};
 	const struct tl_pipeline_options options = {
 		.ports = &port,
 		.port_count = 1,
@@ -74,52 +103,86 @@ static void measure(const char *what, const struct tl_synthetic *load)
 	char error[256];
 
 	if (tl_rules_create(&spec, &rules, error, sizeof(error)) < 0 ||
-	    tl_pipeline_create(&options, rules, &pipeline, error, sizeof(error)) < 0) {
-		(void)fprintf(stderr, "%s\n", error);
-		exit(1);
-	}
-	double begin = seconds();
+	    tl_pipeline_create(&options, rules, &pipeline, error, sizeof(error)) < 0)
+		fail(error);
+	uint64_t wall_ns = figure_clock_ns(CLOCK_MONOTONIC);
+	uint64_t cpu_ns = figure_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	TL_ASSERT(tl_pipeline_start(pipeline) == 0);
 	while (!tl_pipeline_is_finished(pipeline, &failure))
 		(void)nanosleep(&pause, NULL);
-	double took = seconds() - begin;
+	wall_ns = figure_clock_ns(CLOCK_MONOTONIC) - wall_ns;
+	cpu_ns = figure_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
 	const struct tl_counters *c = tl_engine_counters(tl_pipeline_engine(pipeline, 0));
-	printf("%s, %u connections: %.2f Mpps, %.2f M roundtrips/s, %.2f GB/s (%.0f ns a packet)\n",
-	       what, load->flows, (double)c->at[TL_COUNT_PACKETS_OFFERED] / took / 1e6,
-	       (double)c->at[TL_COUNT_RECORDS] / took / 1e6,
-	       (double)c->at[TL_COUNT_BYTES_OFFERED] / took / 1e9,
-	       took * 1e9 / (double)c->at[TL_COUNT_PACKETS_OFFERED]);
+	TL_ASSERT(c->at[TL_COUNT_PACKETS_OFFERED] == load->made.packets);
+	report(load, c, wall_ns, cpu_ns);
 	tl_pipeline_destroy(pipeline);
 	tl_rules_destroy(rules);
 }
 
-int main(void)
+// The source alone: packets made, received and freed, nothing else. It shares the worker's lcore
+// in the figures above, which therefore contain it.
+static void measure_source(const struct load *load)
 {
-	static const struct {
-		const char *what;
-		struct tl_synthetic load;
-	} loads[] = {
-		{"keep-alive, small bodies",
-		 {.load = TL_SYNTHETIC_KEEP_ALIVE, .flows = 1000, .packets = 4000000}},
-		{"keep-alive, small bodies",
-		 {.load = TL_SYNTHETIC_KEEP_ALIVE, .flows = 50000, .packets = 4000000}},
-		{"1460-byte segments of long bodies",
-		 {.load = TL_SYNTHETIC_BODIES, .flows = 1000, .packets = 10000000}},
+	const struct tl_port_options options = {.name = "", .packets_max = 4096};
+	const struct tl_eal_options eal = {
+		.workers = 1, .floats = true,
+		.memory_bytes = (4u << 20) + tl_port_memory(1, 4096, true),
 	};
+	struct tl_eal started;
+	struct tl_port *port;
+	struct rte_mbuf *mbufs[64];
+	char error[256];
+
+	if (tl_port_open_synthetic(&options, &load->made, &port, error, sizeof(error)) < 0 ||
+	    tl_eal_start(&eal, &started, error, sizeof(error)) < 0)
+		fail(error);
+	if (port->ops->start(port, 1) < 0)
+		fail(port->error);
+	uint64_t cpu_ns = figure_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	while (!port->ops->is_done(port))
+		rte_pktmbuf_free_bulk(mbufs, rte_eth_rx_burst(port->ethdev[0], 0, mbufs, 64));
+	cpu_ns = figure_clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
+	char id[64];
+	(void)snprintf(id, sizeof(id), "%s_source_per_packet", load->id);
+	figure(id, (double)cpu_ns / (double)load->made.packets, "ns", load->of);
+	port->ops->close(port);
+}
+
+// A process for each, as EAL starts once.
+static void in_child(void (*run)(const struct load *load), const struct load *load)
+{
+	int status;
+
+	(void)fflush(NULL);
+	pid_t pid = fork();
+	TL_ASSERT(pid >= 0);
+	if (pid == 0) {
+		run(load);
+		(void)fflush(NULL);
+		_exit(0);
+	}
+	TL_ASSERT(waitpid(pid, &status, 0) == pid);
+	if (status != 0)
+		exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	static struct load loads[] = {
+		{"http_1k", "keep-alive HTTP, small bodies, 1000 connections, metrics on",
+		 {.load = TL_SYNTHETIC_KEEP_ALIVE, .flows = 1000, .packets = 8000000}},
+		{"http_50k", "keep-alive HTTP, small bodies, 50000 connections, metrics on",
+		 {.load = TL_SYNTHETIC_KEEP_ALIVE, .flows = 50000, .packets = 8000000}},
+		{"bodies_1k", "1460-byte segments of long bodies, 1000 connections, metrics on",
+		 {.load = TL_SYNTHETIC_BODIES, .flows = 1000, .packets = 16000000}},
+	};
+	bool is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
 
 	for (size_t i = 0; i < TL_COUNT_OF(loads); i++) {
-		int status;
-		(void)fflush(NULL);
-		pid_t pid = fork();
-		TL_ASSERT(pid >= 0);
-		if (pid == 0) {
-			measure(loads[i].what, &loads[i].load);
-			(void)fflush(NULL);
-			_exit(0);
-		}
-		TL_ASSERT(waitpid(pid, &status, 0) == pid);
-		if (status != 0)
-			return 1;
+		if (is_quick)
+			loads[i].made.packets /= 8;
+		in_child(measure, &loads[i]);
+		in_child(measure_source, &loads[i]);
 	}
 	return 0;
 }
