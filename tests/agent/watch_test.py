@@ -169,6 +169,22 @@ class Output(Case):
             self.assertEqual((watch.wait(30), errors), (0, b""))
             watch.stderr.close()
 
+    def test_a_closed_pipe_ends_a_quiet_capture(self):
+        os.mkfifo(self.path("fifo"))
+        watch = subprocess.Popen([TAPLINE, "watch", "-q", "--pcap-file", self.path("fifo")],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        conversation = traffic.Conversation()
+        with open(self.path("fifo"), "wb") as pipe:
+            pipe.write(traffic.HEADER + conversation.request("/one").bytes())
+            pipe.flush()
+            watch.stdout.readline()
+            watch.stdout.close()
+            pipe.write(conversation.request("/two").bytes())
+            pipe.flush()
+            errors = watch.stderr.read()
+            self.assertEqual((watch.wait(30), errors), (0, b""))
+        watch.stderr.close()
+
     def terminal(self, environment):
         main, other = pty.openpty()
         done = subprocess.run([TAPLINE, "watch", "--pcap-file", self.usual()], stdout=other,
