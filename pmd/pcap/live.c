@@ -31,6 +31,8 @@
 // buffer. Blocks of packets, handed over after at most this long, lose nothing at 1.5 Mpps.
 #define BLOCK_MS 10
 #define STATS_EVERY_TURNS 1024u
+// libpcap opens files below /sys for its statistics: not at each idle turn.
+#define STATS_EVERY_NS UINT64_C(100000000)
 #define CLOCK_SLACK_NS UINT64_C(100000000) // a packet is never read later than this
 #define DRAIN_NS UINT64_C(60000000)        // longest read-out at a stop
 #define NAMES_SHOWN 8u
@@ -46,6 +48,7 @@ struct live {
 	struct tl_distributor *distributor;
 	uint16_t link_type;
 	uint32_t turns;
+	uint64_t stats_ns; // wall time of the last statistics in an idle turn
 	// Written by the rx lcore, read by control.
 	_Atomic uint64_t received;
 	_Atomic uint64_t bytes;
@@ -375,10 +378,10 @@ static int live_turn(struct tl_port *port)
 {
 	struct live *live = live_of(port);
 	int count = dispatch(live);
+	uint64_t now_ns = count == 0 ? wall_ns() : 0;
 
 	if (count < TURN_PACKETS)
-		tl_distributor_flush(live->distributor,
-				     count == 0 ? wall_ns() - CLOCK_SLACK_NS : 0);
+		tl_distributor_flush(live->distributor, count == 0 ? now_ns - CLOCK_SLACK_NS : 0);
 	if (count < 0) {
 		(void)snprintf(port->error, sizeof(port->error), "capture on '%s' ended: %s",
 			       live->interface, pcap_geterr(live->pcap));
@@ -386,8 +389,10 @@ static int live_turn(struct tl_port *port)
 		tl_distributor_end(live->distributor);
 		return -EIO;
 	}
-	if (count == 0 || ++live->turns % STATS_EVERY_TURNS == 0)
+	if (now_ns > live->stats_ns + STATS_EVERY_NS || ++live->turns % STATS_EVERY_TURNS == 0) {
+		live->stats_ns = now_ns;
 		publish_drops(live);
+	}
 	return count;
 }
 
