@@ -60,25 +60,33 @@ struct tl_lane_state {
 	uint16_t reserved;
 };
 
-enum tl_role { TL_ROLE_NONE, TL_ROLE_REQUEST, TL_ROLE_RESPONSE, TL_ROLE_ONE_WAY, TL_ROLE_ORPHAN };
+enum tl_role {
+	TL_ROLE_NONE,
+	TL_ROLE_REQUEST,
+	TL_ROLE_RESPONSE,
+	TL_ROLE_ONE_WAY,
+	TL_ROLE_ORPHAN,
+	TL_ROLE_ANSWER, // the beginning of a response whose request is still open
+};
 
 // A message being read, or kept with its open request.
 struct tl_message {
 	uint64_t begin_offset;
-	uint64_t end_offset;
+	uint64_t end_offset; // aside: where it was left
 	uint64_t first_ns;
-	uint64_t end_ns;
+	uint64_t end_ns;     // aside: of its last byte so far
 	uint64_t body_bytes;
 	uint32_t stall_us;
 	uint32_t tail;     // block of field values
 	uint32_t trace;    // block with a struct tl_trace
-	uint32_t exchange; // with role request or response; the reason with role orphan
+	uint32_t exchange; // with role request, answer or response; the reason with role orphan
 	uint16_t tail_len;
 	uint16_t flags;    // enum tl_roundtrip_flag
 	uint8_t role;
 	uint8_t lane;
 	bool ended;        // end_ns is known
-	bool end_ahead;    // end_offset is stated and lies ahead
+	bool end_ahead : 1; // end_offset is stated and lies ahead
+	bool aside : 1;    // others are read, this one goes on later
 };
 
 enum tl_exchange_bit {
@@ -269,6 +277,10 @@ void tl_message_settle(struct tl_ctx *ctx, enum tl_lane lane);
 // The lane breaks off (gap, end): its current message ends at the last byte seen, or is dropped
 // when nobody claimed it. Gives whether a message was claimed.
 bool tl_message_break(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset);
+// Leaves a message that goes on later, at `offset`.
+void tl_message_leave(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset);
+// A message that is still being read, or set aside, ends with what was seen of it.
+void tl_message_cut(const struct tl_ctx *ctx, struct tl_message *message);
 void tl_message_free(struct tl_l7 *l7, struct tl_conn *conn, uint32_t index);
 // Appends `bytes`, what is kept of the next `wire_len` bytes of a copied body, to `field`.
 void tl_message_keep(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes bytes,

@@ -20,6 +20,7 @@
 #include "l7/roundtrip.h"
 
 #define TL_STATE_BYTES_MAX 1024u     // decoder state per connection or child
+#define TL_ROOM_BYTES_MAX 16384u    // besides the state, for decoders with tables of their own
 #define TL_NEED_BYTES_MAX 65536u     // the most a decoder may ask to see at once (need_max)
 #define TL_STEPS_PER_CALL_MAX 65536u // step() calls for one chunk; more ends the decoding, counted
 #define TL_MEMO_BYTES 16u            // what a decoder may keep with an open request
@@ -162,6 +163,20 @@ void tl_retry(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key);
 // The open request `key` may wait up to `ns` (0: as long as it likes) without timing out.
 void tl_wait(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint64_t ns);
 
+// -- Interleaved messages, where streams share a lane. A message that belongs to an open request
+//    may be set aside and taken up again; bytes in between aren't counted to it.
+
+// The lane's current message is the beginning of the answer to the open request `key` of the other
+// lane and is kept with it until tl_close(), or until the request ends otherwise. False: there is
+// no such request; the message stays as it is.
+bool tl_answer(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key);
+// Sets the current message aside: a request or the beginning of an answer, to be taken up again;
+// any other as tl_message_begin() would.
+void tl_message_set_aside(struct tl_ctx *ctx, enum tl_lane lane);
+// Takes up what `lane` is still sending of the open request `key` of `opener`: that request, or
+// the beginning of its answer. The current message is set aside. False: nothing of it.
+bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opener, uint64_t key);
+
 // -- The connection
 
 // From `offset[lane]` on the bytes of each lane belong to `protocol` (a registry id, or one of
@@ -184,6 +199,8 @@ void tl_child_end(struct tl_ctx *ctx, uint64_t id, enum tl_end end);
 
 // -- Surroundings
 
+// The decoder's room_size bytes, zeroed before the first call. Good during the call.
+void *tl_room(const struct tl_ctx *ctx);
 // The protocol's options struct of the current configuration, never NULL where the decoder has
 // `options`. Good during the call.
 const void *tl_options(const struct tl_ctx *ctx);
@@ -205,6 +222,8 @@ struct tl_decoder {
 	uint8_t over;         // TL_OVER_TCP | TL_OVER_UDP | TL_AS_CHILD
 	uint16_t state_size;  // <= TL_STATE_BYTES_MAX, zeroed before the first call
 	uint32_t need_max;    // the most it asks for by tl_need, <= TL_NEED_BYTES_MAX
+	uint32_t room_size;   // <= TL_ROOM_BYTES_MAX, see tl_room(); 0: none. Charged to the worker's
+			      // budget of field values; without it the connection isn't decoded.
 	uint32_t timeout_s;   // default time to wait for an answer
 	const uint16_t *ports; // usual server ports, a hint; ended by 0
 	const struct tl_field *fields;

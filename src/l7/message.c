@@ -74,7 +74,7 @@ void tl_message_settle(struct tl_ctx *ctx, enum tl_lane lane)
 		return;
 	if (message->end_ahead && state->offset >= message->end_offset)
 		end_at(message, message->end_offset, tl_time_of(ctx, lane, message->end_offset - 1));
-	if (!message->ended || message->role == TL_ROLE_NONE)
+	if (!message->ended || message->role == TL_ROLE_NONE || message->role == TL_ROLE_ANSWER)
 		return;
 	uint32_t index = state->message;
 	state->message = TL_NONE;
@@ -96,16 +96,52 @@ bool tl_message_break(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
 		// A body was announced in full; what of it never came was not seen.
 		uint64_t missing = (state->bits & TL_LANE_TO_END) != 0 ? 0 : state->skip;
 		message->body_bytes -= missing < message->body_bytes ? missing : message->body_bytes;
-		end_at(message, offset, state->last_ns);
+		if (message->role != TL_ROLE_ANSWER)
+			end_at(message, offset, state->last_ns);
 	}
+	if (message->role == TL_ROLE_ANSWER) // its stream may go on behind the break
+		tl_message_leave(ctx, lane, offset);
 	return true;
+}
+
+void tl_message_leave(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message->end_ahead)
+		end_at(message, message->end_offset, ctx->unit->lanes[lane].last_ns);
+	if (!message->ended) {
+		uint64_t ns = tl_time_of(ctx, lane, offset == 0 ? 0 : offset - 1);
+		message->end_offset = offset > message->begin_offset ? offset : message->begin_offset;
+		message->end_ns = ns > message->first_ns ? ns : message->first_ns;
+		message->aside = true;
+	}
+	ctx->unit->lanes[lane].message = TL_NONE;
+}
+
+void tl_message_cut(const struct tl_ctx *ctx, struct tl_message *message)
+{
+	const struct tl_lane_state *lane = &ctx->unit->lanes[message->lane];
+
+	if (message->ended)
+		return;
+	message->ended = true;
+	if (message->aside)
+		return;
+	message->end_offset = lane->offset > message->begin_offset ? lane->offset
+								   : message->begin_offset;
+	message->end_ns = lane->last_ns > message->first_ns ? lane->last_ns : message->first_ns;
+	uint64_t missing = (lane->bits & TL_LANE_TO_END) != 0 ? 0 : lane->skip;
+	message->body_bytes -= missing < message->body_bytes ? missing : message->body_bytes;
 }
 
 void tl_message_begin(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
 {
 	struct tl_message *message = current(ctx, lane);
 
-	if (message != NULL && message->role != TL_ROLE_NONE) {
+	if (message != NULL && message->role == TL_ROLE_ANSWER) {
+		tl_message_leave(ctx, lane, offset);
+	} else if (message != NULL && message->role != TL_ROLE_NONE) {
 		if (!message->ended)
 			end_at(message, offset, tl_time_of(ctx, lane, offset == 0 ? 0 : offset - 1));
 		tl_message_settle(ctx, lane);
@@ -139,6 +175,21 @@ void tl_message_end(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
 	}
 	message->end_offset = offset;
 	message->end_ahead = true;
+}
+
+void tl_message_set_aside(struct tl_ctx *ctx, enum tl_lane lane)
+{
+	const struct tl_message *message = current(ctx, lane);
+
+	if (message == NULL)
+		return;
+	if (message->role == TL_ROLE_NONE)
+		forget(ctx, lane);
+	else if (message->role == TL_ROLE_ANSWER || (message->role == TL_ROLE_REQUEST && !message->ended))
+		tl_message_leave(ctx, lane, ctx->unit->lanes[lane].offset);
+	else
+		(void)tl_message_break(ctx, lane, ctx->unit->lanes[lane].offset);
+	tl_message_settle(ctx, lane);
 }
 
 bool tl_message_is_open(const struct tl_ctx *ctx, enum tl_lane lane)

@@ -215,29 +215,18 @@ static void release(struct tl_ctx *ctx, uint32_t index)
 	tl_message_free(ctx->l7, ctx->conn, index);
 }
 
-// A request that is still being sent when its exchange is over ends with what was seen of it.
-static void cut_request(const struct tl_ctx *ctx, struct tl_message *request, bool answered)
-{
-	const struct tl_lane_state *lane = &ctx->unit->lanes[request->lane];
-
-	if (request->ended)
-		return;
-	request->end_offset = lane->offset > request->begin_offset ? lane->offset
-								   : request->begin_offset;
-	request->end_ns = lane->last_ns > request->first_ns ? lane->last_ns : request->first_ns;
-	uint64_t missing = (lane->bits & TL_LANE_TO_END) != 0 ? 0 : lane->skip;
-	request->body_bytes -= missing < request->body_bytes ? missing : request->body_bytes;
-	if (answered)
-		request->flags |= TL_FLAG_EARLY_RESPONSE;
-}
-
+// Whatever is still being sent when its exchange is over ends with what was seen of it.
 static void emit(struct tl_ctx *ctx, const struct tl_exchange *exchange,
-		 const struct tl_message *response, uint64_t end_ns)
+		 struct tl_message *response, uint64_t end_ns)
 {
 	struct tl_message *request = tl_l7_message(ctx->l7, exchange->request);
 
+	if (request != NULL && !request->ended && response != NULL)
+		request->flags |= TL_FLAG_EARLY_RESPONSE;
 	if (request != NULL)
-		cut_request(ctx, request, response != NULL);
+		tl_message_cut(ctx, request);
+	if (response != NULL)
+		tl_message_cut(ctx, response);
 	struct tl_completion done = {
 		.request = request,
 		.response = response,
@@ -285,9 +274,10 @@ static void make_late(struct tl_ctx *ctx, uint32_t index, enum tl_status status,
 
 	exchange->status = (uint8_t)status;
 	exchange->reason = (uint8_t)reason;
-	emit(ctx, exchange, NULL, end_ns);
+	emit(ctx, exchange, tl_l7_message(ctx->l7, exchange->response), end_ns);
 	release(ctx, exchange->request);
-	exchange->request = TL_NONE;
+	release(ctx, exchange->response);
+	exchange->request = exchange->response = TL_NONE;
 	exchange->bits |= TL_EXCHANGE_LATE;
 	ctx->unit->queue.late++;
 	if (ctx->unit->queue.late > TL_LATE_MAX && !is_ordered(ctx->unit)) {
@@ -493,6 +483,12 @@ void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_statu
 	queue_remove(ctx, found);
 	exchange->status = (uint8_t)status;
 	exchange->reason = (uint8_t)reason;
+	if (message->role == TL_ROLE_ANSWER && message->exchange == found) {
+		message->role = TL_ROLE_NONE;
+	} else if (exchange->response != TL_NONE) { // another one had been begun
+		release(ctx, exchange->response);
+		exchange->response = TL_NONE;
+	}
 	if (claim(ctx, message, TL_ROLE_RESPONSE)) {
 		exchange->bits |= TL_EXCHANGE_ANSWERED;
 		exchange->response = index;
@@ -502,9 +498,46 @@ void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_statu
 	// One message answers several requests: the others get its times without its content.
 	struct tl_message copy = *message;
 	copy.end_ns = message->ended ? message->end_ns : ctx->piece_ns;
+	copy.ended = true;
 	emit(ctx, exchange, &copy, copy.end_ns);
 	release(ctx, exchange->request);
 	tl_pool_put(&ctx->l7->exchanges, exchange);
+}
+
+bool tl_answer(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
+{
+	uint32_t index = ctx->unit->lanes[lane].message;
+	struct tl_message *message = tl_l7_message(ctx->l7, index);
+	struct tl_wanted want = {.key = key, .opener = tl_lane_other(lane)};
+	uint32_t found = message == NULL ? TL_NONE : find(ctx, &want);
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, found);
+
+	if (exchange == NULL || exchange->response != TL_NONE || !claim(ctx, message, TL_ROLE_ANSWER))
+		return false;
+	exchange->response = index;
+	message->exchange = found;
+	return true;
+}
+
+bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opener, uint64_t key)
+{
+	struct tl_wanted want = {.key = key, .opener = opener};
+	const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, find(ctx, &want));
+	uint32_t index = exchange == NULL   ? TL_NONE
+			 : lane == opener ? exchange->request
+					  : exchange->response;
+	struct tl_lane_state *state = &ctx->unit->lanes[lane];
+	struct tl_message *message = tl_l7_message(ctx->l7, index);
+
+	if (message != NULL && state->message == index && !message->ended)
+		return true;
+	tl_message_set_aside(ctx, lane);
+	if (message == NULL || !message->aside)
+		return false;
+	message->begin_offset += state->offset - message->end_offset;
+	message->aside = false;
+	state->message = index;
+	return true;
 }
 
 void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
@@ -526,11 +559,14 @@ void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum 
 		} else if (exchange->opener != lane) {
 			struct tl_message copy = *message;
 			copy.end_ns = message->ended ? message->end_ns : ctx->piece_ns;
+			copy.ended = true;
 			queue_remove(ctx, i);
 			exchange->status = (uint8_t)status;
 			exchange->reason = (uint8_t)reason;
 			emit(ctx, exchange, &copy, copy.end_ns);
 			release(ctx, exchange->request);
+			if (exchange->response != ctx->unit->lanes[lane].message)
+				release(ctx, exchange->response);
 			tl_pool_put(&ctx->l7->exchanges, exchange);
 		}
 		i = next;

@@ -61,8 +61,9 @@ static bool make_pools(struct tl_l7 *l7, const struct tl_l7_options *options)
 	uint32_t conns = bounded(options->connections_max, 1);
 	uint32_t exchanges = bounded(options->exchanges_max, 1);
 	uint32_t guests = bounded(conns / GUESTS_SHARE, GUESTS_MIN);
-	// Every open request has a message, every lane may be reading one more.
-	uint32_t messages = bounded((uint64_t)exchanges + 2ull * conns + 2ull * guests, 1);
+	// Every open request has a message and may have the beginning of its answer, every lane may be
+	// reading one more.
+	uint32_t messages = bounded(2ull * exchanges + 2ull * conns + 2ull * guests, 1);
 	uint64_t states = (uint64_t)(conns + guests) * TL_STATE_BYTES_MAX / 4;
 	uint32_t carries = bounded(options->carry_bytes_max / TL_SLAB_UNIT_BYTES, 1);
 

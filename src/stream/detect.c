@@ -368,8 +368,7 @@ void tl_detect_again(struct tl_ctx *ctx)
 		lane->need = lane->seen = lane->hunted = 0;
 		lane->bits &= TL_LANE_ENDED | TL_LANE_SWITCHED;
 	}
-	tl_slab_put(&ctx->l7->states, unit->state);
-	unit->state = TL_SLAB_NONE;
+	tl_unit_drop_state(ctx->l7, unit);
 	if (extra != NULL)
 		extra->spoke |= spoke;
 	if (extra == NULL ? !spoke : !extra->spoke)

@@ -29,6 +29,49 @@ void tl_unit_init(struct tl_unit *unit)
 	}
 }
 
+// The state, and behind it the handle of the room, where the decoder wants one.
+static uint32_t state_bytes(const struct tl_decoder *decoder)
+{
+	return decoder->state_size + (decoder->room_size != 0 ? (uint32_t)sizeof(uint32_t) : 0);
+}
+
+static uint32_t room_of(const struct tl_l7 *l7, const struct tl_unit *unit)
+{
+	const struct tl_decoder *decoder = tl_decoder_at(unit->protocol);
+	uint32_t room = TL_SLAB_NONE;
+
+	if (unit->state != TL_SLAB_NONE && decoder->room_size != 0)
+		memcpy(&room, (uint8_t *)tl_slab_at(&l7->states, unit->state) + decoder->state_size,
+		       sizeof(room));
+	return room;
+}
+
+static bool take_room(struct tl_l7 *l7, struct tl_unit *unit, const struct tl_decoder *decoder)
+{
+	TL_CHECK(decoder->state_size != 0 && decoder->room_size <= TL_ROOM_BYTES_MAX);
+	uint32_t room = tl_slab_take(&l7->values, decoder->room_size);
+	if (room == TL_SLAB_NONE) {
+		tl_unit_drop_state(l7, unit);
+		return false;
+	}
+	memset(tl_slab_at(&l7->values, room), 0, decoder->room_size);
+	memcpy((uint8_t *)tl_slab_at(&l7->states, unit->state) + decoder->state_size, &room,
+	       sizeof(room));
+	return true;
+}
+
+void tl_unit_drop_state(struct tl_l7 *l7, struct tl_unit *unit)
+{
+	tl_slab_put(&l7->values, room_of(l7, unit));
+	tl_slab_put(&l7->states, unit->state);
+	unit->state = TL_SLAB_NONE;
+}
+
+void *tl_room(const struct tl_ctx *ctx)
+{
+	return tl_slab_at(&ctx->l7->values, room_of(ctx->l7, ctx->unit));
+}
+
 bool tl_unit_start(struct tl_l7 *l7, struct tl_unit *unit, uint16_t protocol)
 {
 	const struct tl_decoder *decoder = tl_decoder_at(protocol);
@@ -37,12 +80,16 @@ bool tl_unit_start(struct tl_l7 *l7, struct tl_unit *unit, uint16_t protocol)
 	unit->protocol = protocol;
 	unit->mode = TL_UNIT_DEAF;
 	if (decoder->state_size != 0) {
-		unit->state = tl_slab_take(&l7->states, decoder->state_size);
+		unit->state = tl_slab_take(&l7->states, state_bytes(decoder));
 		if (unit->state == TL_SLAB_NONE) {
 			tl_l7_count(l7, TL_COUNT_STATE_FULL, 1);
 			return false;
 		}
-		memset(tl_slab_at(&l7->states, unit->state), 0, decoder->state_size);
+		memset(tl_slab_at(&l7->states, unit->state), 0, state_bytes(decoder));
+	}
+	if (decoder->room_size != 0 && !take_room(l7, unit, decoder)) {
+		tl_l7_count(l7, TL_COUNT_STATE_FULL, 1);
+		return false;
 	}
 	unit->mode = TL_UNIT_DECODE;
 	unit->bits &= TL_UNIT_CHILD;
@@ -59,8 +106,7 @@ void tl_unit_fini(struct tl_l7 *l7, struct tl_conn *conn, struct tl_unit *unit)
 		tl_message_free(l7, conn, unit->lanes[i].message);
 		unit->lanes[i].message = TL_NONE;
 	}
-	tl_slab_put(&l7->states, unit->state);
-	unit->state = TL_SLAB_NONE;
+	tl_unit_drop_state(l7, unit);
 }
 
 static void *state_of(const struct tl_ctx *ctx)
@@ -551,8 +597,12 @@ void tl_lane_end(struct tl_ctx *ctx, enum tl_end end)
 	const struct tl_decoder *decoder = tl_decoder_at(ctx->unit->protocol);
 	uint64_t offset = lane->offset + tl_carry_bytes(ctx->l7, lane).len;
 
-	if ((lane->bits & TL_LANE_ENDED) != 0)
+	if ((lane->bits & TL_LANE_ENDED) != 0) {
+		// Bytes behind the end may have begun another message.
+		(void)tl_message_break(ctx, ctx->lane, offset);
+		settle(ctx);
 		return;
+	}
 	lane->bits |= TL_LANE_ENDED;
 	lane->bits &= (uint8_t)~(TL_LANE_HUNTING | TL_LANE_JOINED);
 	ctx->before_end = true;

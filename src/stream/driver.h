@@ -16,6 +16,8 @@
 // state is free (counted): the unit is deaf then.
 bool tl_unit_start(struct tl_l7 *l7, struct tl_unit *unit, uint16_t protocol);
 void tl_unit_init(struct tl_unit *unit);
+// Gives back the decoder's state and room.
+void tl_unit_drop_state(struct tl_l7 *l7, struct tl_unit *unit);
 // Gives back everything the unit holds. Requests must have been completed before.
 void tl_unit_fini(struct tl_l7 *l7, struct tl_conn *conn, struct tl_unit *unit);
 bool tl_unit_is_idle(const struct tl_l7 *l7, const struct tl_unit *unit);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #define LINE_MAX 64u
+#define CHILD_ROOM 5000u
 
 struct line_state {
 	bool rest_is_body[TL_LANE_COUNT];
@@ -48,7 +49,7 @@ static bool parse(struct tl_bytes text, struct line *ret)
 	ret->verb = (char)text.ptr[0];
 	ret->size = text.len + 1;
 	ret->text = text;
-	return strchr("QKABOTFIWRCLSHDEVZ", ret->verb) != NULL;
+	return strchr("QKABOTFIWRCLSHDEVZGNMP", ret->verb) != NULL;
 }
 
 static enum tl_match line_match(enum tl_lane lane, struct tl_bytes first)
@@ -57,12 +58,12 @@ static enum tl_match line_match(enum tl_lane lane, struct tl_bytes first)
 	struct line line;
 
 	if (end == TL_BYTES_NONE)
-		return first.len < LINE_MAX && strchr("QKABOTFIWRCLSHDEVZ", first.ptr[0]) != NULL
+		return first.len < LINE_MAX && strchr("QKABOTFIWRCLSHDEVZGNMP", first.ptr[0]) != NULL
 			       ? TL_MATCH_UNSURE
 			       : TL_MATCH_NO;
 	if (!parse(tl_bytes_first(first, end), &line))
 		return TL_MATCH_NO;
-	bool is_answer = strchr("ABOTFI", line.verb) != NULL;
+	bool is_answer = strchr("ABOTFIMP", line.verb) != NULL;
 	if (is_answer != (lane == TL_SERVER))
 		return TL_MATCH_NO;
 	return TL_MATCH_CERTAIN;
@@ -141,6 +142,31 @@ static bool control(struct tl_ctx *ctx, enum tl_lane lane, const struct line *li
 	}
 }
 
+// Pieces of messages that lie between those of others.
+static struct tl_step piece(struct tl_ctx *ctx, enum tl_lane lane, const struct line *line,
+			    uint64_t offset)
+{
+	uint8_t memo[TL_MEMO_BYTES] = {(uint8_t)line->key};
+	bool is_answer = line->verb == 'M' || line->verb == 'P';
+	bool is_last = line->verb == 'N' || line->verb == 'P';
+
+	tl_message_set_aside(ctx, lane);
+	if (!tl_message_resume(ctx, lane, TL_CLIENT, line->key)) {
+		tl_message_begin(ctx, lane, offset);
+		tl_message_text(ctx, lane, LINE_FIELD_KEY, line->text);
+		if (!is_answer)
+			tl_open(ctx, lane, line->key, memo);
+		else if (!is_last && !tl_answer(ctx, lane, line->key))
+			tl_orphan(ctx, lane, TL_REASON_NONE);
+	}
+	tl_message_body(ctx, lane, line->len);
+	if (is_last)
+		tl_message_end(ctx, lane, offset + line->size + line->len);
+	if (is_last && is_answer)
+		tl_close(ctx, lane, line->key, TL_STATUS_OK, TL_REASON_NONE);
+	return line->len == 0 ? tl_ate(line->size) : tl_skip(line->size + line->len);
+}
+
 static struct tl_step line_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 				const struct tl_view *view)
 {
@@ -161,6 +187,8 @@ static struct tl_step line_step(struct tl_ctx *ctx, void *state, enum tl_lane la
 			      tl_bytes(view->bytes.ptr + line.size, (uint32_t)line.len));
 		return tl_ate((uint32_t)(line.size + line.len));
 	}
+	if (strchr("GNMP", line.verb) != NULL)
+		return piece(ctx, lane, &line, view->offset);
 	tl_message_begin(ctx, lane, view->offset);
 	tl_message_text(ctx, lane, LINE_FIELD_KEY, line.text);
 	if (line.verb == 'V') {
@@ -200,7 +228,7 @@ static uint32_t line_resync(const void *state, enum tl_lane lane, struct tl_byte
 		if (end == TL_BYTES_NONE)
 			break;
 		if (parse(tl_bytes(view.ptr + at, end - at), &line) &&
-		    (strchr("ABOTFI", line.verb) != NULL) == (lane == TL_SERVER))
+		    (strchr("ABOTFIMP", line.verb) != NULL) == (lane == TL_SERVER))
 			return at;
 		at = end + 1;
 	}
@@ -235,17 +263,31 @@ static const struct tl_decoder line_decoder = {
 	.end = line_end,
 };
 
+// The child has a room, which must be its own and zero at first.
+static struct tl_step child_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+				 const struct tl_view *view)
+{
+	uint8_t *room = tl_room(ctx);
+
+	for (uint32_t i = 0; i < CHILD_ROOM; i++)
+		assert_int_equal(room[i], room[0]);
+	assert_true(room[0] == 0 || room[0] == 0xa5);
+	memset(room, 0xa5, CHILD_ROOM);
+	return line_step(ctx, state, lane, view);
+}
+
 static const struct tl_decoder child_decoder = {
 	.name = "child",
 	.title = "lines in lines",
 	.over = TL_AS_CHILD,
 	.state_size = sizeof(struct line_state),
+	.room_size = CHILD_ROOM,
 	.need_max = 4096,
 	.timeout_s = 60,
 	.fields = line_fields,
 	.field_count = 2,
 	.match = line_match,
-	.step = line_step,
+	.step = child_step,
 	.gap = line_gap,
 	.resync = line_resync,
 	.end = line_end,

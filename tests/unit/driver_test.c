@@ -371,6 +371,54 @@ static void values_are_cut_at_their_limits(void **state)
 	rig_fini(&rig);
 }
 
+// Streams: each message has its own bytes and times, however they lie between one another.
+static void interleaved_messages_keep_apart(void **state)
+{
+	(void)state;
+	static const char asked[] = "G 1 4\nabcdG 3 2\nabN 1 3\nabcQ 5 0\nG 3 1\naN 3 0\n";
+	static const char told[] = "M 3 5\nabcdeM 1 0\nA 5 0\nM 3 3\nabcP 1 1\naP 3 2\nab";
+	static const char want[] = "ok 0 | Q 5 0 6/0 | A 5 0 6/0\n"
+				   "ok 0 | G 1 4 19/7 | M 1 0 13/1\n"
+				   "ok 0 | G 3 2 21/3 | M 3 5 28/10\n";
+
+	rig_init(&rig);
+	for (uint32_t i = 0; i < sizeof(asked) - 1; i++) {
+		for (uint32_t j = 0; j < sizeof(told) - 1; j++) {
+			rig.log_len = 0;
+			rig.flow.verdict = TL_VERDICT_NO_PAYLOAD;
+			rig_open(&rig);
+			rig_feed(&rig, TL_CLIENT, asked, i);
+			rig_feed(&rig, TL_CLIENT, asked + i, (uint32_t)sizeof(asked) - 1 - i);
+			rig_feed(&rig, TL_SERVER, told, j);
+			rig_feed(&rig, TL_SERVER, told + j, (uint32_t)sizeof(told) - 1 - j);
+			rig_close(&rig, TL_END_FIN);
+			assert_string_equal(rig.log, want);
+		}
+	}
+	rig_fini(&rig);
+}
+
+// What was set aside is in the record when its request ends otherwise, or its answer comes first.
+static void messages_set_aside_end_with_their_request(void **state)
+{
+	(void)state;
+	rig_init(&rig);
+	rig_open(&rig);
+	rig_say(&rig, TL_CLIENT, "G 1 2\nabQ 2 0\nQ 3 0\nQ 4 0\n");
+	rig_say(&rig, TL_SERVER, "M 1 1\naM 2 2\nabM 4 9\nabc");
+	rig_say(&rig, TL_CLIENT, "C 2 0\nC 4 0\n");
+	rig_say(&rig, TL_SERVER, "defghiP 1 0\n");
+	rig_gap(&rig, TL_SERVER, 3);
+	rig_say(&rig, TL_SERVER, "M 3 1\na");
+	rig_close(&rig, TL_END_RESET);
+	assert_string_equal(rig.log,
+			    "cancelled 0 | Q 2 0 6/0 | M 2 2 8/2\n"
+			    "cancelled 0 | Q 4 0 6/0 | M 4 9 9/3\n"
+			    "ok 0 | G 1 2 8/2 | M 1 1 13/1\n"
+			    "reset:reset 0 | Q 3 0 6/0 | M 3 1 7/1\n");
+	rig_fini(&rig);
+}
+
 // Pieces of conversations in any order, with holes, ends and time: the books must close and every
 // block come back, whatever the decoder makes of it.
 static void any_sequence_is_survived(void **state)
@@ -380,6 +428,7 @@ static void any_sequence_is_survived(void **state)
 		"Q 1 0\n", "Q 2 9\n", "K 3 20\n", "A 1 0\n", "B 2 7\n", "O 0 3\n", "F 1 0\n",
 		"T 3 0\n", "I 1 5\n", "W 9 3\n", "R 1 0\n", "C 2 0\n", "L 1 0\n", "L 2 9\n",
 		"S 9 0\n", "S 40 1\n", "S 90 9\n", "H 1 0\n", "D 1 6\nQ 1 0\n", "D 1 4\nA 1 ",
+		"G 1 4\nabcd", "N 1 3\nabc", "M 1 5\nabcde", "P 1 0\n", "M 2 0\n", "G 2 0\n",
 		"E 1 0\n", "V 4 9000\n", "xyz", "\n", "?", "Z 0 0\n", "D 1 9\nK 1 4\nabc",
 	};
 	uint32_t seed = 99;
@@ -431,6 +480,8 @@ int main(void)
 		cmocka_unit_test(too_many_children_are_refused),
 		cmocka_unit_test(a_pool_of_one_costs_only_what_it_must),
 		cmocka_unit_test(values_are_cut_at_their_limits),
+		cmocka_unit_test(interleaved_messages_keep_apart),
+		cmocka_unit_test(messages_set_aside_end_with_their_request),
 		cmocka_unit_test(any_sequence_is_survived),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
