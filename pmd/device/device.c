@@ -7,12 +7,15 @@
 // key, net_af_packet (the kernel's fanout hash is symmetric). Everything else is read by the rx
 // lcore and dealt out like our own ports.
 //
+// A packet filter runs in software on the rx lcore, so a device with one has an rx lcore.
+//
 // Limits: no driver used here tells the original length of a cut packet or, but for net_pcap,
 // the time of arrival: the packet is stamped when its burst is read. RSS sees outer headers only
 // and sends fragments elsewhere than their conversation.
 #include "base/check.h"
 #include "pmd/eal.h"
 #include "pmd/pcap/distribute.h"
+#include "pmd/pcap/sieve.h"
 #include "pmd/port.h"
 
 #include <errno.h>
@@ -55,6 +58,7 @@ struct device {
 	uint32_t empty_turns;
 	struct rte_mempool *pools[TL_WORKERS_MAX];
 	struct tl_distributor *distributor; // NULL: workers poll the queues
+	struct tl_sieve sieve;
 	// net_pcap's stamps
 	int stamp_offset;
 	uint64_t stamp_flag;
@@ -160,12 +164,14 @@ int tl_port_open_device(const struct tl_port_options *options, const char *devar
 		       options->name != NULL && *options->name != '\0' ? options->name
 								       : dev->device);
 	int rc = read_link_type(dev, error, error_size);
+	if (dev->link_type == UINT16_MAX)
+		dev->link_type = TL_LINK_ETHERNET;
+	if (rc == 0)
+		rc = tl_sieve_set(&dev->sieve, options->filter, dev->link_type, error, error_size);
 	if (rc < 0) {
 		free(dev);
 		return rc;
 	}
-	if (dev->link_type == UINT16_MAX)
-		dev->link_type = TL_LINK_ETHERNET;
 	*ret_port = &dev->port;
 	return 0;
 }
@@ -323,7 +329,7 @@ static int device_start(struct tl_port *port, uint32_t worker_count)
 		return *port->error != '\0' ? rc : refuse(dev, rc, "DPDK can't describe it");
 	dev->is_pcap = strcmp(info.driver_name, "net_pcap") == 0;
 	bool has_rss = worker_count > 1 && has_symmetric_queues(dev, &info, worker_count);
-	bool is_direct = !port->is_lossless &&
+	bool is_direct = !port->is_lossless && dev->sieve.filter == NULL &&
 			 (has_rss || (worker_count == 1 && (dev->is_pci || info.max_rx_queues == 1)));
 	if (is_direct)
 		dev->queues = (uint16_t)worker_count;
@@ -406,7 +412,17 @@ static void pass_on(struct device *dev, struct rte_mbuf *mbuf, uint64_t burst_ns
 		packet.len += m->data_len;
 	}
 	atomic_fetch_add_explicit(&dev->bytes, packet.original_len, memory_order_relaxed);
-	tl_distributor_packet(dev->distributor, &packet);
+	if (tl_sieve_passes(&dev->sieve, dev->link_type, chunks[0].data, chunks[0].len,
+			    packet.original_len))
+		tl_distributor_packet(dev->distributor, &packet);
+}
+
+static int device_set_filter(struct tl_port *port, const char *text, char *error,
+			     uint32_t error_size)
+{
+	struct device *dev = device_of(port);
+
+	return tl_sieve_set(&dev->sieve, text, dev->link_type, error, error_size);
 }
 
 static int end_of_file(struct device *dev, uint64_t errors)
@@ -493,6 +509,7 @@ static void device_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
 	if (dev->distributor == NULL)
 		return;
 	tl_distributor_stats(dev->distributor, ret_stats);
+	tl_sieve_stats(&dev->sieve, ret_stats);
 	ret_stats->received = atomic_load_explicit(&dev->received, memory_order_relaxed);
 	ret_stats->bytes = atomic_load_explicit(&dev->bytes, memory_order_relaxed);
 }
@@ -502,6 +519,7 @@ static void device_close(struct tl_port *port)
 	struct device *dev = device_of(port);
 
 	tl_distributor_destroy(dev->distributor);
+	tl_sieve_fini(&dev->sieve);
 	if (dev->has_ethdev) {
 		(void)rte_eth_dev_stop(dev->ethdev);
 		if (dev->is_pci)
@@ -519,6 +537,7 @@ static const struct tl_port_ops device_ops = {
 	.turn = device_turn,
 	.start = device_start,
 	.stop = device_stop,
+	.set_filter = device_set_filter,
 	.stamp = device_stamp,
 	.clock = device_clock,
 	.is_done = device_is_done,

@@ -3,7 +3,7 @@
 // damaged record. What was read before the damage is worked off like any other input.
 #include "pmd/pcap/distribute.h"
 #include "pmd/pcap/file.h"
-#include "pmd/pcap/filter.h"
+#include "pmd/pcap/sieve.h"
 #include "pmd/port.h"
 
 #include "base/check.h"
@@ -17,26 +17,20 @@
 #include <pcap/pcap.h>
 
 #define TURN_PACKETS 256
-#define TAG_SAMPLES 1000u // filtered packets looked at for a VLAN tag that the filter overlooks
 
 struct file_port {
 	struct tl_port port;
 	struct tl_port_options options;
 	struct tl_capture_file *capture;
-	struct tl_filter *filter; // NULL: all packets pass
-	uint32_t tags_sampled;
-	bool has_passed;          // a packet has matched the filter
-	uint16_t link_type;       // of the first packet, before it Ethernet
+	struct tl_sieve sieve;
+	uint16_t link_type; // of the first packet, before it Ethernet
 	struct tl_distributor *distributor;
 	uint64_t end_ns; // packets from this time on are not read, 0: not known yet
 	struct {
-		uint64_t received, bytes, filtered, filtered_bytes;
+		uint64_t received, bytes;
 	} turn; // the rx lcore's own; what follows is its copy for others
 	_Atomic uint64_t received;
 	_Atomic uint64_t bytes;
-	_Atomic uint64_t filtered;
-	_Atomic uint64_t filtered_bytes;
-	_Atomic uint64_t filtered_tagged;
 };
 
 static struct file_port *file_of(struct tl_port *port)
@@ -44,49 +38,12 @@ static struct file_port *file_of(struct tl_port *port)
 	return (struct file_port *)port; // its first member
 }
 
-// ---- Filter --------------------------------------------------------------------------------
-
-static int make_filter(const char *text, uint16_t link_type, struct tl_filter **ret_filter,
-		       char *error, uint32_t error_size)
-{
-	*ret_filter = NULL;
-	if (text == NULL || *text == '\0')
-		return 0;
-	return tl_filter_create(text, link_type, ret_filter, error, error_size);
-}
-
-static bool passes(struct file_port *file, const struct tl_capture_record *record)
-{
-	if (file->filter == NULL)
-		return true;
-	if (tl_filter_match(file->filter, record->link_type, record->data, record->len,
-			    record->original_len)) {
-		file->has_passed = true;
-		return true;
-	}
-	if (file->tags_sampled < TAG_SAMPLES && tl_filter_overlooks_tag(
-		    file->filter, record->link_type, record->data, record->len,
-		    record->original_len)) {
-		file->tags_sampled++;
-		atomic_fetch_add_explicit(&file->filtered_tagged, 1, memory_order_relaxed);
-	}
-	return false;
-}
-
 static int file_set_filter(struct tl_port *port, const char *text, char *error,
 			   uint32_t error_size)
 {
 	struct file_port *file = file_of(port);
-	struct tl_filter *filter;
-	int rc = make_filter(text, file->link_type, &filter, error, error_size);
 
-	if (rc < 0)
-		return rc;
-	tl_filter_destroy(file->filter);
-	file->filter = filter;
-	file->tags_sampled = 0;
-	atomic_store_explicit(&file->filtered_tagged, 0, memory_order_relaxed);
-	return 0;
+	return tl_sieve_set(&file->sieve, text, file->link_type, error, error_size);
 }
 
 // ---- Opening -------------------------------------------------------------------------------
@@ -99,7 +56,7 @@ static int open_source(struct file_port *file, const char *path, char *error, ui
 		return rc;
 	// For Ethernet at once, to refuse a wrong expression before anything starts.
 	file->link_type = TL_LINK_ETHERNET;
-	return make_filter(file->options.filter, file->link_type, &file->filter, error, error_size);
+	return tl_sieve_set(&file->sieve, file->options.filter, file->link_type, error, error_size);
 }
 
 static const struct tl_port_ops file_ops;
@@ -179,12 +136,6 @@ static void hand_out(struct file_port *file, const struct tl_capture_record *rec
 	tl_distributor_packet(file->distributor, &packet);
 }
 
-static void count_filtered(struct file_port *file, uint32_t bytes)
-{
-	file->turn.filtered++;
-	file->turn.filtered_bytes += bytes;
-}
-
 // One packet: 1, 0 at the end, -EAGAIN when a pipe has nothing now, other -errno at a damage.
 static int one(struct file_port *file)
 {
@@ -205,19 +156,10 @@ static int one(struct file_port *file)
 	}
 	file->turn.received++;
 	file->turn.bytes += record.original_len;
-	if (TL_LIKELY(passes(file, &record)))
+	if (tl_sieve_passes(&file->sieve, record.link_type, record.data, record.len,
+			    record.original_len))
 		hand_out(file, &record);
-	else
-		count_filtered(file, record.original_len);
 	return 1;
-}
-
-// An expression without a meaning on the only link type there is matched nothing for that reason.
-static void tell_useless_filter(struct file_port *file)
-{
-	if (file->filter != NULL && !file->has_passed)
-		(void)snprintf(file->port.error, sizeof(file->port.error), "%s",
-			       tl_filter_error(file->filter));
 }
 
 static int file_turn(struct tl_port *port)
@@ -232,11 +174,9 @@ static int file_turn(struct tl_port *port)
 	}
 	atomic_store_explicit(&file->received, file->turn.received, memory_order_relaxed);
 	atomic_store_explicit(&file->bytes, file->turn.bytes, memory_order_relaxed);
-	atomic_store_explicit(&file->filtered, file->turn.filtered, memory_order_relaxed);
-	atomic_store_explicit(&file->filtered_bytes, file->turn.filtered_bytes,
-			      memory_order_relaxed);
 	if (rc == 0)
-		tell_useless_filter(file);
+		(void)snprintf(port->error, sizeof(port->error), "%s",
+			       tl_sieve_error(&file->sieve));
 	if (rc == -EAGAIN)
 		tl_distributor_flush(file->distributor, 0);
 	else if (rc <= 0)
@@ -273,11 +213,7 @@ static void file_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
 		tl_distributor_stats(file->distributor, ret_stats);
 	ret_stats->received = atomic_load_explicit(&file->received, memory_order_relaxed);
 	ret_stats->bytes = atomic_load_explicit(&file->bytes, memory_order_relaxed);
-	ret_stats->filtered = atomic_load_explicit(&file->filtered, memory_order_relaxed);
-	ret_stats->filtered_bytes =
-		atomic_load_explicit(&file->filtered_bytes, memory_order_relaxed);
-	ret_stats->filtered_tagged =
-		atomic_load_explicit(&file->filtered_tagged, memory_order_relaxed);
+	tl_sieve_stats(&file->sieve, ret_stats);
 }
 
 static void file_close(struct tl_port *port)
@@ -285,7 +221,7 @@ static void file_close(struct tl_port *port)
 	struct file_port *file = file_of(port);
 
 	tl_distributor_destroy(file->distributor);
-	tl_filter_destroy(file->filter);
+	tl_sieve_fini(&file->sieve);
 	tl_capture_file_close(file->capture);
 	free(file);
 }

@@ -110,6 +110,21 @@ class Selection(Case):
         # What does not match without its tag either is nothing to warn of.
         self.assertNotIn("vlan", self.watch("--filter", "port 81", "--pcap-file", file)[1])
 
+    def test_a_device_has_a_filter_too(self):
+        records, errors = self.device("port 8080")
+        self.assertEqual(paths(records), ["/c", "/d"], errors)
+        records, errors = self.device("udp")
+        self.assertEqual(records, [])
+        self.assertIn("filter matched nothing", errors)
+        code, out, errors = run("watch", "--device", f"net_pcap0,rx_pcap={self.usual()}", "--filter", "tcp prot")
+        self.assertEqual((code, out), (2, ""))
+
+    def device(self, filter_):
+        code, out, errors = run("watch", "--device", f"net_pcap0,rx_pcap={self.usual()}",
+                                "--filter", filter_)
+        self.assertEqual(code, 0, errors)
+        return [json.loads(line) for line in out.splitlines()], errors
+
     def test_proto_sees_into_tags(self):
         tagged = traffic.Conversation(vlan=7).request("/tagged").close()
         file = self.write(traffic.capture(tagged))
