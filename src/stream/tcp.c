@@ -282,12 +282,53 @@ static void lose_acked(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, uint
 		lose(tcp, flow, s, lost, time_ns);
 }
 
+// What the peer sent before the end of this hole comes before the hole's rest: bytes of `s` up to
+// the first number that the peer's waiting segment acknowledged, at most `lost`.
+static uint32_t lost_before_peer(const struct tl_tcp *tcp, const struct tl_flow *flow, uint8_t s,
+				 const struct tl_reorder_side *peer, uint32_t lost)
+{
+	const struct tl_segment *head = tl_reorder_head(&tcp->reorder, peer);
+
+	if (head == NULL || (head->flags & TL_SEGMENT_ACK) == 0)
+		return lost;
+	int32_t acked = tl_seq_diff(head->ack, flow->side[s].next_seq);
+	return acked > 0 && (uint32_t)acked < lost ? (uint32_t)acked : lost;
+}
+
+// Whether the peer's waiting segment could be handed on; a hole before it that was acknowledged
+// is as lost as the one it waited for.
+static bool free_peer(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t peer,
+		      struct tl_reorder_flow *state, uint64_t time_ns)
+{
+	const struct tl_segment *head = tl_reorder_head(&tcp->reorder, &state->side[peer]);
+	int32_t missing = tl_seq_diff(head->seq, flow->side[peer].next_seq);
+
+	if (missing > 0) {
+		if (!is_acked_past(flow, peer) ||
+		    tl_seq_diff(flow->side[peer ^ 1].acked, head->seq) < 0)
+			return false;
+		lose(tcp, flow, peer, (uint32_t)missing, time_ns);
+	}
+	drain(tcp, flow, state, (const uint64_t[2]) {0, 0});
+	return tl_reorder_head(&tcp->reorder, &state->side[peer]) != head;
+}
+
 static void give_up(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, uint64_t time_ns)
 {
 	struct tl_reorder_flow *state = tl_reorder_at(&tcp->reorder, flow);
 	uint32_t lost = hole_len(tcp, flow, s, &state->side[s]);
 
 	TL_CHECK(lost != UINT32_MAX);
+	// A hole may span several answers, with requests between them that are known: the peer's
+	// segments go in between, else an answer behind the hole meets the wrong one.
+	for (bool is_free = true; is_free;) {
+		uint32_t before = lost_before_peer(tcp, flow, s, &state->side[s ^ 1], lost);
+		if (before == lost)
+			break;
+		lose(tcp, flow, s, before, time_ns);
+		lost -= before;
+		is_free = free_peer(tcp, flow, s ^ 1, state, time_ns);
+	}
 	lose_acked(tcp, flow, s, lost, time_ns);
 	drain(tcp, flow, state, (const uint64_t[2]) {0, 0});
 	notice(tcp, flow, time_ns);

@@ -419,7 +419,39 @@ static void hole_lost_seen(void **state)
 	finish(w);
 }
 
-// The same when nothing else comes on this flow: the wheel gives the same result.
+// Two answers lost in one hole, the request between them seen: it comes between its halves, so
+// that the answer behind the hole meets the third request and not the second.
+static void hole_around_a_request(void **state)
+{
+	struct wire *w = *state;
+	wire_handshake(w);
+	wire_send(w, C, PUSH, 1, 1, "ask1");
+	wire_send(w, C, PUSH, 5, 4, "ask2-"); // acknowledges an answer that was missed
+	wire_send(w, C, PUSH, 10, 9, "ask3--"); // and one more
+	wire_send(w, S, PUSH, 9, 16, "answer3");
+	assert_log(0, "1:4 ");
+	wire_wait(w, 50 * MS);
+	wire_send(w, C, ACK, 16, 16, NULL);
+	assert_log(0, "1:4 0-3 1:5 0-5 1:6 0:7 ");
+	finish(w);
+}
+
+// The same where a request in between was missed, too: it was acknowledged, it won't come again.
+static void holes_on_both_sides(void **state)
+{
+	struct wire *w = *state;
+	wire_handshake(w);
+	wire_send(w, C, PUSH, 1, 1, "ask1");
+	wire_send(w, C, PUSH, 10, 4, "ask3--"); // behind a hole of 5, acknowledges a lost answer
+	wire_send(w, S, PUSH, 9, 16, "answer4");
+	wire_send(w, C, ACK, 16, 16, NULL);
+	wire_wait(w, 50 * MS);
+	wire_send(w, C, ACK, 16, 16, NULL);
+	assert_log(0, "1:4 0-3 1-5 1:6 0-5 0:7 ");
+	finish(w);
+}
+
+// The same as hole_lost_seen when nothing else comes on this flow: the wheel gives the same result.
 static void hole_lost_by_the_wheel(void **state)
 {
 	struct wire *w = *state;
@@ -684,6 +716,8 @@ int main(void)
 		ROW(hole_filled_by_retransmission),
 		ROW(time_stamps_tell_overtaking),
 		ROW(hole_lost_seen),
+		ROW(hole_around_a_request),
+		ROW(holes_on_both_sides),
 		ROW(hole_lost_by_the_wheel),
 		ROW(hole_never_acknowledged),
 		ROW(response_before_request),
