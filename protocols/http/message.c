@@ -390,8 +390,9 @@ static struct tl_step end_without_body(struct http_call *call, uint32_t at, uint
 	return tl_ate(at);
 }
 
-// A body of known length begins at `at`; with nothing to look at, it is skipped at once.
-static struct tl_step begin_body(struct http_call *call, uint32_t at)
+// A body of known length begins at `at`; with nothing to look at, it is skipped at once, together
+// with the empty line behind the `head` bytes that were read.
+static struct tl_step begin_body(struct http_call *call, uint32_t head, uint32_t at)
 {
 	struct http_lane *me = call->me;
 	uint64_t start = call->view->offset + at;
@@ -405,10 +406,10 @@ static struct tl_step begin_body(struct http_call *call, uint32_t at)
 	}
 	tl_message_body(call->ctx, call->lane, length);
 	finish_message(call, start + length);
-	return tl_skip(at + length);
+	return tl_ate_and_skip(head, at + length);
 }
 
-static struct tl_step begin_endless_body(struct http_call *call, uint32_t at)
+static struct tl_step begin_endless_body(struct http_call *call, uint32_t head, uint32_t at)
 {
 	struct http_lane *me = call->me;
 
@@ -419,7 +420,7 @@ static struct tl_step begin_endless_body(struct http_call *call, uint32_t at)
 	}
 	me->phase = HTTP_TO_END;
 	me->left = call->view->offset + at;
-	return tl_skip(TL_TO_THE_END);
+	return tl_ate_and_skip(head, TL_TO_THE_END);
 }
 
 // The empty line at `at` ends the head.
@@ -429,18 +430,15 @@ static struct tl_step end_of_head(struct http_call *call, uint32_t at, uint32_t 
 	uint64_t end = call->view->offset + at + len;
 	enum framing framing = framing_of(call);
 
-	// What is skipped is counted as such: the head goes first, on its own.
-	if (at != 0 && (framing == FRAMING_LENGTH || framing == FRAMING_TO_END))
-		return tl_ate(at);
 	if (call->lane == TL_CLIENT)
 		forget_trace(call->http);
 	if ((me->flags & (HTTP_ENCODED | HTTP_HAS_LENGTH)) == (HTTP_ENCODED | HTTP_HAS_LENGTH))
 		tl_count(call->ctx, HTTP_COUNT_BOTH_LENGTHS);
 	switch (framing) {
 	case FRAMING_LENGTH:
-		return begin_body(call, at + len);
+		return begin_body(call, at, at + len);
 	case FRAMING_TO_END:
-		return begin_endless_body(call, at + len);
+		return begin_endless_body(call, at, at + len);
 	case FRAMING_CHUNKED:
 		me->phase = HTTP_CHUNK;
 		return tl_ate(at + len);
@@ -455,11 +453,10 @@ static struct tl_step end_of_head(struct http_call *call, uint32_t at, uint32_t 
 	return end_without_body(call, at + len, end);
 }
 
-static struct tl_step read_headers(struct http_call *call)
+static struct tl_step read_headers(struct http_call *call, uint32_t at)
 {
 	struct http_lane *me = call->me;
 	struct tl_bytes line;
-	uint32_t at = 0;
 
 	while (at < call->view->bytes.len) {
 		enum line_kind kind = find_line(call->view, at, true, &line);
@@ -650,7 +647,13 @@ static struct tl_step read_start(struct http_call *call)
 		at++;
 	if (at == bytes.len)
 		return tl_ate(at);
-	return call->lane == TL_CLIENT ? request_line(call, at) : status_line(call, at);
+	struct tl_step step = call->lane == TL_CLIENT ? request_line(call, at)
+						      : status_line(call, at);
+	// Most heads come whole: the headers are read in the same call.
+	if (step.kind != TL_STEP_ATE || call->me->phase != HTTP_HEADERS ||
+	    (call->me->flags & HTTP_DROP_LINE) != 0)
+		return step;
+	return read_headers(call, (uint32_t)step.bytes);
 }
 
 static struct tl_step step_once(struct http_call *call)
@@ -661,7 +664,7 @@ static struct tl_step step_once(struct http_call *call)
 	case HTTP_IDLE:
 		return read_start(call);
 	case HTTP_HEADERS:
-		return read_headers(call);
+		return read_headers(call, 0);
 	case HTTP_BODY:
 		return read_body(call);
 	case HTTP_CHUNK:

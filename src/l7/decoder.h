@@ -42,6 +42,7 @@ enum tl_step_kind {
 	TL_STEP_ATE,  // consumed `bytes` of the view
 	TL_STEP_NEED, // consumed nothing; call again with at least `bytes` in view
 	TL_STEP_SKIP, // consumed `bytes`, which may reach beyond the view; nobody looks at them
+		      // but at the first `keep`, which were in view and have been read
 	TL_STEP_COPY, // the same, but the first `keep` bytes are appended to `field` of the message
 	TL_STEP_STOP, // not this protocol, or broken beyond repair: no further calls
 };
@@ -68,6 +69,12 @@ static inline struct tl_step tl_need(uint32_t bytes)
 static inline struct tl_step tl_skip(uint64_t bytes)
 {
 	return (struct tl_step) {.kind = TL_STEP_SKIP, .bytes = bytes};
+}
+
+// Skips what follows the first `ate` bytes, in all `bytes` of them.
+static inline struct tl_step tl_ate_and_skip(uint32_t ate, uint64_t bytes)
+{
+	return (struct tl_step) {.kind = TL_STEP_SKIP, .keep = ate, .bytes = bytes};
 }
 
 static inline struct tl_step tl_copy(uint64_t bytes, uint8_t field, uint32_t keep)

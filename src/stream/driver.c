@@ -200,8 +200,9 @@ static void ignore(struct tl_ctx *ctx, struct tl_bytes *rest)
 	*rest = tl_bytes(NULL, 0);
 }
 
-// Bytes of the skip under way that lie in `view`, which begins at the lane's offset.
-static uint32_t serve_skip(struct tl_ctx *ctx, struct tl_bytes view)
+// Bytes of the skip under way that lie in `view`, which begins at the lane's offset; the decoder
+// has read the first `ate` of them.
+static uint32_t serve_skip(struct tl_ctx *ctx, struct tl_bytes view, uint32_t ate)
 {
 	struct tl_lane_state *lane = lane_of(ctx);
 	uint32_t len = lane->skip < view.len ? (uint32_t)lane->skip : view.len;
@@ -215,7 +216,9 @@ static uint32_t serve_skip(struct tl_ctx *ctx, struct tl_bytes view)
 		lane->skip -= len;
 	if (lane->skip == 0)
 		lane->bits &= (uint8_t)~(TL_LANE_COPYING);
-	tl_ctx_count(ctx, TL_COUNT_STREAM_SKIPPED, len);
+	if (ate != 0)
+		tl_ctx_count(ctx, TL_COUNT_STREAM_DECODED, ate);
+	tl_ctx_count(ctx, TL_COUNT_STREAM_SKIPPED, len - ate);
 	return len;
 }
 
@@ -307,9 +310,16 @@ static void obey(struct tl_ctx *ctx, struct tl_bytes *rest, struct tl_bytes view
 		wait_for(ctx, rest, view, step->bytes);
 		break;
 	case TL_STEP_SKIP:
+		if (step->keep > view.len || step->keep > step->bytes) {
+			break_contract(ctx);
+			return;
+		}
+		begin_skip(ctx, step);
+		consume(ctx, rest, serve_skip(ctx, view, step->keep));
+		break;
 	case TL_STEP_COPY:
 		begin_skip(ctx, step);
-		consume(ctx, rest, serve_skip(ctx, view));
+		consume(ctx, rest, serve_skip(ctx, view, 0));
 		break;
 	case TL_STEP_STOP:
 		stop(ctx, TL_COUNT_DECODE_STOPPED);
@@ -442,7 +452,7 @@ void tl_lane_feed(struct tl_ctx *ctx, struct tl_bytes *rest)
 		} else if (lane->skip != 0) {
 			uint64_t left = tl_switch_left(ctx);
 			uint32_t most = left < rest->len ? (uint32_t)left : rest->len;
-			consume(ctx, rest, serve_skip(ctx, tl_bytes_first(*rest, most)));
+			consume(ctx, rest, serve_skip(ctx, tl_bytes_first(*rest, most), 0));
 			settle(ctx);
 		} else if ((lane->bits & TL_LANE_HUNTING) != 0) {
 			hunt(ctx, rest);
