@@ -102,16 +102,6 @@ static void type_header(struct http_call *call, struct tl_bytes value)
 		call->me->flags |= HTTP_TEXT;
 }
 
-// `name` has the length of `word`, which is in lower case: the callers' switch has seen to it, and
-// no length is counted anew per header.
-static bool is_word(struct tl_bytes name, const char *word)
-{
-	for (uint32_t i = 0; i < name.len; i++)
-		if (tl_ascii_lower(name.ptr[i]) != (uint8_t)word[i])
-			return false;
-	return true;
-}
-
 // Headers that requests have. The names are told apart by their length first.
 static void request_header(struct http_call *call, struct tl_bytes name, struct tl_bytes value)
 {
@@ -119,33 +109,33 @@ static void request_header(struct http_call *call, struct tl_bytes name, struct 
 
 	switch (name.len) {
 	case 2:
-		if (is_word(name, "b3"))
+		if (tl_bytes_is_word(name, "b3"))
 			take_trace(call, TRACE_B3, tl_trace_from_b3(value, &trace), &trace);
 		break;
 	case 4:
-		if (is_word(name, "host") && (call->me->flags & HTTP_HAS_HOST) == 0) {
+		if (tl_bytes_is_word(name, "host") && (call->me->flags & HTTP_HAS_HOST) == 0) {
 			call->me->flags |= HTTP_HAS_HOST;
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_HOST, value);
 		}
 		break;
 	case 10:
-		if (is_word(name, "user-agent"))
+		if (tl_bytes_is_word(name, "user-agent"))
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_USER_AGENT, value);
-		else if (is_word(name, "tracestate"))
+		else if (tl_bytes_is_word(name, "tracestate"))
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_TRACESTATE, value);
 		break;
 	case 11:
-		if (is_word(name, "traceparent"))
+		if (tl_bytes_is_word(name, "traceparent"))
 			take_trace(call, TRACE_W3C, tl_trace_from_traceparent(value, &trace), &trace);
-		else if (is_word(name, "x-b3-spanid"))
+		else if (tl_bytes_is_word(name, "x-b3-spanid"))
 			b3_part(call, value, tl_trace_add_b3_span_id);
 		break;
 	case 12:
-		if (is_word(name, "x-request-id"))
+		if (tl_bytes_is_word(name, "x-request-id"))
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_REQUEST_ID, value);
-		else if (is_word(name, "x-b3-traceid"))
+		else if (tl_bytes_is_word(name, "x-b3-traceid"))
 			b3_part(call, value, tl_trace_add_b3_trace_id);
-		else if (is_word(name, "x-b3-sampled"))
+		else if (tl_bytes_is_word(name, "x-b3-sampled"))
 			b3_part(call, value, tl_trace_add_b3_sampled);
 		break;
 	default:
@@ -158,27 +148,27 @@ static void common_header(struct http_call *call, struct tl_bytes name, struct t
 {
 	switch (name.len) {
 	case 6:
-		if (call->lane == TL_SERVER && is_word(name, "server"))
+		if (call->lane == TL_SERVER && tl_bytes_is_word(name, "server"))
 			tl_message_text(call->ctx, call->lane, HTTP_FIELD_SERVER, value);
 		break;
 	case 7:
-		if (is_word(name, "upgrade"))
+		if (tl_bytes_is_word(name, "upgrade"))
 			upgrade_header(call, value);
 		break;
 	case 12:
-		if (is_word(name, "content-type"))
+		if (tl_bytes_is_word(name, "content-type"))
 			type_header(call, value);
 		break;
 	case 14:
-		if (is_word(name, "content-length"))
+		if (tl_bytes_is_word(name, "content-length"))
 			length_header(call, value);
 		break;
 	case 16:
-		if (is_word(name, "content-encoding"))
+		if (tl_bytes_is_word(name, "content-encoding"))
 			call->me->flags |= HTTP_COMPRESSED;
 		break;
 	case 17:
-		if (is_word(name, "transfer-encoding"))
+		if (tl_bytes_is_word(name, "transfer-encoding"))
 			encoding_header(call->me, value);
 		break;
 	default:
@@ -209,18 +199,8 @@ static void capture_header(struct http_call *call, const struct tl_text_list *al
 			tl_bytes(lower, name.len), value);
 }
 
-void tl_http_header(struct http_call *call, struct tl_bytes line)
+static inline void take_header(struct http_call *call, struct tl_bytes name, struct tl_bytes value)
 {
-	uint8_t unfolded[UNFOLDED_BYTES_MAX];
-	uint32_t colon = tl_bytes_find(line, ':', 0);
-
-	// A line that begins with a blank has nothing to continue; one without a name is no header.
-	if (colon == TL_BYTES_NONE || colon == 0 || is_blank(line.ptr[0]))
-		return;
-	struct tl_bytes name = tl_bytes_trim(tl_bytes_first(line, colon));
-	struct tl_bytes value = tl_bytes_trim(tl_bytes_from(line, colon + 1));
-	if (tl_bytes_find(value, '\n', 0) != TL_BYTES_NONE)
-		value = unfold(value, unfolded);
 	common_header(call, name, value);
 	if ((call->me->flags & HTTP_CUT) != 0 && (call->me->header_count > HTTP_HEADERS_MAX ||
 						  call->me->head_bytes > HTTP_HEAD_BYTES_MAX))
@@ -232,6 +212,31 @@ void tl_http_header(struct http_call *call, struct tl_bytes line)
 						   : &call->options->response_headers;
 	if (allow->count != 0)
 		capture_header(call, allow, name, value);
+}
+
+// Away from the usual way, which needs no such buffer.
+__attribute__((noinline)) static void take_folded(struct http_call *call, struct tl_bytes name,
+						   struct tl_bytes value)
+{
+	uint8_t unfolded[UNFOLDED_BYTES_MAX];
+
+	take_header(call, name, unfold(value, unfolded));
+}
+
+void tl_http_header(struct http_call *call, struct tl_bytes line, bool is_folded)
+{
+	uint32_t colon = tl_bytes_find(line, ':', 0);
+
+	// A line that begins with a blank has nothing to continue; one without a name is no header.
+	if (colon == TL_BYTES_NONE || colon == 0 || is_blank(line.ptr[0]))
+		return;
+	struct tl_bytes name = tl_bytes_trim(tl_bytes(line.ptr, colon));
+	struct tl_bytes value =
+		tl_bytes_trim(tl_bytes(line.ptr + colon + 1, line.len - colon - 1));
+	if (TL_UNLIKELY(is_folded) && tl_bytes_find(value, '\n', 0) != TL_BYTES_NONE)
+		take_folded(call, name, value);
+	else
+		take_header(call, name, value);
 }
 
 static void route_field(struct http_call *call, struct tl_bytes path)

@@ -32,15 +32,6 @@ static uint32_t token_len(struct tl_bytes b)
 	return len;
 }
 
-struct tl_bytes tl_http_chomp(struct tl_bytes line)
-{
-	if (line.len != 0 && line.ptr[line.len - 1] == '\n')
-		line.len--;
-	if (line.len != 0 && line.ptr[line.len - 1] == '\r')
-		line.len--;
-	return line;
-}
-
 static enum http_method method_kind(struct tl_bytes method)
 {
 	if (method.len == 3 && memcmp(method.ptr, "GET", 3) == 0)

@@ -44,7 +44,14 @@ uint32_t tl_http_find_start(enum tl_lane lane, struct tl_bytes bytes);
 bool tl_http_is_torn_method(struct tl_bytes method);
 
 // Line without its line end (LF or CR LF).
-struct tl_bytes tl_http_chomp(struct tl_bytes line);
+static inline struct tl_bytes tl_http_chomp(struct tl_bytes line)
+{
+	if (line.len != 0 && line.ptr[line.len - 1] == '\n')
+		line.len--;
+	if (line.len != 0 && line.ptr[line.len - 1] == '\r')
+		line.len--;
+	return line;
+}
 
 // A Content-Length value, "5" or "5, 5"; false if it is no number or its members differ.
 bool tl_http_content_length(struct tl_bytes value, uint64_t *ret_length);

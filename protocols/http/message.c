@@ -99,6 +99,23 @@ static enum line_kind find_line(const struct tl_view *view, uint32_t at, bool fo
 	}
 }
 
+// The same with `folds` for the line that nearly all are: seen for the first time, its end in view
+// and another line behind it. False where that isn't so.
+static inline bool find_plain_line(const struct tl_view *view, uint32_t at, struct tl_bytes *ret_line)
+{
+	const uint8_t *begin = view->bytes.ptr + at;
+	uint32_t left = view->bytes.len - at;
+
+	if (view->seen > at)
+		return false;
+	const uint8_t *end =
+		memchr(begin, '\n', left < HTTP_LINE_BYTES_MAX ? left : HTTP_LINE_BYTES_MAX - 1);
+	if (end == NULL || end + 1 == begin + left || end[1] == ' ' || end[1] == '\t')
+		return false;
+	*ret_line = tl_bytes(begin, (uint32_t)(end + 1 - begin));
+	return true;
+}
+
 // Either what was read so far, or a wait for one byte more.
 static struct tl_step ate_or_need(const struct http_call *call, uint32_t at)
 {
@@ -459,7 +476,8 @@ static struct tl_step read_headers(struct http_call *call, uint32_t at)
 	struct tl_bytes line;
 
 	while (at < call->view->bytes.len) {
-		enum line_kind kind = find_line(call->view, at, true, &line);
+		bool is_plain = find_plain_line(call->view, at, &line);
+		enum line_kind kind = is_plain ? LINE_WHOLE : find_line(call->view, at, true, &line);
 		if (kind == LINE_MORE)
 			return ate_or_need(call, at);
 		struct tl_bytes text = tl_http_chomp(line);
@@ -473,7 +491,7 @@ static struct tl_step read_headers(struct http_call *call, uint32_t at)
 			       me->head_bytes > HTTP_HEAD_BYTES_MAX;
 		if (is_full && (me->flags & HTTP_CUT) == 0)
 			mark_cut(call, HTTP_COUNT_MANY_HEADERS);
-		tl_http_header(call, text);
+		tl_http_header(call, text, !is_plain);
 		at += line.len;
 		if (kind == LINE_LONG) {
 			mark_cut(call, HTTP_COUNT_LONG_LINE);

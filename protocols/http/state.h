@@ -113,8 +113,9 @@ struct http_call {
 	enum tl_lane lane;
 };
 
-// Takes in one header line (unfolded or not, without line end) of the current message.
-void tl_http_header(struct http_call *call, struct tl_bytes line);
+// Takes in one header line (without line end) of the current message. `is_folded`: there may be
+// line ends in it.
+void tl_http_header(struct http_call *call, struct tl_bytes line, bool is_folded);
 // Sets what a request line says.
 void tl_http_request_fields(struct http_call *call, const struct http_request_line *line);
 

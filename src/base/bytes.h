@@ -70,6 +70,45 @@ static inline bool tl_bytes_is_nocase(struct tl_bytes b, const char *text)
 	return true;
 }
 
+// The same for a literal in lower case whose length the caller has compared already: a few word
+// compares. A letter's case is one bit; the mask lets it pass at letters only.
+#define tl_bytes_is_word(b, word) tl_is_word((b).ptr, "" word, sizeof(word) - 1)
+
+static inline bool tl_is_word8(const uint8_t *p, const char *word)
+{
+	uint64_t have, want;
+	memcpy(&have, p, sizeof(have));
+	memcpy(&want, word, sizeof(want));
+	return (have | (want & UINT64_C(0x4040404040404040)) >> 1) == want;
+}
+
+static inline bool tl_is_word4(const uint8_t *p, const char *word)
+{
+	uint32_t have, want;
+	memcpy(&have, p, sizeof(have));
+	memcpy(&want, word, sizeof(want));
+	return (have | (want & 0x40404040u) >> 1) == want;
+}
+
+static inline bool tl_is_word(const uint8_t *p, const char *word, size_t len)
+{
+	size_t i = 0;
+
+	for (; i + 8 <= len; i += 8)
+		if (!tl_is_word8(p + i, word + i))
+			return false;
+	if (i == len)
+		return true;
+	if (len >= 8)
+		return tl_is_word8(p + len - 8, word + len - 8);
+	if (len >= 4)
+		return tl_is_word4(p, word) && tl_is_word4(p + len - 4, word + len - 4);
+	for (; i < len; i++)
+		if (tl_ascii_lower(p[i]) != (uint8_t)word[i])
+			return false;
+	return true;
+}
+
 // Index of the first `byte` at or after `from`, TL_BYTES_NONE if there is none.
 static inline uint32_t tl_bytes_find(struct tl_bytes b, uint8_t byte, uint32_t from)
 {
