@@ -128,6 +128,27 @@ static inline struct tl_bytes tl_bytes_trim(struct tl_bytes b)
 	return b;
 }
 
+// memcpy() without a call for the short values that headers and fields mostly are: by two words
+// that overlap.
+static inline void tl_copy_short(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+	if (len > 32) {
+		memcpy(to, from, len);
+	} else if (len >= 16) {
+		memcpy(to, from, 16);
+		memcpy(to + len - 16, from + len - 16, 16);
+	} else if (len >= 8) {
+		memcpy(to, from, 8);
+		memcpy(to + len - 8, from + len - 8, 8);
+	} else if (len >= 4) {
+		memcpy(to, from, 4);
+		memcpy(to + len - 4, from + len - 4, 4);
+	} else {
+		for (uint32_t i = 0; i < len; i++)
+			to[i] = from[i];
+	}
+}
+
 // Unchecked loads: for callers that have compared the length already.
 static inline uint16_t tl_load_be16(const uint8_t *p)
 {

@@ -9,17 +9,6 @@
 
 #define PAGE_NONE UINT32_MAX
 #define OBJECT_NONE UINT16_MAX
-#define UNITS_PER_PAGE (TL_SLAB_PAGE_BYTES / TL_SLAB_UNIT_BYTES)
-
-struct tl_slab_page {
-	uint32_t next;      // in the list of its size, or of empty pages
-	uint32_t prev;      // in the list of its size
-	uint16_t used;      // blocks given
-	uint16_t touched;   // blocks given at least once
-	uint16_t free_head; // first free block, by index
-	uint8_t size_class;
-	uint8_t listed;     // in the list of its size
-};
 
 _Static_assert(TL_SLAB_UNIT_BYTES << (TL_SLAB_CLASSES - 1) == TL_SLAB_PAGE_BYTES,
 	       "the largest block is a whole page");
@@ -33,14 +22,14 @@ static uint32_t class_of(uint32_t size)
 
 static uint32_t page_capacity(const struct tl_slab_page *page)
 {
-	return UNITS_PER_PAGE >> page->size_class;
+	return TL_SLAB_UNITS_PER_PAGE >> page->size_class;
 }
 
 int tl_slab_init(struct tl_slab *slab, uint64_t bytes)
 {
 	uint64_t pages = (bytes + TL_SLAB_PAGE_BYTES - 1) / TL_SLAB_PAGE_BYTES;
 
-	if (pages == 0 || pages >= UINT32_MAX / UNITS_PER_PAGE)
+	if (pages == 0 || pages >= UINT32_MAX / TL_SLAB_UNITS_PER_PAGE)
 		return -EINVAL;
 	*slab = (struct tl_slab) {.page_count = (uint32_t)pages, .free_page = PAGE_NONE};
 	for (uint32_t i = 0; i < TL_SLAB_CLASSES; i++)
@@ -142,11 +131,11 @@ uint32_t tl_slab_take(struct tl_slab *slab, uint32_t size)
 	uint32_t object = page->free_head;
 	uint32_t unit;
 	if (object != OBJECT_NONE) {
-		unit = index * UNITS_PER_PAGE + (object << size_class);
+		unit = index * TL_SLAB_UNITS_PER_PAGE + (object << size_class);
 		memcpy(&page->free_head, slab->base + (size_t)unit * TL_SLAB_UNIT_BYTES,
 		       sizeof(page->free_head));
 	} else {
-		unit = index * UNITS_PER_PAGE + ((uint32_t)page->touched++ << size_class);
+		unit = index * TL_SLAB_UNITS_PER_PAGE + ((uint32_t)page->touched++ << size_class);
 	}
 	if (++page->used == page_capacity(page))
 		list_remove(slab, index);
@@ -158,12 +147,12 @@ void tl_slab_put(struct tl_slab *slab, uint32_t block)
 {
 	if (block == TL_SLAB_NONE)
 		return;
-	uint32_t index = (block - 1) / UNITS_PER_PAGE;
+	uint32_t index = (block - 1) / TL_SLAB_UNITS_PER_PAGE;
 	struct tl_slab_page *page = &slab->pages[index];
 	TL_CHECK(index < slab->pages_touched && page->used != 0);
 
 	memcpy(tl_slab_at(slab, block), &page->free_head, sizeof(page->free_head));
-	page->free_head = (uint16_t)(((block - 1) % UNITS_PER_PAGE) >> page->size_class);
+	page->free_head = (uint16_t)(((block - 1) % TL_SLAB_UNITS_PER_PAGE) >> page->size_class);
 	page->used--;
 	slab->used_bytes -= TL_SLAB_UNIT_BYTES << page->size_class;
 	if (page->listed == 0) {
@@ -174,9 +163,4 @@ void tl_slab_put(struct tl_slab *slab, uint32_t block)
 	}
 	if (page->used == 0 && (page->next != PAGE_NONE || page->prev != PAGE_NONE))
 		page_free(slab, index);
-}
-
-uint32_t tl_slab_room(const struct tl_slab *slab, uint32_t block)
-{
-	return TL_SLAB_UNIT_BYTES << slab->pages[(block - 1) / UNITS_PER_PAGE].size_class;
 }

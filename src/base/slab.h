@@ -12,9 +12,18 @@
 #define TL_SLAB_UNIT_BYTES 64u
 #define TL_SLAB_PAGE_BYTES 65536u
 #define TL_SLAB_CLASSES 11u // 64 << 0 .. 64 << 10
+#define TL_SLAB_UNITS_PER_PAGE (TL_SLAB_PAGE_BYTES / TL_SLAB_UNIT_BYTES)
 #define TL_SLAB_NONE 0u     // the handle of no block
 
-struct tl_slab_page;
+struct tl_slab_page {
+	uint32_t next;      // in the list of its size, or of empty pages
+	uint32_t prev;      // in the list of its size
+	uint16_t used;      // blocks given
+	uint16_t touched;   // blocks given at least once
+	uint16_t free_head; // first free block, by index
+	uint8_t size_class;
+	uint8_t listed;     // in the list of its size
+};
 
 struct tl_slab {
 	uint8_t *base;
@@ -38,7 +47,11 @@ uint32_t tl_slab_take(struct tl_slab *slab, uint32_t size);
 // Takes a block back; TL_SLAB_NONE is ignored.
 void tl_slab_put(struct tl_slab *slab, uint32_t block);
 // Bytes the block really has.
-uint32_t tl_slab_room(const struct tl_slab *slab, uint32_t block);
+static inline uint32_t tl_slab_room(const struct tl_slab *slab, uint32_t block)
+{
+	return TL_SLAB_UNIT_BYTES
+	       << slab->pages[(block - 1) / TL_SLAB_UNITS_PER_PAGE].size_class;
+}
 
 static inline void *tl_slab_at(const struct tl_slab *slab, uint32_t block)
 {

@@ -254,22 +254,33 @@ static bool tail_grow(struct tl_ctx *ctx, struct tl_message *message, uint32_t n
 	return true;
 }
 
+// The message's tail has no room for `need` bytes: more, or false when a limit is in the way
+// (counted).
+__attribute__((noinline)) static bool tail_make_room(struct tl_ctx *ctx, struct tl_message *message,
+						     uint32_t need)
+{
+	if (need <= TL_MESSAGE_TAIL_BYTES_MAX && tail_grow(ctx, message, need))
+		return true;
+	tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
+	message->flags |= TL_FLAG_TRUNCATED;
+	return false;
+}
+
 // Room for a value of `len` bytes behind its head; NULL when a limit is in the way (counted).
-static uint8_t *tail_add(struct tl_ctx *ctx, struct tl_message *message, uint8_t field, uint32_t len,
-			 uint32_t full_len)
+static inline uint8_t *tail_add(struct tl_ctx *ctx, struct tl_message *message, uint8_t field,
+				uint32_t len, uint32_t full_len)
 {
 	struct tl_value_head head = {.field = field, .len = (uint16_t)len, .full_len = full_len};
+	struct tl_slab *slab = &ctx->l7->values;
 	uint32_t padded = (len + 3u) & ~3u;
 	uint32_t need = message->tail_len + (uint32_t)sizeof(head) + padded;
-	bool fits = message->tail != TL_SLAB_NONE &&
-		    need <= tl_slab_room(&ctx->l7->values, message->tail);
 
-	if (need > TL_MESSAGE_TAIL_BYTES_MAX || (!fits && !tail_grow(ctx, message, need))) {
-		tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
-		message->flags |= TL_FLAG_TRUNCATED;
-		return NULL;
+	if (message->tail == TL_SLAB_NONE || need > tl_slab_room(slab, message->tail) ||
+	    need > TL_MESSAGE_TAIL_BYTES_MAX) {
+		if (!tail_make_room(ctx, message, need))
+			return NULL;
 	}
-	uint8_t *at = (uint8_t *)tl_slab_at(&ctx->l7->values, message->tail) + message->tail_len;
+	uint8_t *at = (uint8_t *)tl_slab_at(slab, message->tail) + message->tail_len;
 	memcpy(at, &head, sizeof(head));
 	if (padded != len)
 		memset(at + sizeof(head) + padded - 4, 0, 4);
@@ -307,9 +318,10 @@ void tl_message_text(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struc
 		return;
 	uint32_t len = kept_len(row, value);
 	uint8_t *at = tail_add(ctx, message, field, len, value.len);
-	if (at != NULL && len != 0)
-		memcpy(at, value.ptr, len);
-	if (at != NULL && len < value.len)
+	if (TL_UNLIKELY(at == NULL))
+		return;
+	tl_copy_short(at, value.ptr, len);
+	if (TL_UNLIKELY(len < value.len))
 		tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
 }
 
