@@ -371,7 +371,8 @@ static bool put_huffman(struct hpack *hpack, struct sink *sink, struct tl_bytes 
 		count += 8;
 		while (count >= 5) {
 			uint32_t length;
-			uint32_t symbol = huffman_symbol((uint32_t)(bits << (64 - count) >> 32), &length);
+			uint32_t symbol =
+				huffman_symbol((uint32_t)(bits << (64 - count) >> 32), &length);
 			if (length > count)
 				break; // zeros stand for what is to come
 			if (symbol == HUFFMAN_EOS)

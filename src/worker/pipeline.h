@@ -42,8 +42,9 @@ struct tl_pipeline_options {
 struct tl_pipeline;
 
 // Opens the ports and starts EAL, but no lcore yet. On failure -errno and one line in `error`
-// that says what is wrong and how to mend it: -EPERM, -ENODEV, -ENOENT and -EBUSY mean that
-// nothing could be captured (exit status 3), -EINVAL and -EBADMSG an unusable file or option.
+// that says what is wrong and how to mend it: -EPERM, -ENODEV and -EBUSY mean that
+// nothing could be captured (exit status 3), -EBADMSG a capture file that can't be read (also a
+// missing one), -EINVAL an unusable option.
 int tl_pipeline_create(const struct tl_pipeline_options *options, const struct tl_rules *rules,
 		       struct tl_pipeline **ret_pipeline, char *error, uint32_t error_size);
 // Launches the lcores.

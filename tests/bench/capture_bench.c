@@ -50,7 +50,8 @@ static void make(const char *path, uint64_t count)
 		uint32_t flow = (uint32_t)(i % FLOWS);
 		uint64_t us = UINT64_C(1700000000) * 1000000 + i * PACKET_US;
 		struct pcap_pkthdr head = {
-			.ts = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)},
+			.ts = {.tv_sec = (time_t)(us / 1000000),
+			       .tv_usec = (suseconds_t)(us % 1000000)},
 			.caplen = FRAME, .len = FRAME,
 		};
 		put32(frame + 26, 0x0a000000u + flow);

@@ -165,7 +165,7 @@ static void refusals_say_how_to_mend_it(void **state)
 	refuses(&(struct tl_port_spec) {.devargs = "eth0"}, NULL, -EINVAL, "devargs");
 	refuses(&(struct tl_port_spec) {.devargs = "net_pcap0,rx_pcap=/nowhere"}, NULL, -EBADMSG,
 		"/nowhere");
-	refuses(&(struct tl_port_spec) {.file = "/nowhere"}, NULL, -ENOENT, "/nowhere");
+	refuses(&(struct tl_port_spec) {.file = "/nowhere"}, NULL, -EBADMSG, "/nowhere");
 	refuses(&(struct tl_port_spec) {.file = capture}, "tcp prot 80", -EINVAL, "filter");
 	if (getuid() == 0)
 		refuses(&(struct tl_port_spec) {.interface = "nosuch0"}, NULL, -ENODEV, "lo");
