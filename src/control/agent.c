@@ -486,7 +486,9 @@ int tl_agent_run(const char *path, const char *version)
 		return rc;
 	apply_log(agent.config);
 	rc = start(&agent, version, error);
-	if (rc < 0) {
+	if (rc < 0 && stop_wanted) {
+		rc = 0; // told to stop while a pipe had no writer yet
+	} else if (rc < 0) {
 		tl_log(TL_LOG_SEVERITY_ERROR, "%s", error);
 	} else {
 		tl_log(TL_LOG_SEVERITY_INFO, "capturing; HTTP on %s",

@@ -37,6 +37,11 @@ void tl_rules_destroy(struct tl_rules *rules);
 // their ethertype, as the word `vlan` is refused on cooked links (`any`) and Linux has taken the
 // outer tag off before a socket filter runs. NULL when everything must pass, also when the rules
 // are too many for a filter. Caller frees.
+//
+// No command hands it to the kernel. It would spare 1 us of CPU time for each packet that no rule
+// wants (measured on lo: 30,000 packets/s, 4.5 % of a CPU without and 1.5 % with it). But the kernel
+// does not count what it holds back: a wrong port in a rule would look like a silent network, and the
+// summary could not say how much traffic lies outside the rules.
 char *tl_rules_filter(const struct tl_rules *rules);
 
 // ---- What detection asks (stream/detect.c) ---------------------------------------------------

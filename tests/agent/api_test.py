@@ -34,7 +34,7 @@ def free_port():
 class Agent:
     """An agent that reads a FIFO, and the pen that writes to it."""
 
-    def __init__(self, folder, more=""):
+    def __init__(self, folder, more="", opens=True):
         self.folder = pathlib.Path(folder)
         self.port = free_port()
         self.file = self.folder / "agent.yaml"
@@ -44,11 +44,16 @@ class Agent:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen([TAPLINE, "agent", "--config", self.file], stderr=log,
                                             env={"PATH": os.environ["PATH"]})
+        self.pen = None
+        self.conversation = traffic.Conversation()
+        self.sent = 0
+        if opens:
+            self.open()
+
+    def open(self):
         self.pen = open(self.folder / "in.pcap", "wb")
         self.pen.write(traffic.HEADER)
         self.pen.flush()
-        self.conversation = traffic.Conversation()
-        self.sent = 0
 
     def configure(self, more="", capture=""):
         self.file.write_text(f"capture: {{ports: [{{file: {self.folder}/in.pcap}}]{capture}}}\n"
@@ -109,7 +114,8 @@ class Agent:
         assert self.count(**labels) == wanted, self.get("/protocol/metrics")
 
     def end(self):
-        self.pen.close()
+        if self.pen is not None:
+            self.pen.close()
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(SECONDS)
@@ -423,6 +429,27 @@ class Reload(Case):
         self.agent.wait(lambda: "reload done" in self.agent.log.read_text(), "a reload")
         self.agent.see("/a")
         self.agent.wait_counted(path="/a")
+
+
+class Begin(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.agent = Agent(folder.name, opens=False)
+        self.addCleanup(self.agent.end)
+
+    def test_not_ready_before_there_is_input(self):
+        agent = self.agent
+        agent.wait(lambda: agent.ask("GET", "/healthz")[0] == 200, "health")
+        self.assertEqual(agent.ask("GET", "/readyz")[0], 503)
+        self.assertEqual(agent.ask("GET", "/protocol/metrics")[0], 503)
+        agent.open()
+        agent.wait(lambda: agent.ask("GET", "/readyz")[0] == 200, "readiness")
+
+    def test_stopped_before_there_is_input(self):
+        self.agent.wait(lambda: self.agent.ask("GET", "/healthz")[0] == 200, "health")
+        self.agent.process.terminate()
+        self.assertEqual(self.agent.process.wait(SECONDS), 0)
 
 
 class End(Case):

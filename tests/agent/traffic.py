@@ -2,6 +2,7 @@
 """HTTP conversations as capture files, small enough to say in a test what they contain."""
 import ipaddress
 import struct
+import zlib
 
 NS = 1_000_000_000
 START_NS = 1_700_000_000 * NS
@@ -31,6 +32,30 @@ def tcp(source, destination, sport, dport, seq, ack, flags, data=b"", vlan=None)
     return b"\2\0\0\0\0\1\2\0\0\0\0\2" + tag + struct.pack(">H", ethertype) + packet
 
 
+def in_vxlan(frame):
+    payload = struct.pack(">II", 0x08000000, 42 << 8) + frame
+    datagram = struct.pack(">HHHH", 50000, 4789, 8 + len(payload), 0) + payload
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0x4000, 64, 17, 0,
+                       b"\xc0\xa8\0\1", b"\xc0\xa8\0\2")
+    head = head[:10] + struct.pack(">H", checksum(head)) + head[12:]
+    return [b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\0" + head + datagram]
+
+
+def in_fragments(frame):
+    """Two fragments of an untagged IPv4 packet whose payload is long enough for it."""
+    head, payload = frame[14:34], frame[34:]
+    if len(payload) < 32:
+        return [frame]
+    number = zlib.crc32(frame) & 0xffff
+    pieces = []
+    for at, piece in ((0, payload[:24]), (24, payload[24:])):
+        more = 0x2000 if at == 0 else 0
+        own = struct.pack(">BBHHH", 0x45, 0, 20 + len(piece), number, at // 8 | more) + head[8:10] + b"\0\0" + head[12:]
+        own = own[:10] + struct.pack(">H", checksum(own)) + own[12:]
+        pieces.append(frame[:14] + own + piece)
+    return pieces
+
+
 def record(time_ns, frame):
     return struct.pack("<IIII", time_ns // NS, time_ns % NS, len(frame), len(frame)) + frame
 
@@ -39,8 +64,9 @@ class Conversation:
     """One connection; every request is answered after `server_ns`."""
 
     def __init__(self, port=20000, server_port=80, client=CLIENT, server=SERVER, vlan=None,
-                 time_ns=START_NS):
+                 time_ns=START_NS, wrap=None):
         self.ends, self.vlan, self.time_ns = (client, server, port, server_port), vlan, time_ns
+        self.wrap = wrap or (lambda frame: [frame])
         self.seq = [1000, 5000]
         self.out = []
         self.send(0, 0x02)
@@ -51,8 +77,8 @@ class Conversation:
         client, server, port, server_port = self.ends
         self.time_ns += after_ns
         arguments = ((client, server, port, server_port), (server, client, server_port, port))[lane]
-        self.out.append(record(self.time_ns, tcp(*arguments, self.seq[lane], self.seq[1 - lane], flags,
-                                                 data, self.vlan)))
+        frame = tcp(*arguments, self.seq[lane], self.seq[1 - lane], flags, data, self.vlan)
+        self.out += [record(self.time_ns, one) for one in self.wrap(frame)]
         self.seq[lane] += len(data) + (flags & 3 != 0)
 
     def request(self, path="/", status=200, server_ns=1_000_000, host="test.example", after_ns=1000):

@@ -125,10 +125,16 @@ class Selection(Case):
         self.assertEqual(code, 0, errors)
         return [json.loads(line) for line in out.splitlines()], errors
 
-    def test_proto_sees_into_tags(self):
-        tagged = traffic.Conversation(vlan=7).request("/tagged").close()
-        file = self.write(traffic.capture(tagged))
-        self.assertEqual(paths(self.watch("--proto", "http;80", "--pcap-file", file)[0]), ["/tagged"])
+    def test_proto_sees_into_tags_tunnels_and_fragments(self):
+        for flags in {"vlan": 7}, {"wrap": traffic.in_vxlan}, {"wrap": traffic.in_fragments}:
+            inside = traffic.Conversation(**flags).request("/inside").close()
+            other = traffic.Conversation(port=20001, server_port=81, **flags).request("/other").close()
+            file = self.write(traffic.capture(inside, other))
+            for rule in "http;80", "http;80;10.1.0.0/16", "http;;10.1.0.1":
+                wanted = ["/inside", "/other"] if ";;" in rule else ["/inside"]
+                records, errors = self.watch("--proto", rule, "--pcap-file", file)
+                self.assertEqual(paths(records), wanted, (flags, rule, errors))
+                self.assertEqual({r["status"] for r in records}, {"ok"})
 
 
 class Output(Case):
