@@ -47,6 +47,7 @@ struct tl_field {
 	uint8_t parent;        // TL_FIELD_TOP, or the id of the TL_FIELD_OBJECTS field it belongs to
 	uint16_t max;          // longest value kept, in bytes (0: TL_FIELD_BYTES_DEFAULT)
 	const char *help;      // one sentence
+	const char *metric;    // last part of the metric's name, NULL: `name`
 };
 
 #define TL_FIELD_TOP 0xff

@@ -143,7 +143,8 @@ static void add_extras(struct tl_plan *plan, const struct tl_decoder *decoder)
 			extra->captured = captured;
 			extra->is_histogram = (field->flags & TL_FIELD_HISTOGRAM) != 0;
 			(void)snprintf(extra->family, sizeof(extra->family), "%s_%s_%s",
-				       decoder->name, side_names[side], field->name);
+				       decoder->name, side_names[side],
+				       field->metric != NULL ? field->metric : field->name);
 		}
 	}
 }

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+// MySQL and MariaDB: framing, detection, loss, and the tables. What is in the packets: login.c,
+// command.c, answer.c.
+#include "state.h"
+
+#include <stddef.h>
+
+#define CHAIN_PACKETS_MAX 64u // heads followed to see whether bytes are packets
+#define ERROR_CODE_MIN 1000u  // of servers
+
+// ---- Framing ----------------------------------------------------------------------------------
+
+static struct tl_step mysql_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+				 const struct tl_view *view)
+{
+	struct mysql *my = state;
+	uint64_t offset[TL_LANE_COUNT];
+
+	if (view->bytes.len < MYSQL_HEAD_BYTES)
+		return tl_need(MYSQL_HEAD_BYTES);
+	uint32_t len = tl_load_le32(view->bytes.ptr) & MYSQL_PACKET_MAX;
+	struct mysql_call call = {
+		.ctx = ctx,
+		.my = my,
+		.options = tl_options(ctx),
+		.lane = lane,
+		.payload = tl_bytes_first(tl_bytes_from(view->bytes, MYSQL_HEAD_BYTES), len),
+		.begin = view->offset,
+		.end = view->offset + MYSQL_HEAD_BYTES + len,
+		.len = len,
+		.sequence = view->bytes.ptr[3],
+	};
+	struct tl_step step = lane == TL_CLIENT ? tl_mysql_client_step(&call)
+						: tl_mysql_server_step(&call);
+	if (step.kind == TL_STEP_NEED)
+		return step;
+	my->end[lane] = call.end;
+	if (my->turns_compressed) {
+		my->turns_compressed = false;
+		tl_count(ctx, MYSQL_COUNT_COMPRESSED);
+		offset[TL_CLIENT] = my->end[TL_CLIENT];
+		offset[TL_SERVER] = my->end[TL_SERVER];
+		tl_switch(ctx, TL_PROTOCOL_OPAQUE, offset);
+	}
+	return step;
+}
+
+// ---- Detection --------------------------------------------------------------------------------
+
+// True when `bytes` are packets whose numbers ascend, from first to last byte; the last one may
+// be cut.
+static bool is_chain(struct tl_bytes bytes, bool is_exact)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < CHAIN_PACKETS_MAX; i++) {
+		if (bytes.len - at < MYSQL_HEAD_BYTES)
+			return !is_exact || at == bytes.len;
+		uint32_t len = tl_load_le32(bytes.ptr + at) & MYSQL_PACKET_MAX;
+		uint8_t sequence = bytes.ptr[at + 3];
+		uint32_t left = bytes.len - at - MYSQL_HEAD_BYTES;
+		if (i != 0 && sequence != 0 && sequence != (uint8_t)(bytes.ptr[3] + i))
+			return false;
+		if (len >= left)
+			return len == left || !is_exact;
+		at += MYSQL_HEAD_BYTES + len;
+	}
+	return true;
+}
+
+// Texts begin with a word, an opening parenthesis or a comment.
+static bool is_text(struct tl_bytes text)
+{
+	uint32_t i = 0;
+
+	// Attributes of a query: none, one set.
+	if (text.len > 2 && text.ptr[0] == 0 && text.ptr[1] == 1)
+		i = 2;
+	while (i < text.len && (text.ptr[i] == ' ' || (text.ptr[i] >= '\t' && text.ptr[i] <= '\r')))
+		i++;
+	if (i == text.len)
+		return false;
+	uint8_t c = tl_ascii_lower(text.ptr[i]);
+	return (c >= 'a' && c <= 'z') || c == '(' || c == '/' || c == '-' || c == '#';
+}
+
+// A command with its packet's length, as far as it shows.
+static enum tl_match match_command(struct tl_bytes first)
+{
+	uint32_t len = tl_load_le32(first.ptr) & MYSQL_PACKET_MAX;
+	uint32_t seen = first.len - MYSQL_HEAD_BYTES;
+	const uint8_t *payload = first.ptr + MYSQL_HEAD_BYTES;
+	bool is_whole = seen >= len;
+
+	if (first.ptr[3] != 0 || len == 0)
+		return TL_MATCH_NO;
+	enum mysql_answer answer = (enum mysql_answer)tl_mysql_word(payload[0])->answer;
+	if (answer == MYSQL_ANSWER_NO)
+		return TL_MATCH_NO;
+	if (payload[0] == MYSQL_QUERY || payload[0] == MYSQL_STMT_PREPARE) {
+		if (len < 3 || (seen >= 8 && !is_text(tl_bytes(payload + 1, seen - 1))))
+			return TL_MATCH_NO;
+		return seen < 8 && !is_whole ? TL_MATCH_UNSURE : TL_MATCH_LIKELY;
+	}
+	bool has_id = payload[0] >= MYSQL_STMT_EXECUTE && payload[0] <= MYSQL_STMT_FETCH &&
+		      payload[0] != 0x1b;
+	if (has_id && len < 5)
+		return TL_MATCH_NO;
+	bool is_name = payload[0] == MYSQL_INIT_DB || (payload[0] >= 0x04 && payload[0] <= 0x06);
+	if (is_name && (len < 2 || (seen > 1 && payload[1] < 0x20)))
+		return TL_MATCH_NO;
+	bool is_bare = payload[0] == 0x01 || payload[0] == 0x09 || payload[0] == 0x0d ||
+		       payload[0] == 0x0e || payload[0] == MYSQL_RESET_CONNECTION;
+	if (is_bare && len != 1)
+		return TL_MATCH_NO;
+	return TL_MATCH_LIKELY;
+}
+
+static enum tl_match match_client(struct tl_bytes first)
+{
+	uint32_t len = tl_load_le32(first.ptr) & MYSQL_PACKET_MAX;
+	struct tl_bytes payload = tl_bytes_first(tl_bytes_from(first, MYSQL_HEAD_BYTES), len);
+
+	if (first.ptr[3] == 1 && len >= 32) {
+		if (payload.len < 32)
+			return TL_MATCH_UNSURE;
+		return tl_mysql_is_login(payload) ? TL_MATCH_CERTAIN : TL_MATCH_NO;
+	}
+	return is_chain(first, false) ? match_command(first) : TL_MATCH_NO;
+}
+
+// What may begin an answer. `len` is the packet's, `payload` what is seen of it.
+static bool is_answer(struct tl_bytes payload, uint32_t len)
+{
+	struct tl_cursor c = tl_cursor(payload);
+	uint32_t code;
+
+	if (payload.len == 0)
+		return false;
+	switch (payload.ptr[0]) {
+	case 0x00:
+		return len >= 7;
+	case 0xfb:
+		return len >= 2;
+	case 0xfe:
+		return len == 5 || len == 1 || len >= 7;
+	case 0xff:
+		(void)tl_cursor_u8(&c);
+		code = tl_cursor_le16(&c);
+		return len > 9 && !c.failed && code >= ERROR_CODE_MIN && code < 20000;
+	case 'U': // Uptime: the answer to STATISTICS
+		return tl_bytes_starts(payload, "Uptime");
+	default:
+		return len <= 4 && tl_mysql_lenenc(&c) <= MYSQL_COLUMNS_MAX && !c.failed;
+	}
+}
+
+static enum tl_match match_server(struct tl_bytes first)
+{
+	uint32_t len = tl_load_le32(first.ptr) & MYSQL_PACKET_MAX;
+	struct tl_bytes payload = tl_bytes_first(tl_bytes_from(first, MYSQL_HEAD_BYTES), len);
+
+	if (len == 0 || first.ptr[3] > 1)
+		return TL_MATCH_NO;
+	if (first.ptr[3] == 1)
+		return is_chain(first, false) && is_answer(payload, len) ? TL_MATCH_LIKELY
+									 : TL_MATCH_NO;
+	if (payload.ptr[0] == 10) {
+		// A version, for those that know the port.
+		if (payload.len < len && payload.len < 80)
+			return payload.len < 4 ? TL_MATCH_UNSURE
+			       : payload.ptr[1] >= '0' && payload.ptr[1] <= '9' && len < 512
+				       ? TL_MATCH_LIKELY
+				       : TL_MATCH_NO;
+		return tl_mysql_is_greeting(payload) ? TL_MATCH_CERTAIN : TL_MATCH_NO;
+	}
+	if (payload.ptr[0] != 0xff || len < 10 || len > 600)
+		return TL_MATCH_NO;
+	if (payload.len < len)
+		return TL_MATCH_UNSURE;
+	// Refused: a code and words.
+	uint32_t code = tl_load_le16(payload.ptr + 1);
+	for (uint32_t i = 3; i < len; i++)
+		if (payload.ptr[i] < 0x20)
+			return TL_MATCH_NO;
+	return code >= ERROR_CODE_MIN && code < 20000 && first.len == len + MYSQL_HEAD_BYTES
+		       ? TL_MATCH_CERTAIN
+		       : TL_MATCH_NO;
+}
+
+static enum tl_match mysql_match(enum tl_lane lane, struct tl_bytes first)
+{
+	if (first.len < MYSQL_HEAD_BYTES + 1)
+		return TL_MATCH_UNSURE;
+	return lane == TL_CLIENT ? match_client(first) : match_server(first);
+}
+
+// ---- Loss -------------------------------------------------------------------------------------
+
+static bool mysql_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_t lost,
+		      uint64_t offset)
+{
+	struct mysql *my = state;
+
+	(void)lost;
+	(void)offset;
+	my->is_stale = true;
+	my->doubt = my->pipelines || my->outstanding > 1 ? MYSQL_SETTLE_ANSWERS : 1;
+	if (lane == TL_CLIENT) {
+		my->client_continues = false;
+		return true;
+	}
+	// Nothing in a stream of events tells where one begins.
+	if (my->phase == MYSQL_PHASE_STREAM)
+		return false;
+	// Which of them were answered in the hole can't be told.
+	tl_cancel_all(ctx, TL_STATUS_UNANSWERED, TL_REASON_GAP);
+	tl_mysql_statement_forget(&my->statements, 0, true);
+	memset(&my->result, 0, sizeof(my->result));
+	my->outstanding = 0;
+	my->phase = MYSQL_PHASE_FIRST;
+	my->is_answering = false;
+	my->any_sequence = false;
+	my->in_infile = false;
+	my->may_trail = false;
+	my->server_continues = false;
+	return true;
+}
+
+static bool starts_client(const struct mysql *my, struct tl_bytes view)
+{
+	uint32_t len = tl_load_le32(view.ptr) & MYSQL_PACKET_MAX;
+	struct tl_bytes payload = tl_bytes_first(tl_bytes_from(view, MYSQL_HEAD_BYTES), len);
+
+	if (view.ptr[3] == 1)
+		return my->next_key == 0 && len >= 32 && tl_mysql_is_login(payload);
+	return match_command(view) == TL_MATCH_LIKELY;
+}
+
+// An answer only where a request waits for one: rows look like anything.
+static bool starts_server(const struct mysql *my, struct tl_bytes view)
+{
+	uint32_t len = tl_load_le32(view.ptr) & MYSQL_PACKET_MAX;
+	struct tl_bytes payload = tl_bytes_first(tl_bytes_from(view, MYSQL_HEAD_BYTES), len);
+
+	if (view.ptr[3] == 0)
+		return my->next_key == 0 && tl_mysql_is_greeting(payload);
+	return my->outstanding != 0 && view.ptr[3] == 1 && is_answer(payload, len);
+}
+
+static uint32_t mysql_resync(const void *state, enum tl_lane lane, struct tl_bytes view)
+{
+	const struct mysql *my = state;
+
+	for (uint32_t i = 0; i + MYSQL_HEAD_BYTES < view.len; i++) {
+		struct tl_bytes here = tl_bytes_from(view, i);
+		if (lane == TL_CLIENT ? !starts_client(my, here) : !starts_server(my, here))
+			continue;
+		// Senders begin messages with packets: elsewhere more must fit.
+		if (is_chain(here, i != 0))
+			return i;
+	}
+	return view.len;
+}
+
+// ---- Tables -----------------------------------------------------------------------------------
+
+#define ROW(id, name_, label_, attribute_, type_, cardinality_, flags_, max_, help_) \
+	[MYSQL_FIELD_##id] = {.name = name_, .label = label_, .attribute = attribute_, \
+			      .type = TL_FIELD_##type_, .cardinality = TL_CARDINALITY_##cardinality_, \
+			      .flags = flags_, .parent = TL_FIELD_TOP, .max = max_, .help = help_}
+#define REQUEST TL_FIELD_REQUEST
+#define RESPONSE TL_FIELD_RESPONSE
+
+static const struct tl_field fields[MYSQL_FIELD_COUNT] = {
+	ROW(COMMAND, "command", "command", "db.operation.name", TEXT, LOW,
+	    REQUEST | TL_FIELD_SUMMARY | TL_FIELD_DEFAULT_LABEL, 40,
+	    "Command without COM_: QUERY, STMT_EXECUTE; LOGIN for the connection phase."),
+	ROW(SUMMARY, "query_summary", "query_summary", "db.query.summary", TEXT, MIDDLE,
+	    REQUEST | TL_FIELD_SUMMARY, TL_SQL_SUMMARY_BYTES_MAX,
+	    "Verbs and tables of the text: SELECT t1."),
+	ROW(ERROR_CODE, "error_code", "error_code", "db.response.status_code", UINT, LOW,
+	    RESPONSE | REQUEST | TL_FIELD_SUMMARY, 0,
+	    "Error number; in the request where the server refused the connection."),
+	ROW(TEXT, "query_text", NULL, "db.query.text", TEXT, HIGH, REQUEST | TL_FIELD_SENSITIVE,
+	    MYSQL_QUERY_TEXT_MAX,
+	    "Text of the statement, literals masked; of an executed statement that was prepared."),
+	ROW(DIGEST, "query_digest", "query_digest", NULL, TEXT, HIGH, REQUEST, 16,
+	    "Hash of the text without literals, layout and case."),
+	ROW(STATEMENTS, "statements", NULL, NULL, UINT, LOW, REQUEST, 0,
+	    "Statements in the text, where there are several."),
+	ROW(SCHEMA, "schema", "schema", "db.namespace", TEXT, MIDDLE, REQUEST, 64,
+	    "Default schema when the command was sent, or the one it asks for."),
+	ROW(USER, "user", "user", "db.user", TEXT, MIDDLE, REQUEST, 64, "User of the session."),
+	ROW(STATEMENT_ID, "statement_id", NULL, NULL, UINT, HIGH, REQUEST | RESPONSE, 0,
+	    "Number of a prepared statement."),
+	ROW(ATTRIBUTES, "attributes", NULL, NULL, MAP, HIGH,
+	    REQUEST | TL_FIELD_REPEATED | TL_FIELD_SENSITIVE, 256,
+	    "Attributes that the client sent with its login or its query."),
+	ROW(AUTH_PLUGIN, "auth_plugin", NULL, NULL, TEXT, LOW, REQUEST, 64,
+	    "Authentication method that the client begins with."),
+	ROW(AFFECTED_ROWS, "affected_rows", NULL, "db.response.affected_rows", UINT, HIGH,
+	    RESPONSE | TL_FIELD_COUNTER, 0, "Rows changed, of all statements of the command."),
+	ROW(LAST_INSERT_ID, "last_insert_id", NULL, "db.response.last_insert_id", UINT, HIGH,
+	    RESPONSE | TL_FIELD_WIDE, 0, "First value generated by the last statement that did."),
+	ROW(WARNINGS, "warnings", NULL, "db.response.warnings", UINT, LOW, RESPONSE, 0,
+	    "Warnings, where there are any."),
+	[MYSQL_FIELD_RETURNED_ROWS] = {
+		.name = "returned_rows", .attribute = "db.response.returned_rows",
+		.type = TL_FIELD_UINT, .cardinality = TL_CARDINALITY_HIGH,
+		.flags = RESPONSE | TL_FIELD_HISTOGRAM, .parent = TL_FIELD_TOP,
+		.metric = "resultset_rows", .help = "Rows of all result sets of the command.",
+	},
+	ROW(COLUMNS, "columns", NULL, NULL, UINT, HIGH, RESPONSE, 0,
+	    "Columns of the first result set, or of a prepared statement."),
+	ROW(RESULT_SETS, "result_sets", NULL, NULL, UINT, LOW, RESPONSE, 0,
+	    "Result sets, where there are several."),
+	ROW(SQLSTATE, "sqlstate", "sqlstate", NULL, TEXT, LOW, RESPONSE | REQUEST, 5,
+	    "SQLSTATE of an error."),
+	ROW(ERROR_MESSAGE, "error_message", NULL, "error.message", TEXT, HIGH,
+	    RESPONSE | REQUEST | TL_FIELD_SENSITIVE, 512, "Message of an error, values masked."),
+	ROW(SERVER_VERSION, "server_version", "server_version", NULL, TEXT, LOW, RESPONSE, 64,
+	    "Version of the server, at a login."),
+	ROW(THREAD_ID, "thread_id", NULL, NULL, UINT, HIGH, RESPONSE, 0,
+	    "Number of the connection in the server, at a login."),
+};
+
+static const char *const counters[MYSQL_COUNTER_COUNT] = {
+	[MYSQL_COUNT_BAD_COMMAND] = "bad_command",
+	[MYSQL_COUNT_STRAY_PACKETS] = "stray_packets",
+	[MYSQL_COUNT_MISALIGNED] = "misaligned",
+	[MYSQL_COUNT_STATEMENTS_EVICTED] = "statements_evicted",
+	[MYSQL_COUNT_STATEMENTS_UNKNOWN] = "statements_unknown",
+	[MYSQL_COUNT_LONG_TEXT] = "long_text",
+	[MYSQL_COUNT_COMPRESSED] = "compressed_connections",
+	[MYSQL_COUNT_BINLOG_EVENTS] = "binlog_events",
+	[MYSQL_COUNT_SEMI_SYNC_ACKS] = "semi_sync_acks",
+	[MYSQL_COUNT_INFILE_PACKETS] = "infile_packets",
+	[MYSQL_COUNT_PROGRESS_REPORTS] = "progress_reports",
+};
+
+static const struct tl_option option_rows[] = {
+	{
+		.key = "mask_literals", .type = TL_OPTION_BOOL, .hot = true,
+		.offset = offsetof(struct mysql_options, mask_literals), .value = "true",
+		.help = "Show texts with their literals masked. Redaction masks them in any case.",
+	},
+	{
+		.key = "query_text_max", .type = TL_OPTION_SIZE, .hot = true,
+		.offset = offsetof(struct mysql_options, query_text_max), .value = "1024",
+		.min = 0, .max = MYSQL_QUERY_TEXT_MAX,
+		.help = "Bytes recorded of a statement's text; 0 records none.",
+	},
+	TL_OPTION_END,
+};
+
+static const uint16_t ports[] = {3306, 3307, 33306, 4000, 6033, 0};
+
+extern const struct tl_decoder tl_decoder_mysql;
+
+const struct tl_decoder tl_decoder_mysql = {
+	.name = "mysql",
+	.title = "MySQL",
+	.over = TL_OVER_TCP,
+	.state_size = sizeof(struct mysql),
+	.need_max = MYSQL_NEED_MAX,
+	.timeout_s = 60,
+	.ports = ports,
+	.fields = fields,
+	.field_count = MYSQL_FIELD_COUNT,
+	.counter_count = MYSQL_COUNTER_COUNT,
+	.counters = counters,
+	.options = option_rows,
+	.options_size = sizeof(struct mysql_options),
+	.status_help = "OK and result sets: ok; error 1317: cancelled; 3024: timeout; 1040 1041 1053 "
+		       "1129 1203 1205 1213 1290 1927 4031 and SQLSTATE classes 08 53 57 XA: "
+		       "server_error; other errors: client_error",
+	.match = mysql_match,
+	.step = mysql_step,
+	.gap = mysql_gap,
+	.resync = mysql_resync,
+};
+
+TL_DECODER_CHECK(struct mysql, MYSQL_NEED_MAX);
+_Static_assert(sizeof(fields) / sizeof(fields[0]) == MYSQL_FIELD_COUNT, "a field has no row");
