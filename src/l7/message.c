@@ -185,7 +185,8 @@ void tl_message_set_aside(struct tl_ctx *ctx, enum tl_lane lane)
 		return;
 	if (message->role == TL_ROLE_NONE)
 		forget(ctx, lane);
-	else if (message->role == TL_ROLE_ANSWER || (message->role == TL_ROLE_REQUEST && !message->ended))
+	else if (message->role == TL_ROLE_ANSWER ||
+		 (message->role == TL_ROLE_REQUEST && !message->ended))
 		tl_message_leave(ctx, lane, ctx->unit->lanes[lane].offset);
 	else
 		(void)tl_message_break(ctx, lane, ctx->unit->lanes[lane].offset);
