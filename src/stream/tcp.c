@@ -334,6 +334,17 @@ static void give_up(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, uint64_
 	notice(tcp, flow, time_ns);
 }
 
+// What is held on the side waits for bytes of the peer.
+static bool waits_for_peer(const struct tl_tcp *tcp, const struct tl_flow *flow, uint8_t s,
+			   const struct tl_reorder_flow *state)
+{
+	const struct tl_segment *head = tl_reorder_head(&tcp->reorder, &state->side[s]);
+
+	return head != NULL && !is_causal(flow, s, (head->flags & TL_SEGMENT_ACK) != 0, head->ack);
+}
+
+// With a hole on either side, one that lies behind the other is not given up before it: its end
+// was sent after the peer's bytes arrived.
 static uint64_t earliest_hole(const struct tl_tcp *tcp, const struct tl_flow *flow, uint8_t *ret_side)
 {
 	const struct tl_reorder_flow *state = tl_reorder_at(&tcp->reorder, flow);
@@ -342,6 +353,13 @@ static uint64_t earliest_hole(const struct tl_tcp *tcp, const struct tl_flow *fl
 		return UINT64_MAX;
 	uint64_t first = hole_deadline(tcp, flow, 0, &state->side[0]);
 	uint64_t second = hole_deadline(tcp, flow, 1, &state->side[1]);
+	if (first != UINT64_MAX && second != UINT64_MAX) {
+		bool is_first_behind = waits_for_peer(tcp, flow, 0, state);
+		if (is_first_behind != waits_for_peer(tcp, flow, 1, state)) {
+			*ret_side = is_first_behind;
+			return is_first_behind ? second : first;
+		}
+	}
 	*ret_side = second < first;
 	return second < first ? second : first;
 }

@@ -451,6 +451,25 @@ static void holes_on_both_sides(void **state)
 	finish(w);
 }
 
+// A hole of the client behind two of the server: it is given up last, though it is due before the
+// second of them is.
+static void hole_behind_holes(void **state)
+{
+	struct wire *w = *state;
+	wire_handshake(w);
+	wire_send(w, C, PUSH, 1, 1, "ask1");
+	wire_send(w, S, ACK, 4, 5, "fgh");
+	wire_send(w, S, PUSH, 9, 5, "jkl");
+	wire_send(w, C, ACK, 5, 12, NULL);
+	wire_send(w, C, PUSH, 8, 12, "xyz");
+	wire_send(w, S, ACK, 12, 11, NULL);
+	assert_log(0, "1:4 ");
+	wire_wait(w, 50 * MS);
+	wire_send(w, C, ACK, 11, 12, NULL);
+	assert_log(0, "1:4 0-3 0:3 0-2 0:3 1-3 1:3 ");
+	finish(w);
+}
+
 // The same as hole_lost_seen when nothing else comes on this flow: the wheel gives the same result.
 static void hole_lost_by_the_wheel(void **state)
 {
@@ -718,6 +737,7 @@ int main(void)
 		ROW(hole_lost_seen),
 		ROW(hole_around_a_request),
 		ROW(holes_on_both_sides),
+		ROW(hole_behind_holes),
 		ROW(hole_lost_by_the_wheel),
 		ROW(hole_never_acknowledged),
 		ROW(response_before_request),
