@@ -13,6 +13,9 @@ static bool hole_is_in_body(struct http_call *call, uint64_t lost)
 
 	if (me->phase != HTTP_BODY && me->phase != HTTP_CHUNK_DATA)
 		return false;
+	// An orphan may have no body, being the answer to a HEAD: then the hole holds answers.
+	if ((me->flags & HTTP_UNSURE_BODY) != 0)
+		return false;
 	if (me->left == TL_TO_THE_END)
 		return true;
 	if (lost >= me->left)
