@@ -178,7 +178,7 @@ static int init_workers(struct tl_pipeline *p, const struct tl_pipeline_options 
 		if (tl_worker_init(worker, &init) < 0)
 			return say(error, error_size, -ENOMEM,
 				   "not enough memory for the workers' tables: lower "
-				   "limits.flows or --workers");
+				   "limits.flow.flows_max or --workers");
 		p->metrics[i] = worker->metrics;
 	}
 	return 0;
