@@ -419,6 +419,93 @@ static void l4_can_be_left_out(void **state)
 	stop(&f);
 }
 
+// What a reload does: the workers leave their metrics for others made of other options.
+static void replace(struct fixture *f, bool has_pending_flip)
+{
+	struct tl_worker_metrics *before[2] = {f->workers[0], f->workers[1]};
+
+	if (has_pending_flip)
+		tl_metrics_flip(f->metrics);
+	for (uint32_t i = 0; i < 2; i++) {
+		f->workers[i] = tl_worker_metrics_create(&f->options, (uint8_t)i);
+		tl_worker_metrics_succeed(f->workers[i], before[i]);
+	}
+	tl_metrics_replace(f->metrics, &f->options, f->workers, f->now_ns);
+	tl_worker_metrics_destroy(before[0]);
+	tl_worker_metrics_destroy(before[1]);
+}
+
+static void totals_survive_other_options_but_not_other_labels(void **state)
+{
+	(void)state;
+	const char *paths[] = {"status", "request.method"};
+	struct tl_protocol_labels row = {"http", {paths, 2}};
+	static const char requests[] = "http_requests_total";
+	static const char first[] = "method=\"GET\",status_code=\"200\",status=\"ok\"";
+	static const char later[] = "status=\"ok\",method=\"GET\"";
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+
+	fake_http(&r, "GET", 200, 1000);
+	fake_engine(0)->counters.at[TL_COUNT_PACKETS_PROCESSED] = 7;
+	start(&f);
+	for (uint32_t round = 0; round < 4; round++) {
+		bool has_pending_flip = round % 2 != 0;
+		// Of the epoch that ran, and of the one before, not merged yet.
+		tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+		tl_metrics_flip(f.metrics);
+		tl_worker_metrics_poll(f.workers[0], fake_engine(0));
+		tl_worker_metrics_poll(f.workers[1], fake_engine(1));
+		tl_worker_metrics_roundtrip(f.workers[1], &r.head);
+		f.options.series_max += 4000;
+		f.options.label_bytes_max++;
+		replace(&f, has_pending_flip);
+		struct tl_snapshot *s = tl_metrics_snapshot(f.metrics);
+		assert_true(tl_snapshot_value(s, requests, first) == 2 * (round + 1));
+		assert_true(tl_snapshot_value(s, "tapline_packets_processed_total", "") == 7);
+		tl_snapshot_put(s);
+	}
+	struct tl_snapshot *kept = tl_metrics_snapshot(f.metrics);
+	f.options.labels = (struct tl_option_table) {&row, 1};
+	replace(&f, false);
+	assert_true(value_after(&f, requests, first) == 0);
+	tl_worker_metrics_roundtrip(f.workers[1], &r.head);
+	assert_true(value_after(&f, requests, later) == 1);
+	// Who read before has all of it still, the names, too.
+	assert_true(tl_snapshot_value(kept, requests, first) == 8);
+	tl_snapshot_put(kept);
+	fake_engine(0)->counters.at[TL_COUNT_PACKETS_PROCESSED] = 0;
+	stop(&f);
+}
+
+static void what_overflowed_is_not_forgotten(void **state)
+{
+	(void)state;
+	static const char overflow[] = "tapline_series_overflow_total";
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+	char method[16];
+
+	f.options.label_values_max = 5;
+	start(&f);
+	for (uint32_t i = 0; i < 20; i++) {
+		(void)snprintf(method, sizeof(method), "M%u", i);
+		fake_http(&r, method, 200, 1000);
+		tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	}
+	double before = value_after(&f, overflow, "");
+	assert_true(before > 0);
+	f.options.label_values_max = 50;
+	replace(&f, false);
+	assert_true(value_after(&f, overflow, "") == before);
+	fake_http(&r, "M19", 200, 1000);
+	tl_worker_metrics_roundtrip(f.workers[0], &r.head);
+	assert_true(value_after(&f, overflow, "") == before);
+	assert_true(value_after(&f, "http_requests_total",
+				"method=\"M19\",status_code=\"200\",status=\"ok\"") == 1);
+	stop(&f);
+}
+
 static void quantiles_lie_in_the_right_bucket(void **state)
 {
 	(void)state;
@@ -595,6 +682,8 @@ int main(void)
 		cmocka_unit_test(handshakes_are_measured_by_side),
 		cmocka_unit_test(the_ledger_is_of_one_moment),
 		cmocka_unit_test(l4_can_be_left_out),
+		cmocka_unit_test(totals_survive_other_options_but_not_other_labels),
+		cmocka_unit_test(what_overflowed_is_not_forgotten),
 		cmocka_unit_test(quantiles_lie_in_the_right_bucket),
 		cmocka_unit_test(the_table_survives_removal),
 		cmocka_unit_test(flips_race_with_a_worker),
