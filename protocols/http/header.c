@@ -47,20 +47,21 @@ static void take_trace(struct http_call *call, uint8_t source, bool is_valid,
 	if (!is_valid || source < http->trace_source)
 		return;
 	http->trace_source = source;
-	http->trace = *trace;
-	if ((trace->flags & TL_TRACE_PRESENT) != 0)
+	// What is gathered from several headers is kept with the message from the first one on.
+	if ((trace->flags & TL_TRACE_PRESENT) != 0 || source == TRACE_B3_MULTI)
 		tl_message_trace(call->ctx, call->lane, trace);
 }
 
 static void b3_part(struct http_call *call, struct tl_bytes value,
 		    bool (*add)(struct tl_bytes, struct tl_trace *))
 {
+	const struct tl_trace *before = tl_message_trace_of(call->ctx, call->lane);
 	struct tl_trace trace = {0};
 
 	if (call->http->trace_source > TRACE_B3_MULTI)
 		return;
-	if (call->http->trace_source == TRACE_B3_MULTI)
-		trace = call->http->trace;
+	if (call->http->trace_source == TRACE_B3_MULTI && before != NULL)
+		trace = *before;
 	take_trace(call, TRACE_B3_MULTI, add(value, &trace), &trace);
 }
 

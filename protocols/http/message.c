@@ -47,15 +47,6 @@ static void finish_message(struct http_call *call, uint64_t end)
 	}
 }
 
-// Forgets the trace context once the head it was gathered from is over.
-static void forget_trace(struct http *http)
-{
-	if (http->trace_source == 0)
-		return;
-	memset(&http->trace, 0, sizeof(http->trace));
-	http->trace_source = 0;
-}
-
 static void mark_cut(struct http_call *call, uint8_t counter)
 {
 	call->me->flags |= HTTP_CUT;
@@ -225,7 +216,7 @@ static struct tl_step request_line(struct http_call *call, uint32_t at)
 	uint64_t offset = call->view->offset + at;
 	at += line.len;
 	begin_message(call, offset);
-	forget_trace(call->http);
+	call->http->trace_source = 0;
 	if (kind == LINE_LONG)
 		mark_cut(call, HTTP_COUNT_LONG_LINE);
 	open_request(call, &parsed, offset);
@@ -448,7 +439,7 @@ static struct tl_step end_of_head(struct http_call *call, uint32_t at, uint32_t 
 	enum framing framing = framing_of(call);
 
 	if (call->lane == TL_CLIENT)
-		forget_trace(call->http);
+		call->http->trace_source = 0;
 	if ((me->flags & (HTTP_ENCODED | HTTP_HAS_LENGTH)) == (HTTP_ENCODED | HTTP_HAS_LENGTH))
 		tl_count(call->ctx, HTTP_COUNT_BOTH_LENGTHS);
 	switch (framing) {

@@ -92,16 +92,15 @@ struct http_lane {
 
 struct http {
 	struct http_lane lane[TL_LANE_COUNT];
-	struct tl_trace trace;    // of the request head being read
 	uint64_t switch_offset;   // end of a request that may switch protocols, 0: none
 	uint16_t switch_protocol; // by the Upgrade header of the response being read
-	uint8_t trace_source;     // rank of the header that `trace` is from
+	uint8_t trace_source;     // rank of the header that the message's trace is from
 	uint8_t doubt;            // roundtrips until pairing is trusted again, 0: it is
 	bool is_fresh;            // no response that could belong to a lost request came since
 	uint8_t reserved[3];
 };
 
-_Static_assert(sizeof(struct http) <= 96, "idle connections are many");
+_Static_assert(sizeof(struct http) <= 64, "one block of the smallest size per connection");
 
 // The call in progress.
 struct http_call {

@@ -53,8 +53,10 @@ struct tl_lane_state {
 	uint32_t carry;   // index, TL_NONE mostly
 	uint32_t need;    // bytes the decoder asked to see at once
 	uint32_t seen;    // bytes of them it was shown
-	uint32_t keep;    // bytes of the skip still to be kept
-	uint32_t hunted;  // bytes looked at in vain
+	union {
+		uint32_t keep;   // COPYING: bytes of the skip still to be kept
+		uint32_t hunted; // HUNTING: bytes looked at in vain
+	};
 	uint8_t field;    // where they are kept
 	uint8_t bits;
 	uint16_t reserved;
@@ -180,8 +182,9 @@ struct tl_conn {
 	const struct tl_l7 *l7;
 	struct tl_flow *flow;
 	uint64_t byte_ns;     // time of the newest byte of either side
-	uint64_t due_ns;      // UDP: no open request times out before
-	uint64_t patience_ns; // TCP: the shortest time an open request waits after the newest byte
+	// UDP: no open request times out before this time. TCP, where any byte starts the clock
+	// anew: the shortest time that an open request waits after the newest byte.
+	uint64_t patience_ns;
 	uint32_t extra;
 	uint32_t tail_bytes;  // of field values held
 	uint8_t client_side;
@@ -304,7 +307,7 @@ void tl_pair_end(struct tl_ctx *ctx, uint32_t opener, enum tl_status status, enu
 		 uint64_t end_ns);
 // Emits what has timed out in the unit.
 void tl_pair_expire(struct tl_ctx *ctx, uint64_t now_ns);
-// Recomputes what the unit adds to conn->due_ns and conn->patience_ns.
+// Recomputes what the unit adds to conn->patience_ns.
 void tl_pair_deadlines(const struct tl_ctx *ctx);
 
 // -- l7/roundtrip.c

@@ -130,7 +130,10 @@ void tl_message_pair(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struc
 // Opens the next object of an OBJECTS field: values of its members that follow belong to it.
 void tl_message_object(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field);
 void tl_message_flag(struct tl_ctx *ctx, enum tl_lane lane, enum tl_roundtrip_flag flag);
+// Sets the trace context; what is not TL_TRACE_PRESENT yet is kept for tl_message_trace_of() only.
 void tl_message_trace(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_trace *trace);
+// What was set, NULL if nothing was.
+const struct tl_trace *tl_message_trace_of(const struct tl_ctx *ctx, enum tl_lane lane);
 
 // -- Pairing. The core's queue of open requests is the only one. `key` is the protocol's own
 //    correlation id, or any number the decoder likes where order alone pairs (HTTP/1).

@@ -231,6 +231,15 @@ void tl_message_trace(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_tra
 	memcpy(tl_slab_at(&ctx->l7->values, message->trace), trace, sizeof(*trace));
 }
 
+const struct tl_trace *tl_message_trace_of(const struct tl_ctx *ctx, enum tl_lane lane)
+{
+	const struct tl_message *message = current(ctx, lane);
+
+	if (message == NULL || message->trace == TL_SLAB_NONE)
+		return NULL;
+	return (const struct tl_trace *)tl_slab_at(&ctx->l7->values, message->trace);
+}
+
 // ---- Field values ---------------------------------------------------------------------------
 
 static bool tail_grow(struct tl_ctx *ctx, struct tl_message *message, uint32_t need)
@@ -257,8 +266,8 @@ static bool tail_grow(struct tl_ctx *ctx, struct tl_message *message, uint32_t n
 
 // The message's tail has no room for `need` bytes: more, or false when a limit is in the way
 // (counted).
-__attribute__((noinline)) static bool tail_make_room(struct tl_ctx *ctx, struct tl_message *message,
-						     uint32_t need)
+__attribute__((noinline)) static bool
+tail_make_room(struct tl_ctx *ctx, struct tl_message *message, uint32_t need)
 {
 	if (need <= TL_MESSAGE_TAIL_BYTES_MAX && tail_grow(ctx, message, need))
 		return true;

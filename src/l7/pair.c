@@ -252,7 +252,7 @@ static void finish(struct tl_ctx *ctx, uint32_t index, uint64_t end_ns)
 	release(ctx, exchange->response);
 	tl_pool_put(&ctx->l7->exchanges, exchange);
 	if (tl_pair_is_idle(ctx->l7, ctx->unit) && ctx->conn->extra == TL_NONE)
-		ctx->conn->due_ns = ctx->conn->patience_ns = TL_FOREVER;
+		ctx->conn->patience_ns = TL_FOREVER;
 }
 
 static void finish_queued(struct tl_ctx *ctx, uint32_t index, enum tl_status status,
@@ -309,13 +309,13 @@ static uint64_t due_ns(const struct tl_ctx *ctx, const struct tl_exchange *excha
 
 static void remember_deadline(const struct tl_ctx *ctx, const struct tl_exchange *exchange)
 {
-	uint64_t waits = waits_ns(ctx, exchange);
 	uint64_t due = due_ns(ctx, exchange);
 
-	if (due < ctx->conn->due_ns)
-		ctx->conn->due_ns = due;
-	if (due != TL_FOREVER && waits < ctx->conn->patience_ns)
-		ctx->conn->patience_ns = waits;
+	if (due == TL_FOREVER)
+		return;
+	uint64_t patience = ctx->conn->is_udp ? due : waits_ns(ctx, exchange);
+	if (patience < ctx->conn->patience_ns)
+		ctx->conn->patience_ns = patience;
 }
 
 static void emit_single(struct tl_ctx *ctx, uint32_t index)

@@ -124,9 +124,11 @@ static void fill_messages(const struct tl_l7 *l7, struct tl_roundtrip *record,
 		fill_half(i == 0 ? &record->request : &record->response, message);
 		record->flags |= message->flags;
 		stall_us += message->stall_us;
-		if (message->trace != TL_SLAB_NONE && record->trace.flags == 0)
-			memcpy(&record->trace, tl_slab_at(&l7->values, message->trace),
-			       sizeof(record->trace));
+		if (TL_LIKELY(message->trace == TL_SLAB_NONE) || record->trace.flags != 0)
+			continue;
+		const struct tl_trace *trace = tl_slab_at(&l7->values, message->trace);
+		if ((trace->flags & TL_TRACE_PRESENT) != 0)
+			record->trace = *trace;
 	}
 	if (stall_us != 0 || done->retries != 0)
 		record->flags |= TL_FLAG_RETRANSMITTED;

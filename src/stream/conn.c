@@ -10,10 +10,11 @@
 #define GUESTS_MIN 64u
 #define GUESTS_SHARE 4u        // one unit for a child or a switch per so many connections
 
-// Idle keep-alive connections cost this and the flow, those with one open request the sum.
-_Static_assert(sizeof(struct tl_conn) <= 200, "a connection grew");
-_Static_assert(sizeof(struct tl_conn) + sizeof(struct tl_exchange) + sizeof(struct tl_message) +
-				128 + 40 <=
+// Idle keep-alive connections cost this and the flow, those with one open request the sum: the
+// flow, connection, exchange and message of a pool, and a decoder state in the smallest block.
+_Static_assert(sizeof(struct tl_conn) <= 176, "a connection grew");
+_Static_assert(128 + 176 + sizeof(struct tl_exchange) + sizeof(struct tl_message) +
+				TL_SLAB_UNIT_BYTES <=
 		       512,
 	       "flow, connection, one open request and a small decoder state fit 512 bytes");
 
@@ -255,7 +256,6 @@ struct tl_conn *tl_conn_open(struct tl_l7 *l7, struct tl_flow *flow, uint64_t no
 		.l7 = l7,
 		.flow = flow,
 		.byte_ns = now_ns,
-		.due_ns = TL_FOREVER,
 		.patience_ns = TL_FOREVER,
 		.extra = TL_NONE,
 		.client_side = tl_flow_client_side(flow),
@@ -547,7 +547,7 @@ void tl_conn_close(struct tl_l7 *l7, struct tl_conn *conn, enum tl_end end, uint
 uint64_t tl_conn_deadline(const struct tl_conn *conn)
 {
 	if (conn->is_udp)
-		return conn->due_ns;
+		return conn->patience_ns;
 	return conn->patience_ns > TL_FOREVER - conn->byte_ns ? TL_FOREVER
 							     : conn->byte_ns + conn->patience_ns;
 }
@@ -585,7 +585,7 @@ void tl_conn_expire(struct tl_l7 *l7, struct tl_conn *conn, uint64_t now_ns)
 		.l7 = l7, .conn = conn, .unit = &conn->unit, .piece_ns = now_ns, .before_end = true};
 
 	for_each_unit(&ctx, tl_pair_expire, now_ns);
-	conn->due_ns = conn->patience_ns = TL_FOREVER;
+	conn->patience_ns = TL_FOREVER;
 	for_each_unit(&ctx, deadlines, 0);
 }
 

@@ -560,10 +560,13 @@ void tl_lane_gap(struct tl_ctx *ctx, uint64_t lost)
 	bool hunting = decoder->gap != NULL &&
 		       decoder->gap(ctx, state_of(ctx), ctx->lane, lost, lane->offset);
 	settle(ctx);
-	if (hunting && decoder->resync != NULL)
+	if (hunting && decoder->resync != NULL) {
+		if ((lane->bits & TL_LANE_HUNTING) == 0)
+			lane->hunted = 0;
 		lane->bits |= TL_LANE_HUNTING;
-	else
+	} else {
 		stop(ctx, TL_COUNT_DECODE_STOPPED);
+	}
 }
 
 enum tl_status tl_end_status(enum tl_end end)
