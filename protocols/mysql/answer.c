@@ -39,7 +39,8 @@ static void read_changes(struct mysql_call *call, struct tl_cursor *c)
 
 	for (uint32_t i = 0; i < MYSQL_CHANGES_MAX && tl_cursor_left(&changes) != 0; i++) {
 		uint8_t type = tl_cursor_u8(&changes);
-		struct tl_cursor change = tl_cursor(tl_cursor_take(&changes, tl_mysql_lenenc(&changes)));
+		struct tl_cursor change =
+			tl_cursor(tl_cursor_take(&changes, tl_mysql_lenenc(&changes)));
 		if (type != 1)
 			continue;
 		struct tl_bytes schema = tl_cursor_take(&change, tl_mysql_lenenc(&change));
