@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the process's argv to one command and back to an exit status.
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/args.h"
 #include "cli/help.h"
@@ -36,13 +38,20 @@ int tl_cli_error(int status, const char *format, ...)
 	return status;
 }
 
+// Of a failure that is over stdio keeps no errno, but a pipe without a reader stays broken.
+static bool reader_is_gone(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 int tl_cli_finish_output(int status)
 {
 	errno = 0;
 	bool lost = fflush(stdout) != 0 || ferror(stdout) != 0;
 
-	// With errno unset the failure was an earlier one; a pipe without a reader stays broken.
-	if (!lost || errno == EPIPE)
+	if (!lost || errno == EPIPE || (errno == 0 && reader_is_gone()))
 		return status;
 	return tl_cli_error(TL_EXIT_FAILURE, "can't write to standard output: %s",
 			    errno != 0 ? strerror(errno) : "earlier output was lost");

@@ -190,6 +190,15 @@ class Output(Case):
             self.assertEqual((watch.wait(30), errors), (0, b""))
             watch.stderr.close()
 
+    def test_a_report_for_a_reader_that_left_ends_quietly(self):
+        for output in ("text", "json"):
+            reader, writer = os.pipe()
+            os.close(reader)
+            done = subprocess.run([TAPLINE, "stats", "--output", output, "--pcap-file", self.usual()],
+                                  stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+            os.close(writer)
+            self.assertEqual((done.returncode, done.stderr), (0, b""), output)
+
     def test_a_closed_pipe_ends_a_quiet_capture(self):
         os.mkfifo(self.path("fifo"))
         watch = subprocess.Popen([TAPLINE, "watch", "-q", "--pcap-file", self.path("fifo")],
