@@ -57,7 +57,7 @@ struct tl_port_stats {
 	uint64_t bytes;
 	uint64_t kernel_dropped; // dropped before we saw them (socket, NIC: imissed)
 	uint64_t filtered;       // did not match the filter applied here (not the kernel's)
-	uint64_t filtered_tagged; // of a sample of these, would match without their VLAN tags
+	uint64_t overlooked_tags; // most VLAN tags of one of these that would match without them
 	uint64_t ring_dropped;   // dropped because a worker's ring was full
 	uint64_t pool_dropped;   // dropped because no mbuf was free
 	uint64_t cut;            // packets longer than we can hold

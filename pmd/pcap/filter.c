@@ -131,21 +131,22 @@ static uint32_t tag_bytes(const uint8_t *data, uint32_t len)
 	return at - ETHERNET_ADDRESSES;
 }
 
-bool tl_filter_overlooks_tag(struct tl_filter *filter, uint16_t link_type, const uint8_t *data,
-			     uint32_t len, uint32_t original_len)
+uint32_t tl_filter_overlooked_tags(struct tl_filter *filter, uint16_t link_type,
+				   const uint8_t *data, uint32_t len, uint32_t original_len)
 {
 	uint8_t untagged[SAMPLE_BYTES];
 	uint32_t tags = link_type == LINKTYPE_ETHERNET ? tag_bytes(data, len) : 0;
 
 	if (tags == 0 || strstr(filter->expression, "vlan") != NULL)
-		return false;
+		return 0;
 	uint32_t rest = len - ETHERNET_ADDRESSES - tags;
 	if (rest > sizeof(untagged) - ETHERNET_ADDRESSES)
 		rest = sizeof(untagged) - ETHERNET_ADDRESSES;
 	memcpy(untagged, data, ETHERNET_ADDRESSES);
 	memcpy(untagged + ETHERNET_ADDRESSES, data + ETHERNET_ADDRESSES + tags, rest);
-	return tl_filter_match(filter, link_type, untagged, ETHERNET_ADDRESSES + rest,
-			       original_len - tags);
+	bool matches = tl_filter_match(filter, link_type, untagged, ETHERNET_ADDRESSES + rest,
+				       original_len - tags);
+	return matches ? tags / TAG_BYTES : 0;
 }
 
 const char *tl_filter_error(const struct tl_filter *filter)

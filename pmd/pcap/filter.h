@@ -23,11 +23,11 @@ void tl_filter_destroy(struct tl_filter *filter);
 bool tl_filter_match(struct tl_filter *filter, uint16_t link_type, const uint8_t *data,
 		     uint32_t len, uint32_t original_len);
 
-// Whether a packet that did not pass would without its VLAN tags (a sample of its first bytes is
-// enough to say so): then the user meant something else. Always false when the expression speaks
-// of tags itself.
-bool tl_filter_overlooks_tag(struct tl_filter *filter, uint16_t link_type, const uint8_t *data,
-			     uint32_t len, uint32_t original_len);
+// Of a packet that did not pass but would without its VLAN tags the number of these, else 0: the
+// user meant something else (its first bytes are enough to say so). Always 0 when the expression
+// speaks of tags itself.
+uint32_t tl_filter_overlooked_tags(struct tl_filter *filter, uint16_t link_type,
+				   const uint8_t *data, uint32_t len, uint32_t original_len);
 
 // Why the expression can't be used on some link type of the input, "" if it can on all so far.
 const char *tl_filter_error(const struct tl_filter *filter);

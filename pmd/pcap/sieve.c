@@ -16,7 +16,7 @@ int tl_sieve_set(struct tl_sieve *s, const char *expression, uint16_t link_type,
 	tl_filter_destroy(s->filter);
 	s->filter = filter;
 	s->tags_sampled = 0;
-	atomic_store_explicit(&s->filtered_tagged, 0, memory_order_relaxed);
+	atomic_store_explicit(&s->overlooked_tags, 0, memory_order_relaxed);
 	return 0;
 }
 
@@ -42,11 +42,12 @@ bool tl_sieve_holds_back(struct tl_sieve *s, uint16_t link_type, const uint8_t *
 	}
 	add(&s->filtered, 1);
 	add(&s->filtered_bytes, original_len);
-	if (s->tags_sampled < TAG_SAMPLES &&
-	    tl_filter_overlooks_tag(s->filter, link_type, data, len, original_len)) {
-		s->tags_sampled++;
-		add(&s->filtered_tagged, 1);
-	}
+	if (s->tags_sampled == TAG_SAMPLES)
+		return true;
+	uint32_t tags = tl_filter_overlooked_tags(s->filter, link_type, data, len, original_len);
+	s->tags_sampled += tags != 0;
+	if (tags > atomic_load_explicit(&s->overlooked_tags, memory_order_relaxed))
+		atomic_store_explicit(&s->overlooked_tags, tags, memory_order_relaxed);
 	return true;
 }
 
@@ -59,5 +60,5 @@ void tl_sieve_stats(const struct tl_sieve *s, struct tl_port_stats *ret_stats)
 {
 	ret_stats->filtered = atomic_load_explicit(&s->filtered, memory_order_relaxed);
 	ret_stats->filtered_bytes = atomic_load_explicit(&s->filtered_bytes, memory_order_relaxed);
-	ret_stats->filtered_tagged = atomic_load_explicit(&s->filtered_tagged, memory_order_relaxed);
+	ret_stats->overlooked_tags = atomic_load_explicit(&s->overlooked_tags, memory_order_relaxed);
 }

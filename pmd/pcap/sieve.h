@@ -12,7 +12,7 @@ struct tl_sieve {
 	struct tl_filter *filter; // NULL: everything passes
 	uint32_t tags_sampled;
 	bool has_passed;          // a packet has matched
-	_Atomic uint64_t filtered, filtered_bytes, filtered_tagged;
+	_Atomic uint64_t filtered, filtered_bytes, overlooked_tags;
 };
 
 // Another expression, NULL or "" for none; `link_type` is the one to try it for. 0, or -errno with a

@@ -39,7 +39,8 @@ void tl_totals_read(struct tl_pipeline *pipeline, struct tl_totals *t)
 		t->kernel_dropped += t->ports[i].kernel_dropped;
 		t->ring_dropped += t->ports[i].ring_dropped;
 		t->pool_dropped += t->ports[i].pool_dropped;
-		t->filtered_tagged += t->ports[i].filtered_tagged;
+		if (t->ports[i].overlooked_tags > t->overlooked_tags)
+			t->overlooked_tags = t->ports[i].overlooked_tags;
 	}
 }
 
@@ -87,9 +88,13 @@ static void hint_nothing(struct hints *h, const struct tl_totals *t, const char 
 
 static void hint_tagged(struct hints *h, const struct tl_totals *t, const char *filter)
 {
-	if (t->filtered_tagged != 0)
+	// Behind the word `vlan` an expression looks one tag further in.
+	if (t->overlooked_tags == 1)
 		hint(h, "The filter drops packets for their VLAN tag only; to have them, too:"
 		     " (%s) or (vlan and (%s))", filter, filter);
+	if (t->overlooked_tags > 1)
+		hint(h, "The filter drops packets for their VLAN tags only; to have them, too:"
+		     " (%s) or (vlan and ((%s) or (vlan and (%s))))", filter, filter, filter);
 }
 
 static void hint_not_followed(struct hints *h, const struct tl_totals *t)

@@ -14,7 +14,7 @@ struct tl_totals {
 	struct tl_port_status ports[TL_TOTALS_PORTS_MAX];
 	uint32_t port_count;
 	uint64_t kernel_dropped, ring_dropped, pool_dropped; // over all ports
-	uint64_t filtered_tagged; // the same, see pmd/port.h
+	uint64_t overlooked_tags; // the most of any port, see pmd/port.h
 };
 
 // Values of running workers may be a burst apart; after the pipeline has finished they are exact.
@@ -26,6 +26,6 @@ const char *tl_totals_verdict_name(uint32_t index);
 // What explains the numbers, in words, most important first: little decoded and why, losses, a
 // tap that sees one direction, cut packets, copies. Up to `max` lines, each a full sentence.
 // `filter` is the packet filter in force, "" for none.
-#define TL_HINT_BYTES 320u
+#define TL_HINT_BYTES 512u
 uint32_t tl_totals_hints(const struct tl_totals *totals, const char *filter,
 			 char (*ret_hints)[TL_HINT_BYTES], uint32_t max);

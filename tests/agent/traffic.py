@@ -25,10 +25,10 @@ def ip(source, destination, payload):
     return 0x0800, head + payload
 
 
-def tcp(source, destination, sport, dport, seq, ack, flags, data=b"", vlan=None):
+def tcp(source, destination, sport, dport, seq, ack, flags, data=b"", vlan=()):
     segment = struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 0x50, flags, 65535, 0, 0) + data
     ethertype, packet = ip(source, destination, segment)
-    tag = b"" if vlan is None else struct.pack(">HH", 0x8100, vlan)
+    tag = b"".join(struct.pack(">HH", 0x8100, number) for number in vlan)
     return b"\2\0\0\0\0\1\2\0\0\0\0\2" + tag + struct.pack(">H", ethertype) + packet
 
 
@@ -63,7 +63,7 @@ def record(time_ns, frame):
 class Conversation:
     """One connection; every request is answered after `server_ns`."""
 
-    def __init__(self, port=20000, server_port=80, client=CLIENT, server=SERVER, vlan=None,
+    def __init__(self, port=20000, server_port=80, client=CLIENT, server=SERVER, vlan=(),
                  time_ns=START_NS, wrap=None):
         self.ends, self.vlan, self.time_ns = (client, server, port, server_port), vlan, time_ns
         self.wrap = wrap or (lambda frame: [frame])

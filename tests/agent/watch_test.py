@@ -98,15 +98,16 @@ class Selection(Case):
         self.assertIn("filter matched nothing", errors)
 
     def test_a_filter_that_overlooks_tags_gets_the_right_text(self):
-        tagged = traffic.Conversation(vlan=7).request("/tagged").close()
-        file = self.write(traffic.capture(tagged))
-        records, errors = self.watch("--filter", "port 80", "--pcap-file", file)
-        self.assertEqual(records, [])
-        right = "(port 80) or (vlan and (port 80))"
-        self.assertEqual(errors.count(right), 1, errors)
-        records, errors = self.watch("--filter", right, "--pcap-file", file)
-        self.assertEqual(paths(records), ["/tagged"])
-        self.assertNotIn("tag only", errors)
+        for tags, right in (((7,), "(port 80) or (vlan and (port 80))"),
+                            ((7, 8), "(port 80) or (vlan and ((port 80) or (vlan and (port 80))))")):
+            tagged = traffic.Conversation(vlan=tags).request("/tagged").close()
+            file = self.write(traffic.capture(tagged))
+            records, errors = self.watch("--filter", "port 80", "--pcap-file", file)
+            self.assertEqual(records, [])
+            self.assertEqual(errors.count(right), 1, errors)
+            records, errors = self.watch("--filter", right, "--pcap-file", file)
+            self.assertEqual(paths(records), ["/tagged"])
+            self.assertNotIn("only; to have them", errors)
         # What does not match without its tag either is nothing to warn of.
         self.assertNotIn("vlan", self.watch("--filter", "port 81", "--pcap-file", file)[1])
 
@@ -126,7 +127,7 @@ class Selection(Case):
         return [json.loads(line) for line in out.splitlines()], errors
 
     def test_proto_sees_into_tags_tunnels_and_fragments(self):
-        for flags in {"vlan": 7}, {"wrap": traffic.in_vxlan}, {"wrap": traffic.in_fragments}:
+        for flags in {"vlan": (7,)}, {"vlan": (7, 8)}, {"wrap": traffic.in_vxlan}, {"wrap": traffic.in_fragments}:
             inside = traffic.Conversation(**flags).request("/inside").close()
             other = traffic.Conversation(port=20001, server_port=81, **flags).request("/other").close()
             file = self.write(traffic.capture(inside, other))
