@@ -282,6 +282,15 @@ static void lose_acked(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, uint
 		lose(tcp, flow, s, lost, time_ns);
 }
 
+// What is held on the side waits for bytes of the peer.
+static bool waits_for_peer(const struct tl_tcp *tcp, const struct tl_flow *flow, uint8_t s,
+			   const struct tl_reorder_flow *state)
+{
+	const struct tl_segment *head = tl_reorder_head(&tcp->reorder, &state->side[s]);
+
+	return head != NULL && !is_causal(flow, s, (head->flags & TL_SEGMENT_ACK) != 0, head->ack);
+}
+
 // What the peer sent before the end of this hole comes before the hole's rest: bytes of `s` up to
 // the first number that the peer's waiting segment acknowledged, at most `lost`.
 static uint32_t lost_before_peer(const struct tl_tcp *tcp, const struct tl_flow *flow, uint8_t s,
@@ -328,19 +337,16 @@ static void give_up(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, uint64_
 		lose(tcp, flow, s, before, time_ns);
 		lost -= before;
 		is_free = free_peer(tcp, flow, s ^ 1, state, time_ns);
+		// The rest comes behind a further hole of the peer's.
+		if (is_free && waits_for_peer(tcp, flow, s, state) &&
+		    !waits_for_peer(tcp, flow, s ^ 1, state)) {
+			notice(tcp, flow, time_ns);
+			return;
+		}
 	}
 	lose_acked(tcp, flow, s, lost, time_ns);
 	drain(tcp, flow, state, (const uint64_t[2]) {0, 0});
 	notice(tcp, flow, time_ns);
-}
-
-// What is held on the side waits for bytes of the peer.
-static bool waits_for_peer(const struct tl_tcp *tcp, const struct tl_flow *flow, uint8_t s,
-			   const struct tl_reorder_flow *state)
-{
-	const struct tl_segment *head = tl_reorder_head(&tcp->reorder, &state->side[s]);
-
-	return head != NULL && !is_causal(flow, s, (head->flags & TL_SEGMENT_ACK) != 0, head->ack);
 }
 
 // With a hole on either side, one that lies behind the other is not given up before it: its end
