@@ -34,6 +34,7 @@ struct agent {
 	char host[256];
 	char reload_note[ERROR_BYTES];
 	uint64_t next_tick_ns;
+	uint64_t tags_told; // VLAN tags overlooked by the filter in force that were logged
 };
 
 static volatile sig_atomic_t stop_wanted;
@@ -169,6 +170,8 @@ static int swap_config(struct agent *agent, struct tl_config *config, bool metri
 	agent->rules = rules;
 	agent->config = config;
 	agent->page.filter = config->capture.filter;
+	if (change.filter != NULL)
+		agent->tags_told = 0;
 	return rc;
 }
 
@@ -330,6 +333,21 @@ static void set_watch_metrics(struct tl_metrics *metrics, struct tl_bus *bus)
 		       (double)tl_bus_dropped(bus));
 }
 
+static void advise_filter(struct agent *agent, struct tl_pipeline *pipeline)
+{
+	struct tl_port_status ports[TL_TOTALS_PORTS_MAX];
+	uint32_t count = tl_pipeline_ports(pipeline, ports, TL_TOTALS_PORTS_MAX);
+	char advice[TL_HINT_BYTES];
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (ports[i].overlooked_tags <= agent->tags_told)
+			continue;
+		agent->tags_told = ports[i].overlooked_tags;
+		tl_totals_filter_advice(agent->tags_told, agent->page.filter, advice);
+		tl_log(TL_LOG_SEVERITY_WARNING, "%s: %s", ports[i].name, advice);
+	}
+}
+
 // About once a second: gauges, a snapshot for scrapes and sinks, flushes.
 static void tick(struct agent *agent)
 {
@@ -337,6 +355,7 @@ static void tick(struct agent *agent)
 	struct tl_pipeline *pipeline = tl_probe_pipeline(agent->probe);
 
 	set_port_metrics(metrics, pipeline);
+	advise_filter(agent, pipeline);
 	set_sink_metrics(metrics, agent->sinks);
 	set_lcore_metrics(metrics, pipeline);
 	if (agent->bus != NULL)

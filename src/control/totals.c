@@ -86,15 +86,28 @@ static void hint_nothing(struct hints *h, const struct tl_totals *t, const char 
 			   : "No packet arrived: is there traffic, and does the mirror port send it here?");
 }
 
+void tl_totals_filter_advice(uint64_t tags, const char *filter, char ret_line[TL_HINT_BYTES])
+{
+	ret_line[0] = '\0';
+	// Behind the word `vlan` an expression looks one tag further in.
+	if (tags == 1)
+		(void)snprintf(ret_line, TL_HINT_BYTES,
+			       "The filter drops packets for their VLAN tag only; to have them, too:"
+			       " (%s) or (vlan and (%s))", filter, filter);
+	else if (tags > 1)
+		(void)snprintf(ret_line, TL_HINT_BYTES,
+			       "The filter drops packets for their VLAN tags only; to have them, too:"
+			       " (%s) or (vlan and ((%s) or (vlan and (%s))))", filter, filter,
+			       filter);
+}
+
 static void hint_tagged(struct hints *h, const struct tl_totals *t, const char *filter)
 {
-	// Behind the word `vlan` an expression looks one tag further in.
-	if (t->overlooked_tags == 1)
-		hint(h, "The filter drops packets for their VLAN tag only; to have them, too:"
-		     " (%s) or (vlan and (%s))", filter, filter);
-	if (t->overlooked_tags > 1)
-		hint(h, "The filter drops packets for their VLAN tags only; to have them, too:"
-		     " (%s) or (vlan and ((%s) or (vlan and (%s))))", filter, filter, filter);
+	char advice[TL_HINT_BYTES];
+
+	tl_totals_filter_advice(t->overlooked_tags, filter, advice);
+	if (advice[0] != '\0')
+		hint(h, "%s", advice);
 }
 
 static void hint_not_followed(struct hints *h, const struct tl_totals *t)

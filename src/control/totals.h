@@ -5,6 +5,7 @@
 #include "worker/pipeline.h"
 
 #define TL_TOTALS_PORTS_MAX 16u
+#define TL_HINT_BYTES 512u
 #define TL_TOTALS_VERDICTS_MAX 64u
 
 struct tl_totals {
@@ -23,9 +24,12 @@ void tl_totals_read(struct tl_pipeline *pipeline, struct tl_totals *ret_totals);
 // Name of verdict number `index` of `verdicts`.
 const char *tl_totals_verdict_name(uint32_t index);
 
+// Advice on a filter that drops packets for `tags` VLAN tags only (tl_port_status.overlooked_tags);
+// "" when there is none.
+void tl_totals_filter_advice(uint64_t tags, const char *filter, char ret_line[TL_HINT_BYTES]);
+
 // What explains the numbers, in words, most important first: little decoded and why, losses, a
 // tap that sees one direction, cut packets, copies. Up to `max` lines, each a full sentence.
 // `filter` is the packet filter in force, "" for none.
-#define TL_HINT_BYTES 512u
 uint32_t tl_totals_hints(const struct tl_totals *totals, const char *filter,
 			 char (*ret_hints)[TL_HINT_BYTES], uint32_t max);

@@ -369,6 +369,25 @@ class Reload(Case):
         agent.see("/d")
         agent.wait_counted(2)
 
+    def test_a_filter_that_overlooks_tags_is_told_once(self):
+        agent = self.agent
+        agent.configure(capture=", filter: 'port 80'")
+        self.assertEqual(self.reload()[0], 200)
+        agent.conversation = traffic.Conversation(vlan=(7,))
+        right = "(port 80) or (vlan and (port 80))"
+        for _ in range(3):
+            agent.see("/tagged")
+            agent.wait(lambda: right in agent.log.read_text(), "advice")
+            time.sleep(1.1)  # a tick of the agent
+        self.assertEqual(agent.log.read_text().count(right), 1)
+        self.assertTrue(any(right in hint for hint in json.loads(agent.get("/api/v1/status"))["hints"]))
+        agent.sent = 0
+        agent.configure(capture=f", filter: '{right}'")
+        self.assertEqual(self.reload()[0], 200)
+        agent.conversation = traffic.Conversation(port=20007, vlan=(7,))
+        agent.see("/tagged")
+        agent.wait_counted()
+
     def test_a_bad_file_changes_nothing(self):
         agent = self.agent
         good = self.labels % "request.path"
