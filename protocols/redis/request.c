@@ -42,16 +42,18 @@ static struct tl_step ate_or_need(const struct redis_call *call, uint32_t at)
 
 // ---- Order ---------------------------------------------------------------------------------
 
-// A client that was always seen to wait for its replies begins each turn with none outstanding;
-// one clean turn shows that we count as it does. For others: with a share of f turns that begin
-// like that, after 14/f turns in good order the chance that none of them did is e^-14.
-static uint32_t clean_turns_needed(uint32_t history)
+// A client that sent one command at a time begins each turn with none outstanding: one clean turn
+// shows that we count as it does. One that sent several may have taken to another habit just now,
+// which a second turn shows. For those with requests outstanding as turns begin: with a share of f
+// turns that begin with none, after 14/f turns in good order the chance that none of them did is
+// e^-14.
+static uint32_t clean_turns_needed(const struct redis *redis)
 {
 	uint32_t zeros = 32;
 
-	if (history == 0)
-		return 1;
-	for (uint32_t bits = history; bits != 0; bits &= bits - 1)
+	if (redis->history == 0)
+		return (redis->flags & REDIS_BATCHES) != 0 ? REDIS_CLEAN_BATCHES : 1;
+	for (uint32_t bits = redis->history; bits != 0; bits &= bits - 1)
 		zeros--;
 	return zeros == 0 ? UINT32_MAX : REDIS_CLEAN_TURNS / zeros;
 }
@@ -62,6 +64,11 @@ void tl_redis_lose_order(struct redis_call *call)
 
 	if (redis->order != REDIS_LOST)
 		tl_count(call->ctx, REDIS_COUNT_ORDER_LOST);
+	// The client's habit was not seen yet, or this is the first turn of another one.
+	bool is_new = (redis->flags & (REDIS_LONG_TURN | REDIS_BATCHES)) == REDIS_LONG_TURN;
+	if ((redis->flags & REDIS_FIRST_TURN) != 0 || is_new)
+		redis->history = UINT32_MAX;
+	redis->flags &= (uint16_t)~REDIS_FIRST_TURN;
 	redis->order = REDIS_LOST;
 	redis->clean_turns = 0;
 }
@@ -86,12 +93,18 @@ static void begin_turn(struct redis_call *call)
 {
 	struct redis *redis = call->redis;
 	uint32_t pending = tl_pending_count(call->ctx, TL_CLIENT);
-	uint32_t needed = clean_turns_needed(redis->history);
+	uint32_t needed = clean_turns_needed(redis);
 
-	redis->flags &= (uint16_t)~REDIS_DOUBT;
+	if ((redis->flags & REDIS_LONG_TURN) != 0 && pending == 0 && redis->order == REDIS_ALIGNED)
+		redis->flags |= REDIS_BATCHES;
+	redis->flags &= (uint16_t)~(REDIS_DOUBT | REDIS_FIRST_TURN | REDIS_LONG_TURN);
 	switch ((enum redis_order)redis->order) {
 	case REDIS_ALIGNED:
-		redis->history = redis->history << 1 | (pending != 0);
+		// Before the first turn of the other kind, nothing was counted.
+		if (redis->history == 0 && pending != 0)
+			redis->history = UINT32_MAX;
+		else
+			redis->history = redis->history << 1 | (pending != 0);
 		break;
 	case REDIS_LOST:
 		tl_redis_give_up(call, TL_REASON_GAP);
@@ -118,13 +131,17 @@ static void note_turn(struct redis_call *call, uint64_t offset)
 
 	bool is_first = tl_is_late_join(call->ctx) && (redis->flags & REDIS_SETTLED) == 0;
 
+	if ((redis->flags & REDIS_CLIENT_SPOKE) == 0)
+		begin_turn(call);
+	else
+		redis->flags |= REDIS_LONG_TURN;
+	if (is_first)
+		redis->flags |= REDIS_SETTLED | REDIS_DOUBT;
+	if (offset == 0 || is_first)
+		redis->flags |= REDIS_FIRST_TURN;
 	// Not the first byte after the join: commands in front of it were not seen.
 	if (is_first && offset != 0)
 		tl_redis_lose_order(call);
-	else if ((redis->flags & REDIS_CLIENT_SPOKE) == 0)
-		begin_turn(call);
-	if (is_first)
-		redis->flags |= REDIS_SETTLED | REDIS_DOUBT;
 	redis->flags |= REDIS_CLIENT_SPOKE;
 }
 
@@ -740,9 +757,11 @@ static enum tl_match match_inline(struct tl_bytes bytes)
 	if (word.len == line.len && kind == REDIS_LINE_MORE)
 		return word.len < sizeof(((struct redis_command *)0)->name) ? TL_MATCH_UNSURE
 									     : TL_MATCH_NO;
-	// Mail protocols begin with these, and are answered with "+OK".
-	if (tl_redis_command(word) == NULL || tl_bytes_is(word, "AUTH") || tl_bytes_is(word, "QUIT"))
+	if (tl_redis_command(word) == NULL)
 		return TL_MATCH_NO;
+	// Mail protocols begin with these, and are answered with "+OK": the port has the word.
+	if (tl_bytes_is(word, "AUTH") || tl_bytes_is(word, "QUIT"))
+		return TL_MATCH_UNSURE;
 	if (kind == REDIS_LINE_MORE)
 		return TL_MATCH_UNSURE;
 	return is_text(line) ? TL_MATCH_LIKELY : TL_MATCH_NO;

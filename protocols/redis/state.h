@@ -34,6 +34,7 @@
 #define REDIS_DEPTH_MAX 8u                   // aggregates around a streamed one
 #define REDIS_PATTERNS_MAX 64u               // key patterns tried
 #define REDIS_CLEAN_TURNS 448u               // see clean_turns_needed()
+#define REDIS_CLEAN_BATCHES 2u               // the same for clients that send batches
 #define REDIS_HUNT_BYTES_MAX (256u * 1024u)  // read in search of a command before giving up
 #define REDIS_CHAIN_MAX 32u                  // arguments looked at to believe in a command
 
@@ -75,6 +76,9 @@ enum redis_flag {
 	REDIS_SUBSCRIBER = 1u << 6,   // arrays may be pub/sub messages
 	REDIS_MONITORS = 1u << 7,     // lines that begin with a time are no replies
 	REDIS_SELECTS = 1u << 9,      // a SELECT was not answered yet
+	REDIS_FIRST_TURN = 1u << 10,  // the client's first turn is not over
+	REDIS_LONG_TURN = 1u << 11,   // this turn has several requests
+	REDIS_BATCHES = 1u << 12,     // such a turn ended with all its replies
 	REDIS_DOUBT = 1u << 8,        // joined late, in this turn of the client: see begin_turn()
 };
 

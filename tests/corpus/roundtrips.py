@@ -25,7 +25,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-DECODED = ("http", "dns")
+DECODED = ("http", "dns", "redis")
 NO_CAPTURES = ("expected",)
 SECONDS_MAX = 60
 RSS_MAX_KIB = 600 << 10  # of sanitizers; 80 MiB without
@@ -67,7 +67,8 @@ def run(tapline, path):
         has_request = record.get("request") is not None
         has_response = record.get("response") is not None
         # What is sent to a group is another protocol for tshark: mdns, llmnr.
-        protocol = record["protocol"] + "-group" * (record["status"] == "one_way")
+        is_dns = record["protocol"] == "dns"
+        protocol = record["protocol"] + "-group" * (is_dns and record["status"] == "one_way")
         numbers = found.setdefault(protocol, [0, 0, 0])
         numbers[0] += has_request
         numbers[1] += has_response
