@@ -346,6 +346,47 @@ static const struct record *find_half(const struct sweep *s, const struct record
 	return NULL;
 }
 
+// True when all fields of `got` are fields of `want`.
+static bool says_no_more(const char *got, const char *want, const char *side)
+{
+	got = fields_of(got);
+	while (*got != '\0') {
+		const char *end = strstr(got, side);
+		size_t len = end == NULL ? strlen(got) : (size_t)(end - got);
+		const char *at = want;
+		while (at != NULL &&
+		       (strncmp(at, got, len) != 0 || (at[len] != ' ' && at[len] != '\0'))) {
+			at = strstr(at, side);
+			at = at == NULL ? NULL : at + 1;
+		}
+		if (at == NULL)
+			return false;
+		got += len + (end != NULL);
+	}
+	return true;
+}
+
+// Of a session whose begin was not seen less is known (user, schema, prepared statements): true
+// when the record is one of the plain run's without some of its fields.
+static bool is_shorter(const struct sweep *s, const struct record *r)
+{
+	if ((r->flags & (TL_FLAG_LATE_JOIN | TL_FLAG_ONE_SIDED)) == 0)
+		return false;
+	for (uint32_t i = 0; i < s->base.count; i++) {
+		const struct record *b = &s->base.records[i];
+		bool is_half = r->status == TL_STATUS_UNANSWERED || r->status == TL_STATUS_ORPHAN;
+		bool has_request = strcmp(r->request, "req=none") != 0;
+		bool has_response = strcmp(r->response, "res=none") != 0;
+		if ((is_half || b->status == r->status) &&
+		    (has_request ? says_no_more(r->request, b->request, " req.")
+				 : is_half || strcmp(b->request, r->request) == 0) &&
+		    (has_response ? says_no_more(r->response, b->response, " res.")
+				  : is_half || strcmp(b->response, r->response) == 0))
+			return true;
+	}
+	return false;
+}
+
 // A record that was not among the plain run's: does it say that it is not whole?
 static bool is_excused(struct sweep *s, const struct record *r, uint32_t excuses)
 {
@@ -356,6 +397,8 @@ static bool is_excused(struct sweep *s, const struct record *r, uint32_t excuses
 			s->mispaired++;
 		return true;
 	}
+	if (is_shorter(s, r))
+		return true;
 	switch ((enum tl_status)r->status) {
 	case TL_STATUS_TIMEOUT:
 	case TL_STATUS_RESET:
