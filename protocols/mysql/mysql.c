@@ -84,6 +84,12 @@ static bool is_text(struct tl_bytes text)
 	return (c >= 'a' && c <= 'z') || c == '(' || c == '/' || c == '-' || c == '#';
 }
 
+// Commands that tell nothing: internal ones, those that end a connection, those that clients have
+// not sent for ages. Their numbers are what other things begin with.
+#define RARE_COMMANDS \
+	(1u << 0x00 | 1u << 0x01 | 1u << 0x05 | 1u << 0x06 | 1u << 0x07 | 1u << 0x08 | 1u << 0x0b | \
+	 1u << 0x0d | 1u << 0x0f | 1u << 0x10 | 1u << 0x13 | 1u << 0x14 | 1u << 0x1d)
+
 // A command with its packet's length, as far as it shows.
 static enum tl_match match_command(struct tl_bytes first)
 {
@@ -94,24 +100,26 @@ static enum tl_match match_command(struct tl_bytes first)
 
 	if (first.ptr[3] != 0 || len == 0)
 		return TL_MATCH_NO;
-	enum mysql_answer answer = (enum mysql_answer)tl_mysql_word(payload[0])->answer;
-	if (answer == MYSQL_ANSWER_NO)
+	if (payload[0] == MYSQL_PING && len == 1 && seen == 1)
+		return TL_MATCH_CERTAIN;
+	const struct mysql_word *word = tl_mysql_word(payload[0]);
+	bool is_rare = payload[0] < 32 && (RARE_COMMANDS >> payload[0] & 1) != 0;
+	if (is_rare || word->name == NULL || len < word->min || (word->max != 0 && len > word->max))
 		return TL_MATCH_NO;
 	if (payload[0] == MYSQL_QUERY || payload[0] == MYSQL_STMT_PREPARE) {
-		if (len < 3 || (seen >= 8 && !is_text(tl_bytes(payload + 1, seen - 1))))
+		if (seen >= 8 && !is_text(tl_bytes(payload + 1, seen - 1)))
 			return TL_MATCH_NO;
-		return seen < 8 && !is_whole ? TL_MATCH_UNSURE : TL_MATCH_LIKELY;
+		if (seen < 8 && !is_whole)
+			return TL_MATCH_UNSURE;
+		return seen == len && len >= 8 ? TL_MATCH_CERTAIN : TL_MATCH_LIKELY;
 	}
+	bool is_name = payload[0] == MYSQL_INIT_DB || (payload[0] >= 0x04 && payload[0] <= 0x06);
+	if (is_name && seen > 1 && payload[1] < 0x20)
+		return TL_MATCH_NO;
+	// Numbers of statements begin at 1.
 	bool has_id = payload[0] >= MYSQL_STMT_EXECUTE && payload[0] <= MYSQL_STMT_FETCH &&
 		      payload[0] != 0x1b;
-	if (has_id && len < 5)
-		return TL_MATCH_NO;
-	bool is_name = payload[0] == MYSQL_INIT_DB || (payload[0] >= 0x04 && payload[0] <= 0x06);
-	if (is_name && (len < 2 || (seen > 1 && payload[1] < 0x20)))
-		return TL_MATCH_NO;
-	bool is_bare = payload[0] == 0x01 || payload[0] == 0x09 || payload[0] == 0x0d ||
-		       payload[0] == 0x0e || payload[0] == MYSQL_RESET_CONNECTION;
-	if (is_bare && len != 1)
+	if (has_id && seen >= 5 && tl_load_le32(payload + 1) == 0)
 		return TL_MATCH_NO;
 	return TL_MATCH_LIKELY;
 }
@@ -234,7 +242,7 @@ static bool starts_client(const struct mysql *my, struct tl_bytes view)
 
 	if (view.ptr[3] == 1)
 		return my->next_key == 0 && len >= 32 && tl_mysql_is_login(payload);
-	return match_command(view) == TL_MATCH_LIKELY;
+	return match_command(view) >= TL_MATCH_LIKELY;
 }
 
 // An answer only where a request waits for one: rows look like anything.

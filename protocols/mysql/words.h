@@ -9,6 +9,7 @@ enum mysql_command {
 	MYSQL_QUIT = 0x01,
 	MYSQL_INIT_DB = 0x02,
 	MYSQL_QUERY = 0x03,
+	MYSQL_PING = 0x0e,
 	MYSQL_CHANGE_USER = 0x11,
 	MYSQL_STMT_PREPARE = 0x16,
 	MYSQL_STMT_EXECUTE = 0x17,
@@ -38,6 +39,8 @@ enum mysql_answer {
 struct mysql_word {
 	const char *name;
 	uint8_t answer; // enum mysql_answer
+	uint8_t min;    // bytes of such a packet, to tell it from others; max 0: any number
+	uint8_t max;
 };
 
 // Name and answer of a command; name NULL when there is no such command.
