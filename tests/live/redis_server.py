@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""redis-server with python3-redis, redis-cli in RESP2 and RESP3 and redis-benchmark: the records
+are what the clients sent, and what INFO commandstats counts (docs/protocols/redis.md)."""
+import collections
+import re
+import time
+
+import lab
+from lab import check
+
+BENCHMARKED = 5120  # whole batches: redis-benchmark sends no part of one
+CONTAINERS = ("CLIENT", "CONFIG", "COMMAND", "OBJECT", "SCRIPT")
+
+
+def server(l, namespace):
+    lab.need("redis-server", "redis-cli", "redis-benchmark")
+    l.start(namespace, "redis-server", "--port", "6379", "--bind", lab.HTTP, "127.0.0.1", "--save",
+            "", "--protected-mode", "no", log="redis.log", cwd=l.folder)
+    lab.wait_for("redis-server", lambda: l.answers(namespace, lab.HTTP, 6379))
+    l.on(namespace, "redis-cli", "CONFIG", "RESETSTAT")
+
+
+def name_of(words):
+    words = [str(w).upper() for w in " ".join(map(str, words[:2])).split()]
+    return " ".join(words[:2]) if words[0] in CONTAINERS else words[0]
+
+
+def python_client(calls):
+    """Each command that the client sends is counted in `calls`; it must run in the namespace."""
+    try:
+        import redis
+    except ImportError:
+        raise lab.Skip("python3-redis is not installed")
+
+    class Connection(redis.Connection):
+        def send_command(self, *args, **options):
+            calls[name_of(args)] += 1
+            return super().send_command(*args, **options)
+
+        def pack_commands(self, commands):
+            commands = list(commands)
+            calls.update(name_of(c) for c in commands)
+            return super().pack_commands(commands)
+
+    pool = redis.ConnectionPool(connection_class=Connection, host=lab.HTTP, db=3)
+    client = redis.Redis(connection_pool=pool)
+    blob = b"a\r\n$5\r\nx" * 40000
+    client.set("blob", blob)
+    check(client.get("blob") == blob, "the value came back otherwise")
+    for n in range(200):
+        client.set(f"k{n}", n)
+    pipe = client.pipeline(transaction=False)
+    for n in range(500):
+        pipe.get(f"k{n % 200}")
+    pipe.execute()
+    with client.pipeline() as pipe:
+        pipe.incr("n").incr("n").execute()
+    for bad in (("LPUSH", "n", "x"), ("NO.SUCH", "x"), ("GET",)):
+        try:
+            client.execute_command(*bad)
+        except redis.ResponseError:
+            pass
+    client.blpop("empty", timeout=0.1)
+    client.eval("return redis.call('incr', KEYS[1])", 1, "n")
+    subscriber = client.pubsub(ignore_subscribe_messages=True)
+    subscriber.subscribe("a", "b")
+    time.sleep(0.1)
+    client.publish("a", "hello")
+    lab.wait_for("the message", subscriber.get_message)
+    subscriber.unsubscribe()
+    time.sleep(0.1)
+    subscriber.close()
+    pool.disconnect()
+
+
+def commandstats(l, namespace):
+    counts = collections.Counter()
+    for name, rest in re.findall(r"cmdstat_(\S+?):(\S+)", l.on(namespace, "redis-cli", "INFO",
+                                                                "commandstats")):
+        numbers = dict(pair.split("=") for pair in rest.split(","))
+        counts[name.upper().replace("|", " ")] = int(numbers["calls"]) + \
+            int(numbers["rejected_calls"])
+    return counts
+
+
+def run(l):
+    client, host = l.pair(offload=False)
+    server(l, host)
+    agent = l.agent(host, ["interface: s0"])
+    calls = collections.Counter()
+    with l.inside(client):
+        python_client(calls)
+    for protocol, count in (("-2", 60), ("-3", 40)):
+        lines = "".join(f"HSET h f{n} v\nHGETALL h\n" for n in range(count))
+        l.on(client, "redis-cli", "-h", lab.HTTP, protocol, input=lines)
+        calls.update({"HSET": count, "HGETALL": count, "HELLO": protocol == "-3"})
+    l.on(client, "redis-benchmark", "-h", lab.HTTP, "-P", "16", "-c", "4", "-n", BENCHMARKED, "-t",
+         "mset,lpop", "-q")
+    calls.update({"MSET": BENCHMARKED, "LPOP": BENCHMARKED})
+    counted = commandstats(l, host)
+    time.sleep(0.3)
+    own, seen, status = l.settled(host)
+    losses = lab.check_books(own, seen, status)
+    l.stop(agent)
+    records = [r for r in l.records() if r["protocol"] == "redis"]
+    found = collections.Counter(r["request"]["command"] for r in records
+                                if "command" in (r.get("request") or {}))
+    pushes = [r for r in records if (r.get("request") or {}).get("push")]
+    print(f"{len(records)} records of {len(found)} commands, {len(pushes)} message, "
+          f"{lab.count_by(records, 'status')}, lost {losses}")
+    if sum(losses.values()) > 0:
+        print("the probe lost packets: only the books are checked")
+        return
+    # redis-benchmark asks for the configuration by itself, redis-cli may for the commands.
+    for name in calls:
+        check(calls[name] == found[name], f"{name}: {calls[name]} sent, {found[name]} recorded")
+    # By the mapping: what the script called is not on the wire, an unknown command not counted;
+    # CONFIG RESETSTAT and INFO were asked beside the probe.
+    counted["INCR"] -= 1
+    counted["NO.SUCH"] += 1
+    for name in set(counted) - {"INFO", "CONFIG RESETSTAT"}:
+        check(counted[name] == found[name], f"{name}: {counted[name]} by the server, {found[name]}")
+    check(len(pushes) == 1, f"{len(pushes)} messages recorded")
+    check(lab.count_by(records, "status").get("client_error") == 3, "not three errors")
+
+
+lab.main(run)
