@@ -660,5 +660,6 @@ struct tl_step tl_mysql_server_step(struct mysql_call *call)
 	my->server_continues = call->len == MYSQL_PACKET_MAX;
 	if (was_login && my->outstanding == 0 && tl_mysql_is_compressed(my))
 		my->turns_compressed = true;
-	return skip_packet(call);
+	// What was read whole is decoded, of others the rest is skipped.
+	return want == call->len ? tl_ate(MYSQL_HEAD_BYTES + want) : skip_packet(call);
 }

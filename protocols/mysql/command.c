@@ -333,6 +333,13 @@ static struct tl_step skip_packet(const struct mysql_call *call)
 	return tl_skip((uint64_t)MYSQL_HEAD_BYTES + call->len);
 }
 
+// A packet that was read whole is decoded, of others the rest is skipped.
+static struct tl_step finish_packet(const struct mysql_call *call)
+{
+	return call->payload.len == call->len ? tl_ate(MYSQL_HEAD_BYTES + call->len)
+					      : skip_packet(call);
+}
+
 static struct tl_step bad_command(struct mysql_call *call)
 {
 	tl_count(call->ctx, MYSQL_COUNT_BAD_COMMAND);
@@ -385,5 +392,5 @@ struct tl_step tl_mysql_client_step(struct mysql_call *call)
 	if (may_be_login && !my->is_greeted && tl_mysql_is_compressed(my))
 		my->turns_compressed = true;
 	my->client_continues = call->len == MYSQL_PACKET_MAX;
-	return skip_packet(call);
+	return finish_packet(call);
 }
