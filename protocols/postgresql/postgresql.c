@@ -167,6 +167,8 @@ static void pg_end(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl_e
 
 	if (lane == TL_CLIENT && end != TL_END_SWITCHED)
 		tl_pg_client_end(&call, offset);
+	else if (lane == TL_SERVER && end != TL_END_SWITCHED)
+		tl_pg_server_end(&call, offset);
 }
 
 // ---- Tables -----------------------------------------------------------------------------------

@@ -438,3 +438,14 @@ void tl_pg_server_message(struct pg_call *call, const struct pg_message *m)
 		break;
 	}
 }
+
+void tl_pg_server_end(struct pg_call *call, uint64_t offset)
+{
+	const struct pg_server *me = &call->pg->server;
+
+	if (!me->is_answering || (me->statements == 0 && me->status == TL_STATUS_OK))
+		return;
+	// What came says how it went, only the ReadyForQuery is missing.
+	tl_message_flag(call->ctx, TL_SERVER, TL_FLAG_TRUNCATED);
+	finish(call, offset);
+}

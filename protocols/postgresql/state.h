@@ -208,6 +208,8 @@ void tl_pg_client_queue(struct pg_call *call, enum pg_kind kind, bool is_last);
 // ---- server.c ----------------------------------------------------------------------------------
 
 void tl_pg_server_message(struct pg_call *call, const struct pg_message *m);
+// The lane ends at `offset`: an answer that lacks nothing but its end is one.
+void tl_pg_server_end(struct pg_call *call, uint64_t offset);
 
 // ---- postgresql.c ------------------------------------------------------------------------------
 
