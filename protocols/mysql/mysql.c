@@ -87,8 +87,8 @@ static bool is_text(struct tl_bytes text)
 // Commands that tell nothing: internal ones, those that end a connection, those that clients have
 // not sent for ages. Their numbers are what other things begin with.
 #define RARE_COMMANDS \
-	(1u << 0x00 | 1u << 0x01 | 1u << 0x05 | 1u << 0x06 | 1u << 0x07 | 1u << 0x08 | 1u << 0x0b | \
-	 1u << 0x0d | 1u << 0x0f | 1u << 0x10 | 1u << 0x13 | 1u << 0x14 | 1u << 0x1d)
+	(1u << 0x00 | 1u << 0x01 | 1u << 0x04 | 1u << 0x05 | 1u << 0x06 | 1u << 0x07 | 1u << 0x08 | \
+	 1u << 0x0b | 1u << 0x0d | 1u << 0x0f | 1u << 0x10 | 1u << 0x13 | 1u << 0x14 | 1u << 0x1d)
 
 // A command with its packet's length, as far as it shows.
 static enum tl_match match_command(struct tl_bytes first)
