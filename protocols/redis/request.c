@@ -372,6 +372,7 @@ static struct tl_step argument_tail(struct redis_call *call)
 struct words {
 	struct tl_bytes word[WORDS_MAX];
 	uint32_t count; // of those that were looked at
+	const struct redis_command *row; // of the first, NULL: not listed
 };
 
 // A word in front of `*at`, which moves behind it.
@@ -419,7 +420,6 @@ static enum redis_line_kind peek_words(struct tl_bytes bytes, uint32_t at, uint3
 				       struct words *ret)
 {
 	uint8_t upper[REDIS_NAME_BYTES_MAX];
-	const struct redis_command *row = NULL;
 
 	*ret = (struct words) {.count = 0};
 	do {
@@ -427,8 +427,8 @@ static enum redis_line_kind peek_words(struct tl_bytes bytes, uint32_t at, uint3
 		if (kind != REDIS_LINE_OK)
 			return kind;
 		if (ret->count == 1)
-			row = tl_redis_command(tl_redis_upper(ret->word[0], upper));
-	} while (ret->count < count && ret->count < words_needed(row, ret));
+			ret->row = tl_redis_command(tl_redis_upper(ret->word[0], upper));
+	} while (ret->count < count && ret->count < words_needed(ret->row, ret));
 	return REDIS_LINE_OK;
 }
 
@@ -546,14 +546,13 @@ static void open_request(struct redis_call *call, uint32_t at, uint32_t count,
 {
 	struct redis *redis = call->redis;
 	struct redis_request *request = &redis->request;
-	uint8_t upper[REDIS_NAME_BYTES_MAX];
 	uint64_t offset = call->view->offset + at;
 
 	note_turn(call, offset);
 	*request = (struct redis_request) {
 		.key = offset,
 		.count = count,
-		.command = tl_redis_command(tl_redis_upper(words->word[0], upper)),
+		.command = words->row,
 	};
 	struct redis_memo memo = {
 		.role = request->command == NULL ? (uint8_t)REDIS_ROLE_PLAIN : request->command->role,
@@ -637,6 +636,7 @@ static struct tl_step read_inline(struct redis_call *call, uint32_t at)
 	struct tl_bytes line;
 	struct tl_bytes word;
 	struct words words = {.count = 0};
+	uint8_t upper[REDIS_NAME_BYTES_MAX];
 	uint32_t next;
 	uint32_t count = 0;
 	uint64_t body = 0;
@@ -652,6 +652,7 @@ static struct tl_step read_inline(struct redis_call *call, uint32_t at)
 			words.word[words.count++] = tl_bytes_first(word, REDIS_NAME_BYTES_MAX);
 		body += word.len;
 	}
+	words.row = tl_redis_command(tl_redis_upper(words.word[0], upper));
 	open_request(call, at, count, &words);
 	for (uint32_t i = 0; next_word(line, &i, &word); request->at++)
 		note_argument(call, word.len, tl_bytes_first(word, wanted(call, word.len)));
