@@ -35,7 +35,8 @@ static void take_record(void *arg, const struct tl_roundtrip *record)
 	tl_worker_metrics_roundtrip(b->metrics, record);
 }
 
-static void send_packet(struct bench *b, uint32_t flow, int side, uint8_t flags, struct tl_bytes payload)
+static void send_packet(struct bench *b, uint32_t flow, int side, uint8_t flags,
+			struct tl_bytes payload)
 {
 	uint8_t bytes[FRAME_MAX];
 	const char *const hosts[] = {"10.0.0.1", "10.0.0.2"};
