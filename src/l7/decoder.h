@@ -164,6 +164,8 @@ void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum 
 void tl_cancel(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, enum tl_status status,
 	       enum tl_reason reason);
 void tl_cancel_all(struct tl_ctx *ctx, enum tl_status status, enum tl_reason reason);
+// The records of all open requests get the flag.
+void tl_flag_open(struct tl_ctx *ctx, enum tl_roundtrip_flag flag);
 // The lane's current message is a record of its own.
 void tl_one_way(struct tl_ctx *ctx, enum tl_lane lane);
 void tl_orphan(struct tl_ctx *ctx, enum tl_lane lane, enum tl_reason reason);
@@ -184,7 +186,8 @@ bool tl_answer(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key);
 // any other as tl_message_begin() would.
 void tl_message_set_aside(struct tl_ctx *ctx, enum tl_lane lane);
 // Takes up what `lane` is still sending of the open request `key` of `opener`: that request, or
-// the beginning of its answer. The current message is set aside. False: nothing of it.
+// the beginning of its answer. The current message is set aside. False: nothing of it. A request
+// that has ended is taken up too, for fields that are known only later.
 bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opener, uint64_t key);
 
 // -- The connection

@@ -532,9 +532,10 @@ bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opene
 	if (message != NULL && state->message == index && !message->ended)
 		return true;
 	tl_message_set_aside(ctx, lane);
-	if (message == NULL || !message->aside)
+	if (message == NULL || (!message->aside && (lane != opener || !message->ended)))
 		return false;
-	message->begin_offset += state->offset - message->end_offset;
+	if (message->aside)
+		message->begin_offset += state->offset - message->end_offset;
 	message->aside = false;
 	state->message = index;
 	return true;
@@ -614,6 +615,17 @@ void tl_cancel_all(struct tl_ctx *ctx, enum tl_status status, enum tl_reason rea
 	(void)cancel_answered(ctx, TL_CLIENT, NULL, status, reason);
 	(void)cancel_answered(ctx, TL_SERVER, NULL, status, reason);
 	tl_pair_end(ctx, TL_LANE_COUNT, status, reason, ctx->piece_ns);
+}
+
+void tl_flag_open(struct tl_ctx *ctx, enum tl_roundtrip_flag flag)
+{
+	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
+		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
+		struct tl_message *request = tl_l7_message(ctx->l7, exchange->request);
+		if (request != NULL)
+			request->flags |= (uint16_t)flag;
+		i = exchange->next;
+	}
 }
 
 void tl_one_way(struct tl_ctx *ctx, enum tl_lane lane)

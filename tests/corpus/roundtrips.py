@@ -25,7 +25,8 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-DECODED = ("http", "dns", "redis")
+DECODED = ("http", "http2", "grpc", "dns", "redis")
+SHOWN_AS = {"grpc": "http2"}  # no decoder of its own: a call is an HTTP/2 stream
 NO_CAPTURES = ("expected",)
 SECONDS_MAX = 60
 RSS_MAX_KIB = 600 << 10  # of sanitizers; 80 MiB without
@@ -106,7 +107,7 @@ def compare(results, truths, explained, others):
             problems.append(f"{file}: exit status {status}: {errors}")
         if folder in DECODED:
             if (folder, file) in truths:
-                rows.append(judge(truths[folder, file], tuple(found.get(folder, (0, 0, 0))),
+                rows.append(judge(truths[folder, file], tuple(found.get(SHOWN_AS.get(folder, folder), (0, 0, 0))),
                                   explained, used))
             continue
         expected = {entry["protocol"]: entry for entry in others if entry["file"] == file}
@@ -131,7 +132,7 @@ def document(rows, foreign, read):
     lines += ["", "Differences and their reasons:", ""]
     lines += [f"* `{r.file}`: tshark {text(r.want)}, tapline {text(r.got)}. {r.reason}"
               for r in rows if r.verdict == "explained"]
-    lines += ["", f"Of the {read} captures of other protocols these contain HTTP/1 or DNS; "
+    lines += ["", f"Of the {read} captures of other protocols these contain HTTP or DNS; "
               "in the others nothing is claimed:", "",
               "| capture | protocol | tapline | what it is |", "|---|---|---|---|"]
     lines += [f"| {r.file} | {r.grade} | {text(r.got)} | {r.reason} |" for r in foreign]

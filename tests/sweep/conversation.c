@@ -162,6 +162,12 @@ static bool is_key(const char *line, const char *key, const char **ret_value)
 	return true;
 }
 
+static void set_joins(struct conversation *c, const char *value)
+{
+	c->hides_starts = strcmp(value, "no") == 0;
+	c->refers_back = strcmp(value, "partly") == 0;
+}
+
 static void take_line(const struct reader *r, const char *line)
 {
 	struct conversation *c = r->c;
@@ -178,7 +184,7 @@ static void take_line(const struct reader *r, const char *line)
 	else if (is_key(line, "option:", &value))
 		add_text(r, c->options, &c->option_count, OPTIONS_MAX, value);
 	else if (is_key(line, "joins:", &value))
-		c->hides_starts = strcmp(value, "no") == 0;
+		set_joins(c, value);
 	else if (is_key(line, "port:", &value))
 		c->port = (uint16_t)strtoul(value, NULL, 10);
 	else if (is_key(line, "close:", &value))

@@ -10,6 +10,7 @@
 //	close: fin | server | reset | open
 //	port: 80            server port
 //	joins: no           holds what looks like a start and is none: no late joins
+//	joins: partly       what was said before a late join or a hole may leave values "<unknown>"
 //	option: PROTOCOL.key=value   lists take commas
 //	= STATUS key=value ...   a record, in order of completion; "quotes" where blanks are needed
 //
@@ -50,6 +51,7 @@ struct conversation {
 	uint16_t port;
 	uint8_t closing;
 	bool hides_starts;
+	bool refers_back;
 };
 
 // The next conversation of `file`, NULL at its end. Exits with a message that names the line on

@@ -387,6 +387,41 @@ static bool is_shorter(const struct sweep *s, const struct record *r)
 	return false;
 }
 
+// Every word of `got` is in `want`, or says that it isn't known. Byte counts come first.
+static bool is_part(const char *got, const char *want)
+{
+	got = fields_of(got);
+	while (*got != '\0') {
+		size_t word = 0;
+		bool quoted = false;
+		for (; got[word] != '\0' && (quoted || got[word] != ' '); word++)
+			quoted = quoted != (got[word] == '"');
+		const char *equals = memchr(got, '=', word);
+		bool unknown = equals != NULL && strncmp(equals, "=<unknown>", 10) == 0;
+		if (!unknown && !has_token(want, got, word))
+			return false;
+		got += word + (got[word] != '\0');
+	}
+	return true;
+}
+
+// Where later messages refer to what earlier ones said: the record is one of the plain run's but
+// for values that only what was missed could tell.
+static bool is_less_known(const struct sweep *s, const struct record *r)
+{
+	if (!s->c->refers_back || (r->flags & (TL_FLAG_LATE_JOIN | TL_FLAG_ONE_SIDED)) == 0)
+		return false;
+	for (uint32_t i = 0; i < s->base.count; i++) {
+		const struct record *b = &s->base.records[i];
+		bool same = (r->status == b->status && r->reason == b->reason) ||
+			    r->status >= TL_STATUS_TIMEOUT || (r->flags & TL_FLAG_ESTIMATED) != 0;
+		if (same && (strcmp(r->request, "req=none") == 0 || is_part(r->request, b->request)) &&
+		    (strcmp(r->response, "res=none") == 0 || is_part(r->response, b->response)))
+			return true;
+	}
+	return false;
+}
+
 // A record that was not among the plain run's: does it say that it is not whole?
 static bool is_excused(struct sweep *s, const struct record *r, uint32_t excuses)
 {
@@ -397,7 +432,7 @@ static bool is_excused(struct sweep *s, const struct record *r, uint32_t excuses
 			s->mispaired++;
 		return true;
 	}
-	if (is_shorter(s, r))
+	if (is_shorter(s, r) || is_less_known(s, r))
 		return true;
 	switch ((enum tl_status)r->status) {
 	case TL_STATUS_TIMEOUT:

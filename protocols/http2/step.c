@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frames: one per step, the fragments of header blocks as they come.
+#include "http2.h"
+
+
+// Everything about the connection's begin is decided at its first bytes.
+static void get_ready(struct http2_call *call)
+{
+	struct http2_room *room = tl_room(call->ctx);
+	bool late = tl_is_late_join(call->ctx);
+
+	for (uint32_t i = 0; i < TL_LANE_COUNT; i++)
+		tl_hpack_init(&room->table[i], late);
+	call->http->is_ready = true;
+}
+
+struct http2_call tl_http2_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+				      const struct tl_view *view)
+{
+	struct http2_room *room = tl_room(ctx);
+	struct http2 *http = (struct http2 *)state;
+	struct http2_call call = {
+		.ctx = ctx,
+		.http = http,
+		.me = &http->lane[lane],
+		.table = &room->table[lane],
+		.view = view,
+		.lane = lane,
+	};
+
+	if (!http->is_ready)
+		get_ready(&call);
+	return call;
+}
+
+// ---- Header blocks --------------------------------------------------------------------------
+
+static void block_breaks(struct http2_call *call, enum http2_counter why)
+{
+	tl_count(call->ctx, (uint8_t)why);
+	tl_hpack_rejoin(call->table);
+	// What was begun by this block is forgotten; a message that it belonged to stays.
+	tl_message_set_aside(call->ctx, call->lane);
+	call->me->block = HTTP2_BLOCK_NONE;
+}
+
+static void fragment_ends(struct http2_call *call)
+{
+	struct http2_lane *me = call->me;
+
+	me->in_fragment = false;
+	me->in_block = !me->ends_block;
+	if (!me->ends_block)
+		return;
+	if (tl_hpack_end(call->table))
+		tl_http2_block_end(call);
+	else
+		block_breaks(call, HTTP2_COUNT_BAD_BLOCK);
+}
+
+// Reads what there is of the fragment.
+static struct tl_step read_fragment(struct http2_call *call)
+{
+	struct http2_lane *me = call->me;
+	struct tl_bytes part = tl_bytes_first(call->view->bytes, me->left);
+
+	me->left -= part.len;
+	me->block_bytes += part.len;
+	if (me->block_bytes > HTTP2_BLOCK_BYTES_MAX) {
+		if (me->block_bytes - part.len <= HTTP2_BLOCK_BYTES_MAX)
+			block_breaks(call, HTTP2_COUNT_LONG_BLOCK);
+	} else if (!tl_hpack_read(call->table, part, tl_http2_block_field, call)) {
+		block_breaks(call, HTTP2_COUNT_BAD_BLOCK);
+		me->block_bytes = HTTP2_BLOCK_BYTES_MAX + 1; // the rest of it says nothing
+	}
+	if (me->left != 0)
+		return tl_ate(part.len);
+	fragment_ends(call);
+	return me->padding != 0 ? tl_skip((uint64_t)part.len + me->padding) : tl_ate(part.len);
+}
+
+// HEADERS, PUSH_PROMISE and CONTINUATION: `fixed` bytes come before the fragment.
+static struct tl_step fragment_begins(struct http2_call *call, const struct frame *frame,
+				      uint32_t fixed)
+{
+	struct http2_lane *me = call->me;
+	struct tl_bytes bytes = call->view->bytes;
+	bool padded = (frame->flags & FRAME_PADDED) != 0 && frame->type != FRAME_CONTINUATION;
+	uint32_t head = FRAME_HEAD_BYTES + (padded ? 1u : 0u) + fixed;
+
+	if (bytes.len < head)
+		return tl_need(head);
+	me->padding = padded ? bytes.ptr[FRAME_HEAD_BYTES] : 0;
+	if (frame->length < head - FRAME_HEAD_BYTES + me->padding) {
+		tl_count(call->ctx, HTTP2_COUNT_BAD_FRAME);
+		return tl_stop();
+	}
+	me->left = frame->length - (head - FRAME_HEAD_BYTES) - me->padding;
+	me->frame_end = call->view->offset + FRAME_HEAD_BYTES + frame->length;
+	me->ends_block = (frame->flags & FRAME_END_HEADERS) != 0;
+	me->in_fragment = true;
+	if (frame->type != FRAME_CONTINUATION)
+		me->ends_stream = frame->type == FRAME_HEADERS &&
+				  (frame->flags & FRAME_END_STREAM) != 0;
+	if (frame->type == FRAME_HEADERS)
+		tl_http2_block_begin(call, frame->stream, false);
+	else if (frame->type == FRAME_PUSH_PROMISE)
+		tl_http2_block_begin(call, tl_load_be32(bytes.ptr + head - 4) & 0x7fffffff, true);
+	if (me->left != 0)
+		return tl_ate(head);
+	fragment_ends(call);
+	return me->padding != 0 ? tl_skip((uint64_t)head + me->padding) : tl_ate(head);
+}
+
+// ---- Other frames ---------------------------------------------------------------------------
+
+static struct tl_step data_frame(struct http2_call *call, const struct frame *frame)
+{
+	struct tl_ctx *ctx = call->ctx;
+	struct tl_bytes bytes = call->view->bytes;
+	uint64_t end = call->view->offset + FRAME_HEAD_BYTES + frame->length;
+	bool ends = (frame->flags & FRAME_END_STREAM) != 0;
+	uint32_t framing = 0;
+
+	if ((frame->flags & FRAME_PADDED) != 0 && frame->length != 0) {
+		if (bytes.len < FRAME_HEAD_BYTES + 1)
+			return tl_need(FRAME_HEAD_BYTES + 1);
+		framing = 1u + bytes.ptr[FRAME_HEAD_BYTES];
+		framing = framing < frame->length ? framing : frame->length;
+	}
+	if (tl_message_resume(ctx, call->lane, TL_CLIENT, frame->stream)) {
+		tl_message_body(ctx, call->lane, frame->length - framing);
+		if (ends && call->lane == TL_CLIENT)
+			tl_message_end(ctx, TL_CLIENT, end);
+		else if (ends)
+			tl_http2_close(call, frame->stream, end);
+	} else if (ends && call->lane == TL_SERVER &&
+		   tl_pending(ctx, TL_CLIENT, frame->stream) != NULL) {
+		// The response's head was lost.
+		tl_cancel(ctx, TL_CLIENT, frame->stream, TL_STATUS_UNANSWERED, TL_REASON_GAP);
+	}
+	return tl_skip((uint64_t)FRAME_HEAD_BYTES + frame->length);
+}
+
+static enum tl_status reset_status(uint32_t error)
+{
+	return error == HTTP2_CANCEL || error == HTTP2_NO_ERROR ? TL_STATUS_CANCELLED
+								: TL_STATUS_SERVER_ERROR;
+}
+
+static struct tl_step reset_frame(struct http2_call *call, const struct frame *frame)
+{
+	struct tl_ctx *ctx = call->ctx;
+	struct tl_bytes bytes = call->view->bytes;
+	uint64_t offset = call->view->offset;
+
+	if (bytes.len < FRAME_HEAD_BYTES + 4)
+		return tl_need(FRAME_HEAD_BYTES + 4);
+	uint32_t error = tl_load_be32(bytes.ptr + FRAME_HEAD_BYTES);
+	struct tl_step ate = tl_ate(FRAME_HEAD_BYTES + 4);
+	const struct http2_memo *memo = tl_pending(ctx, TL_CLIENT, frame->stream);
+	if (memo == NULL)
+		return ate; // it changes nothing any more
+	bool resumed = tl_message_resume(ctx, call->lane, TL_CLIENT, frame->stream);
+	if (call->lane == TL_SERVER && !resumed && memo->code == 0)
+		tl_message_begin(ctx, TL_SERVER, offset); // it is the answer
+	tl_message_uint(ctx, call->lane, HTTP2_FIELD_ERROR_CODE, error);
+	if (call->lane == TL_CLIENT) {
+		tl_message_set_aside(ctx, TL_CLIENT);
+		tl_cancel(ctx, TL_CLIENT, frame->stream, reset_status(error), TL_REASON_NONE);
+		return ate;
+	}
+	tl_message_end(ctx, TL_SERVER, offset + FRAME_HEAD_BYTES + 4);
+	tl_close(ctx, TL_SERVER, frame->stream, reset_status(error), TL_REASON_NONE);
+	return ate;
+}
+
+// The server says which streams it will not process: those above.
+static struct tl_step goaway_frame(struct http2_call *call, const struct frame *frame)
+{
+	struct http2 *http = call->http;
+	struct tl_bytes bytes = call->view->bytes;
+
+	if (bytes.len < FRAME_HEAD_BYTES + 8)
+		return tl_need(FRAME_HEAD_BYTES + 8);
+	uint32_t last = tl_load_be32(bytes.ptr + FRAME_HEAD_BYTES) & 0x7fffffff;
+	uint32_t from = http->is_going && http->goaway < http->last_stream ? http->goaway
+									   : http->last_stream;
+	if (call->lane == TL_SERVER && (!http->is_going || last < http->goaway)) {
+		http->is_going = true;
+		http->goaway = last;
+		// Streams are opened in order: the open ones are among the latest.
+		for (uint32_t n = 0; n < TL_PENDING_MAX && from > last; n++) {
+			tl_cancel(call->ctx, TL_CLIENT, from, TL_STATUS_CANCELLED,
+				  TL_REASON_GOAWAY_UNPROCESSED);
+			from -= from > 1 ? 2 : 1;
+		}
+	}
+	return tl_skip((uint64_t)FRAME_HEAD_BYTES + frame->length);
+}
+
+static struct tl_step frame_begins(struct http2_call *call, const struct frame *frame)
+{
+	struct http2_lane *me = call->me;
+	bool continues = frame->type == FRAME_CONTINUATION && me->in_block &&
+			 frame->stream == me->stream;
+
+	if (me->in_block && !continues) {
+		// Nothing may come between the parts of a block: it is broken off.
+		me->in_block = false;
+		(void)tl_hpack_end(call->table);
+		block_breaks(call, HTTP2_COUNT_BAD_FRAME);
+	}
+	if (!continues)
+		tl_message_set_aside(call->ctx, call->lane);
+	switch ((enum frame_type)frame->type) {
+	case FRAME_DATA:
+		return data_frame(call, frame);
+	case FRAME_HEADERS:
+		return fragment_begins(call, frame,
+				       (frame->flags & FRAME_HAS_PRIORITY) != 0 ? 5u : 0u);
+	case FRAME_PUSH_PROMISE:
+		return fragment_begins(call, frame, 4);
+	case FRAME_CONTINUATION:
+		if (continues)
+			return fragment_begins(call, frame, 0);
+		// Its beginning was not seen: what it inserted can't be told.
+		tl_hpack_rejoin(call->table);
+		break;
+	case FRAME_RST_STREAM:
+		return reset_frame(call, frame);
+	case FRAME_GOAWAY:
+		return goaway_frame(call, frame);
+	case FRAME_PRIORITY:
+	case FRAME_SETTINGS:
+	case FRAME_PING:
+	case FRAME_WINDOW_UPDATE:
+		break;
+	case FRAME_TYPES_KNOWN:
+	default:
+		tl_count(call->ctx, HTTP2_COUNT_UNKNOWN_FRAMES);
+		break;
+	}
+	return tl_skip((uint64_t)FRAME_HEAD_BYTES + frame->length);
+}
+
+static struct tl_step preface(struct http2_call *call)
+{
+	struct http2 *http = call->http;
+
+	switch (tl_http2_preface(call->view->bytes)) {
+	case TL_MATCH_UNSURE:
+		return tl_need(PREFACE_BYTES);
+	case TL_MATCH_CERTAIN:
+		break;
+	default:
+		return tl_stop();
+	}
+	http->roles_are_sure = true;
+	// The connection begins here, whatever came before: so do the tables.
+	if (!call->me->had_frame)
+		tl_hpack_init(call->table, false);
+	if (!http->lane[TL_SERVER].had_frame && !http->server_gap)
+		tl_hpack_init(&((struct http2_room *)tl_room(call->ctx))->table[TL_SERVER], false);
+	return tl_ate(PREFACE_BYTES);
+}
+
+struct tl_step tl_http2_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+			     const struct tl_view *view)
+{
+	struct http2_call call = tl_http2_begin_call(ctx, state, lane, view);
+
+	if (call.me->in_fragment)
+		return read_fragment(&call);
+	if (lane == TL_CLIENT && view->bytes.ptr[0] == 'P')
+		return preface(&call);
+	if (view->bytes.len < FRAME_HEAD_BYTES)
+		return tl_need(FRAME_HEAD_BYTES);
+	struct frame frame = tl_http2_frame(view->bytes.ptr);
+	if (!tl_http2_frame_is_valid(lane, &frame)) {
+		tl_count(ctx, HTTP2_COUNT_BAD_FRAME);
+		return tl_stop();
+	}
+	call.me->had_frame = true;
+	return frame_begins(&call, &frame);
+}
