@@ -256,6 +256,17 @@ static bool starts_server(const struct mysql *my, struct tl_bytes view)
 	return my->outstanding != 0 && view.ptr[3] == 1 && is_answer(payload, len);
 }
 
+// A small payload of a compressed connection is plain, behind a head of seven bytes.
+static bool is_in_compressed(struct tl_bytes view, uint32_t at)
+{
+	if (at < 7)
+		return false;
+	const uint8_t *head = view.ptr + at - 7;
+	uint32_t inner = tl_load_le32(view.ptr + at) & MYSQL_PACKET_MAX;
+	return (tl_load_le32(head) & MYSQL_PACKET_MAX) == inner + MYSQL_HEAD_BYTES && head[4] == 0 &&
+	       head[5] == 0 && head[6] == 0;
+}
+
 static uint32_t mysql_resync(const void *state, enum tl_lane lane, struct tl_bytes view)
 {
 	const struct mysql *my = state;
@@ -265,7 +276,7 @@ static uint32_t mysql_resync(const void *state, enum tl_lane lane, struct tl_byt
 		if (lane == TL_CLIENT ? !starts_client(my, here) : !starts_server(my, here))
 			continue;
 		// Senders begin messages with packets: elsewhere more must fit.
-		if (is_chain(here, i != 0))
+		if (is_chain(here, i != 0) && !is_in_compressed(view, i))
 			return i;
 	}
 	return view.len;
