@@ -134,7 +134,13 @@ static enum tl_match match_client(struct tl_bytes first)
 			return TL_MATCH_UNSURE;
 		return tl_mysql_is_login(payload) ? TL_MATCH_CERTAIN : TL_MATCH_NO;
 	}
-	return is_chain(first, false) ? match_command(first) : TL_MATCH_NO;
+	if (!is_chain(first, false))
+		return TL_MATCH_NO;
+	enum tl_match match = match_command(first);
+	// Without a text, a few small numbers are all there is: anything may look like that.
+	uint8_t command = first.ptr[MYSQL_HEAD_BYTES];
+	bool has_text = command == MYSQL_QUERY || command == MYSQL_STMT_PREPARE;
+	return match == TL_MATCH_LIKELY && !has_text ? TL_MATCH_UNSURE : match;
 }
 
 // What may begin an answer. `len` is the packet's, `payload` what is seen of it.
