@@ -33,7 +33,8 @@ struct agent {
 	struct tl_status_page page;
 	char host[256];
 	char reload_note[ERROR_BYTES];
-	uint64_t next_tick_ns;
+	uint64_t next_tick_ns; // also without a merge: a worker may be stuck, sinks must not be
+	uint64_t merges;       // of the probe, when the last tick was
 	uint64_t tags_told; // VLAN tags overlooked by the filter in force that were logged
 };
 
@@ -382,8 +383,11 @@ static int run(struct agent *agent)
 		if (agent->http != NULL)
 			tl_http_turn(agent->http);
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
-		if (now >= agent->next_tick_ns || is_finished) {
-			agent->next_tick_ns = now + MERGE_NS;
+		// Right behind a merge, so that a scrape is a second old at the most.
+		uint64_t merges = tl_probe_merges(agent->probe);
+		if (merges != agent->merges || now >= agent->next_tick_ns || is_finished) {
+			agent->next_tick_ns = now + 2 * MERGE_NS;
+			agent->merges = merges;
 			tick(agent);
 		}
 		if (reload_wanted) {

@@ -19,6 +19,7 @@ struct tl_probe {
 	struct tl_enricher *enricher;
 	uint64_t merge_ns;
 	uint64_t next_merge_ns;
+	uint64_t merges;  // completed
 	uint32_t idle_turns;
 	bool is_flipping; // a flip was asked for and not merged yet
 	bool is_finished;
@@ -103,8 +104,10 @@ static void turn_metrics(struct tl_probe *probe)
 
 	if (probe->metrics == NULL)
 		return;
-	if (probe->is_flipping && tl_metrics_merge(probe->metrics, clock_ns(CLOCK_REALTIME)))
+	if (probe->is_flipping && tl_metrics_merge(probe->metrics, clock_ns(CLOCK_REALTIME))) {
 		probe->is_flipping = false;
+		probe->merges++;
+	}
 	if (!probe->is_flipping && now >= probe->next_merge_ns) {
 		probe->next_merge_ns = now + probe->merge_ns;
 		tl_metrics_flip(probe->metrics);
@@ -309,4 +312,9 @@ struct tl_pipeline *tl_probe_pipeline(struct tl_probe *probe)
 struct tl_metrics *tl_probe_metrics(struct tl_probe *probe)
 {
 	return probe->metrics;
+}
+
+uint64_t tl_probe_merges(const struct tl_probe *probe)
+{
+	return probe->merges;
 }

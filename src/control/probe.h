@@ -51,3 +51,5 @@ int tl_probe_change(struct tl_probe *probe, const struct tl_probe_change *change
 const char *tl_probe_error(const struct tl_probe *probe);
 struct tl_pipeline *tl_probe_pipeline(struct tl_probe *probe);
 struct tl_metrics *tl_probe_metrics(struct tl_probe *probe); // NULL without
+// Merges of the workers' metrics that are complete: a picture taken when it has grown is fresh.
+uint64_t tl_probe_merges(const struct tl_probe *probe);

@@ -269,7 +269,7 @@ exporters:
                 return self_page, page, status
             check(time.monotonic() < end, f"the agent's counters still move: {now}")
             before = now
-            time.sleep(1.2)  # longer than the pause between two merges
+            time.sleep(1.5)  # longer than the pause between two merges
 
     def watch(self, namespace, *arguments, command=(), is_ready=True):
         """`tapline watch` into watch.json; ends by stop() or by itself."""
