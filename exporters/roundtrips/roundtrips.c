@@ -2,7 +2,7 @@
 // The exporter `roundtrips`: every record as a JSON or text line into a rotating file or to
 // standard output.
 #include "exporters/record/record.h"
-#include "exporters/roundtrips/rotate.h"
+#include "exporters/record/rotate.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "exporters/roundtrips/rotate.h"
+#include "exporters/record/rotate.h"
 
 #include <errno.h>
 #include <fcntl.h>
