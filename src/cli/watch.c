@@ -10,7 +10,7 @@
 #include "cli/commands.h"
 #include "control/bus.h"
 #include "exporters/record/record.h"
-#include "exporters/roundtrips/rotate.h"
+#include "exporters/record/rotate.h"
 
 enum { OUTPUT_AUTO, OUTPUT_TEXT, OUTPUT_JSON };
 

@@ -10,6 +10,7 @@
 #include "base/counters.h"
 #include "engine/engine.h"
 #include "l7/roundtrip.h"
+#include "metrics/points.h"
 
 enum tl_histogram_style { TL_HISTOGRAM_VMRANGE, TL_HISTOGRAM_LE, TL_HISTOGRAM_NATIVE };
 
@@ -65,6 +66,7 @@ void tl_worker_metrics_poll(struct tl_worker_metrics *metrics, struct tl_engine 
 struct tl_metrics;  // the merged totals of all workers
 struct tl_snapshot; // an immutable picture of them, reference-counted (thread-safe)
 
+// Without workers (`count` 0) only what is set here and collected elsewhere is in its snapshots.
 struct tl_metrics *tl_metrics_create(const struct tl_metrics_options *options,
 				     struct tl_worker_metrics *const *workers, uint32_t count);
 void tl_metrics_destroy(struct tl_metrics *metrics);
@@ -84,6 +86,12 @@ void tl_metrics_replace(struct tl_metrics *metrics, const struct tl_metrics_opti
 // `labels` ("a=\"b\"", escaped) are copied.
 void tl_metrics_set(struct tl_metrics *metrics, const char *family, const char *labels,
 		    const char *type, const char *help, double value);
+// What others measured: the lists replace all that were set before. Takes a reference of each.
+// Their series have no `created_ns`: counters of the host began before the probe.
+void tl_metrics_set_points(struct tl_metrics *metrics, struct tl_points *const *lists,
+			   uint32_t count);
+// Wall time for what is set without a merge: a probe without workers.
+void tl_metrics_set_time(struct tl_metrics *metrics, uint64_t now_ns);
 // The picture as of the last merge; give back with tl_snapshot_put.
 struct tl_snapshot *tl_metrics_snapshot(struct tl_metrics *metrics);
 // Another reference to the same picture, and the end of one; both thread-safe.
@@ -91,13 +99,6 @@ struct tl_snapshot *tl_snapshot_get(struct tl_snapshot *snapshot);
 void tl_snapshot_put(struct tl_snapshot *snapshot);
 
 // ---- Reading a snapshot: any thread ----------------------------------------------------------
-
-enum tl_metric_type { TL_METRIC_COUNTER, TL_METRIC_GAUGE, TL_METRIC_HISTOGRAM };
-
-struct tl_label {
-	const char *name;
-	const char *value;
-};
 
 struct tl_sample {
 	const char *family;  // "http_requests_total"
@@ -107,7 +108,7 @@ struct tl_sample {
 	bool is_self;        // about the probe itself: GET /metrics; else GET /protocol/metrics
 	const struct tl_label *labels;
 	uint32_t label_count;
-	uint64_t created_ns; // wall time of the series' first sample
+	uint64_t created_ns; // wall time of the series' first sample, 0: it began before the probe
 	uint64_t touched_ns; // wall time of its last change
 	uint8_t exemplar_trace_id[16]; // of a recent roundtrip with trace context, all 0 if none
 	double exemplar_value;

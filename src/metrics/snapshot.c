@@ -23,6 +23,8 @@ struct tl_snapshot {
 	uint64_t time_ns;
 	struct tl_sample *samples;
 	struct chunk *chunks;
+	struct tl_points **points; // samples point into them
+	uint32_t points_count;
 };
 
 static void *arena_take(struct tl_snapshot *s, size_t size)
@@ -340,7 +342,7 @@ static void add_counters(struct tl_snapshot *s, const struct tl_metrics *m)
 {
 	const char *help = "", *family = "";
 
-	for (uint32_t i = 0; i < TL_COUNTER_COUNT; i++) {
+	for (uint32_t i = 0; i < TL_COUNTER_COUNT && m->worker_count != 0; i++) {
 		uint64_t sum = counter_rows[i].id == TL_COUNT_SERIES_OVERFLOW ? m->overflows : 0;
 		for (uint32_t w = 0; w < m->worker_count; w++)
 			sum += m->workers[w].counters.at[counter_rows[i].id];
@@ -387,7 +389,7 @@ static void add_decoder_counters(struct tl_snapshot *s, const struct tl_metrics 
 {
 	uint32_t at = 0;
 
-	for (uint16_t id = 1; id < tl_decoder_count; id++) {
+	for (uint16_t id = 1; id < tl_decoder_count && m->worker_count != 0; id++) {
 		const struct tl_decoder *decoder = tl_decoders[id];
 		for (uint32_t i = 0; decoder != NULL && i < decoder->counter_count; i++, at++) {
 			uint64_t sum = 0;
@@ -437,6 +439,24 @@ static void add_self(struct tl_snapshot *s, const struct tl_metrics *m)
 	}
 }
 
+static void add_points(struct tl_snapshot *s, const struct tl_metrics *m)
+{
+	s->points = calloc(m->points_count + 1, sizeof(struct tl_points *));
+	TL_ASSERT(s->points != NULL && "out of memory");
+	for (uint32_t i = 0; i < m->points_count; i++) {
+		const struct tl_points *list = s->points[s->points_count++] =
+			tl_points_get(m->points[i]);
+		for (uint32_t k = 0; k < tl_points_count(list); k++) {
+			const struct tl_point *point = tl_points_at(list, k);
+			struct tl_sample *sample = add(s, point->family, point->help, point->type);
+			sample->labels = point->labels;
+			sample->label_count = point->label_count;
+			sample->touched_ns = m->now_ns;
+			sample->value = point->value;
+		}
+	}
+}
+
 static int compare_samples(const void *left, const void *right)
 {
 	const struct tl_sample *a = left, *b = right;
@@ -454,7 +474,7 @@ static int compare_samples(const void *left, const void *right)
 static struct tl_snapshot *make_snapshot(const struct tl_metrics *m)
 {
 	struct tl_snapshot *s = calloc(1, sizeof(*s));
-	struct family_names **names = calloc(m->plan_count, sizeof(*names));
+	struct family_names **names = calloc(m->plan_count + 1, sizeof(*names));
 
 	TL_ASSERT(s != NULL && names != NULL && "out of memory");
 	s->users = 1;
@@ -473,6 +493,7 @@ static struct tl_snapshot *make_snapshot(const struct tl_metrics *m)
 	add_verdicts(s, m);
 	add_decoder_counters(s, m);
 	add_self(s, m);
+	add_points(s, m);
 	qsort(s->samples, s->count, sizeof(*s->samples), compare_samples);
 	return s;
 }
@@ -503,6 +524,9 @@ void tl_snapshot_put(struct tl_snapshot *s)
 		free(s->chunks);
 		s->chunks = next;
 	}
+	for (uint32_t i = 0; i < s->points_count; i++)
+		tl_points_put(s->points[i]);
+	free(s->points);
 	free(s->samples);
 	free(s);
 }

@@ -43,17 +43,19 @@ int tl_metrics_check(const struct tl_metrics_options *options, char *error, uint
 struct tl_metrics *tl_metrics_create(const struct tl_metrics_options *options,
 				     struct tl_worker_metrics *const *workers, uint32_t count)
 {
-	TL_ASSERT(count != 0);
 	struct tl_metrics *m = must(calloc(1, sizeof(*m)));
-	const struct tl_worker_metrics *first = workers[0];
 	uint32_t chains = 64;
+
+	m->idle_ns = options->idle_ns;
+	m->l4_enabled = options->l4_enabled;
+	if (count == 0) // a probe that captures nothing: only what is set and collected
+		return m;
+	const struct tl_worker_metrics *first = workers[0];
 
 	m->plans = first->plans;
 	m->plan_count = first->plan_count;
 	m->verdict_count = first->verdict_count;
 	m->decoder_counter_count = first->decoder_counter_count;
-	m->idle_ns = options->idle_ns;
-	m->l4_enabled = options->l4_enabled;
 	m->total_budget = first->series.budget;
 	m->total_capacity = first->series.capacity;
 	m->family_max = first->series.family_max;
@@ -88,6 +90,15 @@ static void total_free(struct tl_total *total)
 	free(total);
 }
 
+static void put_points(struct tl_metrics *m)
+{
+	for (uint32_t i = 0; i < m->points_count; i++)
+		tl_points_put(m->points[i]);
+	free(m->points);
+	m->points = NULL;
+	m->points_count = 0;
+}
+
 void tl_metrics_destroy(struct tl_metrics *m)
 {
 	if (m == NULL)
@@ -105,6 +116,7 @@ void tl_metrics_destroy(struct tl_metrics *m)
 		free(m->set[i].help);
 	}
 	tl_snapshot_put(m->snapshot);
+	put_points(m);
 	tl_text_free(&m->scratch);
 	free(m->set);
 	free(m->workers);
@@ -485,5 +497,25 @@ void tl_metrics_set(struct tl_metrics *m, const char *family, const char *labels
 	}
 	sample->value = value;
 	sample->touched_ns = m->now_ns;
+	m->is_changed = true;
+}
+
+void tl_metrics_set_points(struct tl_metrics *m, struct tl_points *const *lists, uint32_t count)
+{
+	struct tl_points **points = must(calloc(count + 1, sizeof(*points)));
+
+	for (uint32_t i = 0; i < count; i++)
+		points[i] = tl_points_get(lists[i]);
+	put_points(m);
+	m->points = points;
+	m->points_count = count;
+	m->is_changed = true;
+}
+
+void tl_metrics_set_time(struct tl_metrics *m, uint64_t now_ns)
+{
+	if (m->start_ns == 0)
+		m->start_ns = now_ns;
+	m->now_ns = now_ns;
 	m->is_changed = true;
 }

@@ -100,6 +100,8 @@ struct tl_metrics {
 	struct tl_set_sample *set;
 	uint32_t set_count;
 	uint32_t set_capacity;
+	struct tl_points **points; // by tl_metrics_set_points
+	uint32_t points_count;
 	struct tl_snapshot *snapshot; // of the last merge, NULL: to be made
 	bool is_changed;
 };
