@@ -23,8 +23,12 @@ FIGURE = re.compile(r'figure=(\S+) value=(\S+) unit=(\S+) of="(.*)"')
 AIMS = {
     "http_1k_roundtrips": ">= 1 M/s", "bodies_1k_mpps": ">= 5 Mpps", "stats_file": ">= 8 Mpps",
     "idle_flows_memory": "<= 200 MB", "watch_rss": "< 100 MB", "watch_first_record": "< 0.3 s",
-    "agent_idle_cpu": "< 3 %",
+    "agent_idle_cpu": "< 3 %", "redis_get_16_rate": ">= 1.5 M/s",
+    "postgresql_simple_rate": ">= 1 M/s", "postgresql_prepared_rate": ">= 1 M/s",
 }
+# Benchmarks of tests/bench/talk.h, and which of their talks are counted in instructions.
+TALKS = {"redis": ("redis_get_16", "redis_get_1"),
+         "postgresql": ("postgresql_simple", "postgresql_prepared", "postgresql_pipeline")}
 figures = []
 
 
@@ -162,6 +166,21 @@ def instructions(build):
          "instructions per keep-alive HTTP roundtrip of 2 packets, handshakes included")
 
 
+def talk_instructions(build):
+    if shutil.which("valgrind") is None:
+        return
+    for name, ids in TALKS.items():
+        for talk in ids:
+            out = subprocess.run(["valgrind", "--tool=callgrind", "--toggle-collect=work",
+                                  "--callgrind-out-file=/dev/null",
+                                  build / f"tests/bench/bench_{name}", "--quick", "--only", talk],
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                 check=True).stdout
+            count = int(re.search(r"Collected : (\d+)", out)[1])
+            roundtrips = float(re.search(rf"figure={talk}_roundtrips value=(\d+)", out)[1])
+            note(f"{talk}_instructions", count / roundtrips, "1", f"instructions per roundtrip of {talk}")
+
+
 def cpu_model():
     found = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
     return found[1] if found else platform.machine()
@@ -199,6 +218,9 @@ def main():
     part("idle agent", lambda: idle_agent(build, options.quick))
     part("engine with HTTP", lambda: run([bench / "bench_http"] + quick))
     part("instructions", lambda: instructions(build))
+    for name in TALKS:
+        part(f"engine with {name}", lambda name=name: run([bench / f"bench_{name}"]))
+    part("instructions of these", lambda: talk_instructions(build))
     part("engine without decoders", lambda: run([bench / "bench_engine"]))
     if not options.quick:
         part("decoding and hashing", lambda: run([bench / "bench_packet"]))
