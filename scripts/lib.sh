@@ -4,7 +4,7 @@
 # What a build needs, what the tests need besides, what the quickstart shows. Debian packages only.
 TL_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libdpdk-dev libpcap-dev libyaml-dev
 libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev libsnappy-dev libmicrohttpd-dev
-zlib1g-dev libjansson-dev libsmartcols-dev python3-minimal"
+zlib1g-dev libzstd-dev libjansson-dev libsmartcols-dev python3-minimal"
 TL_TEST_PACKAGES="libcmocka-dev clang libclang-rt-14-dev iproute2 ethtool tcpdump curl nginx-light wrk
 unbound bind9-dnsutils dnsperf prometheus python3-prometheus-client python3 shellcheck util-linux
 git ca-certificates libnghttp2-dev redis-server redis-tools python3-redis mariadb-server

@@ -95,6 +95,13 @@
 	X(DECODE_STOPPED, "tapline_decoders_stopped_total", "", "Lanes whose decoder gave up.") \
 	X(DECODE_CONTRACT, "tapline_decoder_contract_violations_total", "", "Answers of a decoder that break the contract: a bug of ours.") \
 	X(CHILDREN_REFUSED, "tapline_children_refused_total", "", "Streams inside a connection beyond the limit.") \
+	X(INFLATED, "tapline_inflated_bytes_total", "", "Bytes that came out of compressed payloads.") \
+	X(INFLATE_NO_CONTEXT, "tapline_inflate_failures_total", "cause=\"no_context\"", "Compressed payloads that were not read, by cause.") \
+	X(INFLATE_NOT_BUILT, "tapline_inflate_failures_total", "cause=\"not_built_in\"", "") \
+	X(INFLATE_RATIO, "tapline_inflate_failures_total", "cause=\"ratio\"", "") \
+	X(INFLATE_WINDOW, "tapline_inflate_failures_total", "cause=\"window\"", "") \
+	X(INFLATE_BLOCK, "tapline_inflate_failures_total", "cause=\"block\"", "") \
+	X(INFLATE_BROKEN, "tapline_inflate_failures_total", "cause=\"broken\"", "") \
 	X(RECORDS, "tapline_records_total", "", "Roundtrips completed.") \
 	X(RECORDS_DROPPED, "tapline_records_dropped_total", "", "Roundtrips that metrics counted but the record ring had no room for.") \
 	X(SERIES_OVERFLOW, "tapline_series_overflow_total", "", "Roundtrips counted under the label value other because a budget was used up.") \

@@ -13,6 +13,7 @@
 #include "base/slab.h"
 #include "flow/flow.h"
 #include "l7/decoder.h"
+#include "l7/inflate.h"
 #include "l7/rules.h"
 
 #define TL_NONE UINT32_MAX              // no pool index
@@ -59,7 +60,7 @@ struct tl_lane_state {
 	};
 	uint8_t field;    // where they are kept
 	uint8_t bits;
-	uint16_t reserved;
+	uint16_t inflater; // rented for the frame under way; 0: none
 };
 
 enum tl_role {
@@ -217,6 +218,7 @@ struct tl_l7 {
 	uint64_t *decoder_counters;
 	uint32_t *decoder_counter_at; // first counter of each protocol
 	uint8_t *scratch;  // one record
+	struct tl_inflaters *inflaters;
 };
 
 #define TL_RECORD_BYTES_MAX (sizeof(struct tl_roundtrip) + 2 * TL_MESSAGE_TAIL_BYTES_MAX + 8)
@@ -288,6 +290,11 @@ void tl_message_free(struct tl_l7 *l7, struct tl_conn *conn, uint32_t index);
 // Appends `bytes`, what is kept of the next `wire_len` bytes of a copied body, to `field`.
 void tl_message_keep(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes bytes,
 		     uint64_t wire_len);
+
+// -- l7/inflating.c
+
+// Gives back what the lane has rented.
+void tl_lane_stop_inflating(struct tl_l7 *l7, struct tl_lane_state *lane);
 
 // -- l7/pair.c
 

@@ -209,6 +209,40 @@ void tl_child_feed(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane, struct tl
 void tl_child_gap(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane, uint64_t lost);
 uint64_t tl_child_skip(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane); // bytes it won't look at
 void tl_child_end(struct tl_ctx *ctx, uint64_t id, enum tl_end end);
+// The child's state, NULL where there is none: what the parent knows already is put there after
+// tl_child_open(), by a decoder that is its own child.
+void *tl_child_state(struct tl_ctx *ctx, uint64_t id);
+
+// -- Compressed payloads. A lane inflates one frame at a time with a context of the worker, which
+//    it holds from tl_inflate_begin() until the frame is over; there are few, so that a decoder
+//    doesn't inflate what nobody will look at. What comes out is usually a child's to read.
+enum tl_codec {
+	TL_CODEC_ZLIB,   // RFC 1950
+	TL_CODEC_ZSTD,   // RFC 8878, windows up to 2 MiB
+	TL_CODEC_SNAPPY, // a raw block, which must be in view as a whole
+};
+#define TL_INFLATE_BLOCK_BYTES_MAX TL_NEED_BYTES_MAX // of a snappy block
+
+enum tl_inflated {
+	TL_INFLATED_CHUNK,  // some bytes came out; call again
+	TL_INFLATED_HUNGRY, // all of `packed` was taken and the frame goes on
+	TL_INFLATED_END,    // the frame is over; `packed` is what lies behind it
+	TL_INFLATED_FAILED, // what it says is wrong, or beyond a limit (counted)
+};
+
+// A frame of `packed_len` bytes begins that is said to hold `plain_len`. False: the codec isn't
+// built in, no context is free, the frame is beyond a limit (each counted): its bytes are lost.
+bool tl_inflate_begin(struct tl_ctx *ctx, enum tl_lane lane, enum tl_codec codec,
+		      uint64_t packed_len, uint64_t plain_len);
+// Takes bytes of the frame off `packed`, gives what comes of them: good until the next call of any
+// lane. More than `plain_len` never comes out, less is an error. After END and FAILED the context
+// is given back; so it is when the lane loses bytes or ends.
+enum tl_inflated tl_inflate(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes *packed,
+			    struct tl_bytes *ret_plain);
+// The lane's frame is being inflated.
+bool tl_inflate_is_open(const struct tl_ctx *ctx, enum tl_lane lane);
+// Gives the context back before the frame is over.
+void tl_inflate_end(struct tl_ctx *ctx, enum tl_lane lane);
 
 // -- Surroundings
 

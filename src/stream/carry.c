@@ -113,6 +113,7 @@ void tl_lane_forget(struct tl_ctx *ctx, enum tl_lane lane)
 	struct tl_lane_state *state = &ctx->unit->lanes[lane];
 	const struct tl_carry *carry = tl_l7_carry(ctx->l7, state->carry);
 
+	tl_lane_stop_inflating(ctx->l7, state);
 	if (carry == NULL)
 		return;
 	uint32_t len = carry->len;

@@ -114,6 +114,15 @@ uint64_t tl_child_skip(struct tl_ctx *ctx, uint64_t id, enum tl_lane lane)
 	return (state->bits & TL_LANE_COPYING) != 0 && state->keep != 0 ? 0 : state->skip;
 }
 
+void *tl_child_state(struct tl_ctx *ctx, uint64_t id)
+{
+	const struct tl_guest *guest = child_find(ctx, id);
+
+	return guest == NULL || guest->unit.state == TL_SLAB_NONE
+		       ? NULL
+		       : tl_slab_at(&ctx->l7->states, guest->unit.state);
+}
+
 static void child_close(struct tl_ctx *ctx, struct tl_guest *guest, enum tl_end end)
 {
 	for (uint32_t lane = 0; lane < TL_LANE_COUNT; lane++) {

@@ -103,7 +103,9 @@ struct tl_l7 *tl_l7_create(const struct tl_l7_options *options, const struct tl_
 	if (l7->detect_bytes_max < DETECT_BYTES_MIN)
 		l7->detect_bytes_max = DETECT_BYTES_MIN;
 	l7->scratch = tl_map(TL_RECORD_BYTES_MAX);
-	if (l7->scratch == NULL || !make_pools(l7, options) || !make_counters(l7)) {
+	l7->inflaters = tl_inflaters_create(counters);
+	if (l7->scratch == NULL || l7->inflaters == NULL ||
+	    !make_pools(l7, options) || !make_counters(l7)) {
 		tl_l7_destroy(l7);
 		return NULL;
 	}
@@ -130,6 +132,7 @@ void tl_l7_destroy(struct tl_l7 *l7)
 	tl_pool_fini(&l7->extras);
 	tl_pool_fini(&l7->guests);
 	tl_pool_fini(&l7->conns);
+	tl_inflaters_destroy(l7->inflaters);
 	tl_unmap(l7->scratch, TL_RECORD_BYTES_MAX);
 	tl_unmap(l7, sizeof(*l7));
 }
@@ -139,7 +142,7 @@ bool tl_l7_is_empty(const struct tl_l7 *l7)
 	return l7->conns.used == 0 && l7->guests.used == 0 && l7->extras.used == 0 &&
 	       l7->exchanges.used == 0 && l7->messages.used == 0 && l7->carries.used == 0 &&
 	       l7->states.used_bytes == 0 && l7->values.used_bytes == 0 &&
-	       l7->carried.used_bytes == 0;
+	       l7->carried.used_bytes == 0 && tl_inflaters_used(l7->inflaters) == 0;
 }
 
 void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules)

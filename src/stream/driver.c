@@ -62,6 +62,8 @@ static bool take_room(struct tl_l7 *l7, struct tl_unit *unit, const struct tl_de
 
 void tl_unit_drop_state(struct tl_l7 *l7, struct tl_unit *unit)
 {
+	for (uint32_t i = 0; i < TL_LANE_COUNT; i++)
+		tl_lane_stop_inflating(l7, &unit->lanes[i]);
 	tl_slab_put(&l7->values, room_of(l7, unit));
 	tl_slab_put(&l7->states, unit->state);
 	unit->state = TL_SLAB_NONE;
