@@ -85,24 +85,27 @@ struct tl_message {
 	uint32_t exchange; // with role request, answer or response; the reason with role orphan
 	uint16_t tail_len;
 	uint16_t flags;    // enum tl_roundtrip_flag
+	uint16_t protocol; // whose fields the values are
 	uint8_t role;
-	uint8_t lane;
-	bool ended;        // end_ns is known
+	bool from_server : 1; // the lane
+	bool ended : 1;     // end_ns is known
 	bool end_ahead : 1; // end_offset is stated and lies ahead
-	bool aside : 1;    // others are read, this one goes on later
+	bool aside : 1;     // others are read, this one goes on later
 };
 
 enum tl_exchange_bit {
 	TL_EXCHANGE_LATE = 1u << 0,   // timed out and recorded: only its place in the queue is left
 	TL_EXCHANGE_HASHED = 1u << 1,
 	TL_EXCHANGE_ANSWERED = 1u << 2, // its response is being read; not in the queue any more
+	TL_EXCHANGE_UNSEEN = 1u << 3,   // the request was not seen: its answer is an orphan
+	TL_EXCHANGE_PROMISED = 1u << 4, // the opener's own lane answers
+	TL_EXCHANGE_ALLOWED = 1u << 5,  // wait_ns is no wait that the request asked for
 };
 
 // An open request.
 struct tl_exchange {
 	uint64_t key;
 	_Alignas(8) uint8_t memo[TL_MEMO_BYTES];
-	uint64_t wait_ns;   // the request said it may take so long; TL_FOREVER; 0: it didn't
 	uint64_t active_ns; // end of the request, or of its latest repetition
 	uint32_t next, prev; // queue of the unit, in order of opening
 	uint32_t hash_next, hash_prev;
@@ -110,6 +113,8 @@ struct tl_exchange {
 	uint32_t response;
 	uint32_t order;      // of opening, within the unit
 	uint32_t owner;      // the unit, for the hash table
+	uint32_t inner;      // state of the protocol that the request carries, TL_SLAB_NONE mostly
+	uint32_t wait_ms;    // the request said it may take so long; UINT32_MAX: as long as it likes
 	uint16_t retries;
 	uint8_t status, reason;
 	uint8_t opener;
@@ -242,6 +247,16 @@ static inline void tl_l7_count(const struct tl_l7 *l7, enum tl_counter id, uint6
 	tl_counter_add(l7->counters, id, n);
 }
 
+static inline bool tl_exchange_is_unseen(const struct tl_exchange *exchange)
+{
+	return (exchange->bits & TL_EXCHANGE_UNSEEN) != 0;
+}
+
+static inline enum tl_lane tl_message_lane(const struct tl_message *message)
+{
+	return message->from_server ? TL_SERVER : TL_CLIENT;
+}
+
 static inline struct tl_message *tl_l7_message(const struct tl_l7 *l7, uint32_t index)
 {
 	return index == TL_NONE ? NULL : (struct tl_message *)tl_pool_at(&l7->messages, index);
@@ -305,17 +320,30 @@ static inline uint32_t tl_queue_count(const struct tl_queue *queue)
 }
 // Takes the unit's open requests out of the hash table: before the unit changes its address.
 void tl_pair_unhash(struct tl_l7 *l7, struct tl_unit *unit);
+// The open request `key` of `opener`, NULL if there is none.
+struct tl_exchange *tl_pair_find(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key);
 // Nothing is open in the unit, no request and no response being read.
 bool tl_pair_is_idle(const struct tl_l7 *l7, const struct tl_unit *unit);
 // The claimed message has ended: acts by its role.
 void tl_pair_message_ended(struct tl_ctx *ctx, uint32_t message);
-// Completes what is open in the unit that `opener` (or either lane: TL_LANE_COUNT) opened.
-void tl_pair_end(struct tl_ctx *ctx, uint32_t opener, enum tl_status status, enum tl_reason reason,
+// Completes what is open in the unit that `answerer` (or either lane: TL_LANE_COUNT) was to answer.
+void tl_pair_end(struct tl_ctx *ctx, uint32_t answerer, enum tl_status status, enum tl_reason reason,
 		 uint64_t end_ns);
+// Hands the open request `key` of the client to `unit`, where it is one of the unit's protocol
+// with the key `new_key`. The memo is zeroed.
+void tl_pair_hand_over(struct tl_ctx *ctx, uint64_t key, struct tl_unit *unit, uint64_t new_key);
 // Emits what has timed out in the unit.
 void tl_pair_expire(struct tl_ctx *ctx, uint64_t now_ns);
 // Recomputes what the unit adds to conn->patience_ns.
 void tl_pair_deadlines(const struct tl_ctx *ctx);
+
+// -- l7/inner.c
+
+// The protocol of the exchange's record: the inner one, where it carries one.
+uint16_t tl_pair_protocol(const struct tl_ctx *ctx, const struct tl_exchange *exchange);
+// The inner decoder adds what is known only now to the messages that were seen.
+void tl_inner_end(struct tl_ctx *ctx, const struct tl_exchange *exchange,
+		      const struct tl_message *response);
 
 // -- l7/roundtrip.c
 
@@ -325,6 +353,7 @@ struct tl_completion {
 	uint64_t end_ns;       // without a response: when it ended
 	uint64_t wait_ns;
 	uint16_t retries;
+	uint16_t protocol;
 	uint8_t status;
 	uint8_t reason;
 	uint8_t opener;

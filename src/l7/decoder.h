@@ -141,6 +141,11 @@ const struct tl_trace *tl_message_trace_of(const struct tl_ctx *ctx, enum tl_lan
 // The lane's current message is a request: queues it with `memo` (TL_MEMO_BYTES, may be NULL).
 // A full queue evicts its oldest (status unanswered, reason limit), counted.
 void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo);
+// The same for a request that its own lane answers (HTTP/2 server push).
+void tl_promise(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo);
+// `opener` sent a request `key` that was not seen (late join, a hole): what answers it is read like
+// any answer and becomes an orphan; without an answer there is no record.
+void tl_open_unseen(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, const void *memo);
 // The memo of the open request with `key`, or of the oldest one; NULL if there is none (never
 // opened, timed out, evicted). The pointer is good until the next call that opens or closes.
 // A decoder that only ever asks for the oldest pairs by order: it is given the memos of requests
@@ -174,6 +179,14 @@ void tl_orphan(struct tl_ctx *ctx, enum tl_lane lane, enum tl_reason reason);
 void tl_retry(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key);
 // The open request `key` may wait up to `ns` (0: as long as it likes) without timing out.
 void tl_wait(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint64_t ns);
+// The same where the time is a limit that the request has (a deadline) or a stream without one, no
+// wait that it asks for: the record's wait_ns stays 0.
+void tl_allow(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint64_t ns);
+// Packet time from the first byte of the open request `key` (of its answer, where it was not seen)
+// to the byte at `offset` of `lane`. For what a protocol says about times: deadlines, and when
+// the messages of a stream came. 0 without such a request.
+uint64_t tl_elapsed_ns(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset,
+		       enum tl_lane opener, uint64_t key);
 
 // -- Interleaved messages, where streams share a lane. A message that belongs to an open request
 //    may be set aside and taken up again; bytes in between aren't counted to it.
@@ -200,6 +213,24 @@ bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opene
 void tl_switch(struct tl_ctx *ctx, uint16_t protocol, const uint64_t offset[TL_LANE_COUNT]);
 // Registry id by name, TL_PROTOCOL_OPAQUE if that protocol is not built in.
 uint16_t tl_protocol_id(const char *name);
+// The same, and the open request `key` of the client, which has ended, goes over as the request
+// `new_key` of `protocol` (HTTP/1 Upgrade to HTTP/2), with a zeroed memo: the field tables of both
+// agree on the ids of what was set.
+void tl_switch_with(struct tl_ctx *ctx, uint16_t protocol, const uint64_t offset[TL_LANE_COUNT],
+		    uint64_t key, uint64_t new_key);
+
+// -- Requests that carry another protocol (gRPC in an HTTP stream). The open request goes on in the
+//    inner protocol's name, with a state of that protocol beside its memo. The field tables of
+//    both agree on the ids of what the outer one sets. The inner decoder is called once for each
+//    message that was seen, before the record is made: its end() may add fields. All else is the
+//    outer one's: which bytes they are, pairing, ends.
+
+// The open request `key` goes on as one of `protocol`, a decoder with TL_AS_INNER. Gives its state,
+// zeroed; NULL when none is free (counted) or there is no such request: it stays what it is.
+void *tl_inner_begin(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint16_t protocol);
+// The state, good until the next call that opens or closes. NULL: no such request, or it carries
+// nothing.
+void *tl_inner_state(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key);
 
 // -- Children: streams inside this connection, each with its own decoder state and pairing.
 //    `id` is the protocol's stream id. Offsets of a child count the bytes fed to it.
@@ -261,7 +292,7 @@ void tl_count(struct tl_ctx *ctx, uint8_t counter); // bumps counters[counter] o
 
 // ---- What a decoder is -------------------------------------------------------------------
 
-enum { TL_OVER_TCP = 1u << 0, TL_OVER_UDP = 1u << 1, TL_AS_CHILD = 1u << 2 };
+enum { TL_OVER_TCP = 1u << 0, TL_OVER_UDP = 1u << 1, TL_AS_CHILD = 1u << 2, TL_AS_INNER = 1u << 3 };
 
 struct tl_decoder {
 	const char *name;     // of the protocol in records, metrics, configuration: "http"

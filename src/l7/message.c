@@ -121,7 +121,7 @@ void tl_message_leave(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
 
 void tl_message_cut(const struct tl_ctx *ctx, struct tl_message *message)
 {
-	const struct tl_lane_state *lane = &ctx->unit->lanes[message->lane];
+	const struct tl_lane_state *lane = &ctx->unit->lanes[tl_message_lane(message)];
 
 	if (message->ended)
 		return;
@@ -156,7 +156,8 @@ void tl_message_begin(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
 	message->begin_offset = offset;
 	message->first_ns = tl_time_of(ctx, lane, offset);
 	message->exchange = TL_NONE;
-	message->lane = (uint8_t)lane;
+	message->from_server = lane == TL_SERVER;
+	message->protocol = ctx->unit->protocol;
 	if (lane == ctx->lane && offset >= ctx->piece_offset)
 		message->stall_us = ctx->stall_us;
 	ctx->unit->lanes[lane].message = tl_pool_index(&ctx->l7->messages, message);
@@ -298,9 +299,9 @@ static inline uint8_t *tail_add(struct tl_ctx *ctx, struct tl_message *message, 
 	return at + sizeof(head);
 }
 
-static const struct tl_field *field_of(const struct tl_ctx *ctx, uint8_t field)
+static const struct tl_field *field_of(const struct tl_message *message, uint8_t field)
 {
-	const struct tl_decoder *decoder = tl_decoder_at(ctx->unit->protocol);
+	const struct tl_decoder *decoder = tl_decoder_at(message->protocol);
 
 	TL_CHECK(decoder != NULL && field < decoder->field_count);
 	return decoder != NULL && field < decoder->field_count ? &decoder->fields[field] : NULL;
@@ -322,7 +323,7 @@ static uint32_t kept_len(const struct tl_field *field, struct tl_bytes value)
 void tl_message_text(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes value)
 {
 	struct tl_message *message = current(ctx, lane);
-	const struct tl_field *row = message == NULL ? NULL : field_of(ctx, field);
+	const struct tl_field *row = message == NULL ? NULL : field_of(message, field);
 
 	if (row == NULL)
 		return;
@@ -339,7 +340,7 @@ static void add_number(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, con
 {
 	struct tl_message *message = current(ctx, lane);
 
-	if (message == NULL || field_of(ctx, field) == NULL)
+	if (message == NULL || field_of(message, field) == NULL)
 		return;
 	uint8_t *at = tail_add(ctx, message, field, 8, 8);
 	if (at != NULL)
@@ -365,7 +366,7 @@ void tl_message_pair(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struc
 		     struct tl_bytes value)
 {
 	struct tl_message *message = current(ctx, lane);
-	const struct tl_field *row = message == NULL ? NULL : field_of(ctx, field);
+	const struct tl_field *row = message == NULL ? NULL : field_of(message, field);
 
 	if (row == NULL)
 		return;
@@ -388,7 +389,7 @@ void tl_message_object(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field)
 {
 	struct tl_message *message = current(ctx, lane);
 
-	if (message != NULL && field_of(ctx, field) != NULL)
+	if (message != NULL && field_of(message, field) != NULL)
 		(void)tail_add(ctx, message, field, 0, 0);
 }
 

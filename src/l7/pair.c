@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define NS_PER_MS UINT64_C(1000000)
+
 void tl_queue_init(struct tl_queue *queue)
 {
 	*queue = (struct tl_queue) {.head = TL_NONE, .tail = TL_NONE};
@@ -88,6 +90,14 @@ static bool is_late(const struct tl_exchange *exchange)
 	return (exchange->bits & TL_EXCHANGE_LATE) != 0;
 }
 
+// The lane that the answer comes on.
+static enum tl_lane answerer_of(const struct tl_exchange *exchange)
+{
+	enum tl_lane opener = (enum tl_lane)exchange->opener;
+
+	return (exchange->bits & TL_EXCHANGE_PROMISED) != 0 ? opener : tl_lane_other(opener);
+}
+
 struct tl_wanted {
 	uint64_t key;
 	enum tl_lane opener;
@@ -130,6 +140,13 @@ static uint32_t find(const struct tl_ctx *ctx, const struct tl_wanted *want)
 	return found;
 }
 
+struct tl_exchange *tl_pair_find(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
+{
+	struct tl_wanted want = {.key = key, .opener = opener};
+
+	return tl_l7_exchange(ctx->l7, find(ctx, &want));
+}
+
 // What an answer to `key` belongs to: by order the oldest, otherwise an open one before a late one.
 static uint32_t find_answered(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
 {
@@ -142,6 +159,20 @@ static uint32_t find_answered(const struct tl_ctx *ctx, enum tl_lane opener, uin
 		index = find(ctx, &want);
 	}
 	return index;
+}
+
+// What an answer on `lane` belongs to: promised ones are answered by the lane that opened them.
+static uint32_t find_answered_by(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
+{
+	uint32_t index = find_answered(ctx, tl_lane_other(lane), key);
+
+	if (index != TL_NONE || ctx->unit->queue.count[lane] == 0)
+		return index;
+	index = find_answered(ctx, lane, key);
+	return index != TL_NONE &&
+			       (tl_l7_exchange(ctx->l7, index)->bits & TL_EXCHANGE_PROMISED) != 0
+		       ? index
+		       : TL_NONE;
 }
 
 // ---- The queue ------------------------------------------------------------------------------
@@ -186,10 +217,17 @@ static void queue_remove(struct tl_ctx *ctx, uint32_t index)
 		ctx->unit->bits &= (uint8_t)~TL_UNIT_HASHED;
 }
 
+static void put_back(struct tl_ctx *ctx, struct tl_exchange *exchange)
+{
+	if (TL_UNLIKELY(exchange->inner != TL_SLAB_NONE))
+		tl_slab_put(&ctx->l7->states, exchange->inner);
+	tl_pool_put(&ctx->l7->exchanges, exchange);
+}
+
 static void drop_late(struct tl_ctx *ctx, uint32_t index)
 {
 	queue_remove(ctx, index);
-	tl_pool_put(&ctx->l7->exchanges, tl_l7_exchange(ctx->l7, index));
+	put_back(ctx, tl_l7_exchange(ctx->l7, index));
 }
 
 static uint32_t oldest(const struct tl_ctx *ctx, bool late)
@@ -210,8 +248,8 @@ static void release(struct tl_ctx *ctx, uint32_t index)
 
 	if (message == NULL)
 		return;
-	if (ctx->unit->lanes[message->lane].message == index)
-		ctx->unit->lanes[message->lane].message = TL_NONE;
+	if (ctx->unit->lanes[tl_message_lane(message)].message == index)
+		ctx->unit->lanes[tl_message_lane(message)].message = TL_NONE;
 	tl_message_free(ctx->l7, ctx->conn, index);
 }
 
@@ -221,6 +259,10 @@ static void emit(struct tl_ctx *ctx, const struct tl_exchange *exchange,
 {
 	struct tl_message *request = tl_l7_message(ctx->l7, exchange->request);
 
+	if (tl_exchange_is_unseen(exchange) && response == NULL)
+		return; // nothing was
+	if (TL_UNLIKELY(exchange->inner != TL_SLAB_NONE))
+		tl_inner_end(ctx, exchange, response);
 	if (request != NULL && !request->ended && response != NULL)
 		request->flags |= TL_FLAG_EARLY_RESPONSE;
 	if (request != NULL)
@@ -231,14 +273,18 @@ static void emit(struct tl_ctx *ctx, const struct tl_exchange *exchange,
 		.request = request,
 		.response = response,
 		.end_ns = end_ns,
-		.wait_ns = exchange->wait_ns,
+		.wait_ns = (exchange->bits & TL_EXCHANGE_ALLOWED) != 0 ? 0
+			   : exchange->wait_ms == UINT32_MAX	       ? TL_FOREVER
+								       : exchange->wait_ms * NS_PER_MS,
 		.retries = exchange->retries,
-		.status = exchange->status,
-		.reason = exchange->reason,
+		.protocol = tl_pair_protocol(ctx, exchange),
+		.status = tl_exchange_is_unseen(exchange) ? TL_STATUS_ORPHAN : exchange->status,
+		.reason = tl_exchange_is_unseen(exchange) ? TL_REASON_NONE : exchange->reason,
 		.opener = exchange->opener,
 		.bare_response = response != NULL && exchange->response == TL_NONE,
 	};
-	tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPEN, UINT64_MAX);
+	if (!tl_exchange_is_unseen(exchange))
+		tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPEN, UINT64_MAX);
 	tl_roundtrip_emit(ctx, &done);
 }
 
@@ -250,7 +296,7 @@ static void finish(struct tl_ctx *ctx, uint32_t index, uint64_t end_ns)
 	emit(ctx, exchange, tl_l7_message(ctx->l7, exchange->response), end_ns);
 	release(ctx, exchange->request);
 	release(ctx, exchange->response);
-	tl_pool_put(&ctx->l7->exchanges, exchange);
+	put_back(ctx, exchange);
 	if (tl_pair_is_idle(ctx->l7, ctx->unit) && ctx->conn->extra == TL_NONE)
 		ctx->conn->patience_ns = TL_FOREVER;
 }
@@ -288,10 +334,11 @@ static void make_late(struct tl_ctx *ctx, uint32_t index, enum tl_status status,
 
 static uint64_t waits_ns(const struct tl_ctx *ctx, const struct tl_exchange *exchange)
 {
-	if (exchange->wait_ns == TL_FOREVER)
+	if (exchange->wait_ms == UINT32_MAX)
 		return TL_FOREVER;
-	uint64_t ns = tl_rules_timeout_ns(ctx->l7->rules, ctx->unit->protocol) + exchange->wait_ns;
-	return ns < exchange->wait_ns ? TL_FOREVER : ns;
+	uint64_t own = tl_rules_timeout_ns(ctx->l7->rules, tl_pair_protocol(ctx, exchange));
+	uint64_t ns = own + exchange->wait_ms * NS_PER_MS;
+	return ns < own ? TL_FOREVER : ns;
 }
 
 // Packet time at which an exchange times out: over UDP each by itself, over TCP any byte of the
@@ -326,10 +373,11 @@ static void emit_single(struct tl_ctx *ctx, uint32_t index)
 		.request = one_way ? message : NULL,
 		.response = one_way ? NULL : message,
 		.end_ns = message->end_ns,
+		.protocol = message->protocol,
 		.status = one_way ? TL_STATUS_ONE_WAY : TL_STATUS_ORPHAN,
 		.reason = one_way ? 0 : (uint8_t)message->exchange,
-		.opener = one_way ? message->lane
-				  : (uint8_t)tl_lane_other((enum tl_lane)message->lane),
+		.opener = (uint8_t)(one_way ? tl_message_lane(message)
+				       : tl_lane_other(tl_message_lane(message))),
 	};
 	tl_roundtrip_emit(ctx, &done);
 	release(ctx, index);
@@ -375,14 +423,9 @@ static void make_room(struct tl_ctx *ctx)
 	}
 }
 
-void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo)
+// Room for one more request with `key`.
+static void prepare(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
 {
-	uint32_t index = ctx->unit->lanes[lane].message;
-	struct tl_message *message = tl_l7_message(ctx->l7, index);
-
-	if ((message != NULL && message->role != TL_ROLE_NONE) ||
-	    (ctx->unit->bits & TL_UNIT_STOPPED) != 0)
-		return;
 	make_room(ctx);
 	if (ctx->unit->queue.late != 0 && !is_ordered(ctx->unit)) {
 		struct tl_wanted want = {.key = key, .opener = lane, .late = true};
@@ -390,6 +433,27 @@ void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *me
 		if (late != TL_NONE)
 			drop_late(ctx, late);
 	}
+}
+
+static void enqueue(struct tl_ctx *ctx, struct tl_exchange *exchange, const void *memo)
+{
+	if (memo != NULL)
+		memcpy(exchange->memo, memo, TL_MEMO_BYTES);
+	exchange->response = TL_NONE;
+	exchange->active_ns = ctx->piece_ns;
+	queue_add(ctx, tl_pool_index(&ctx->l7->exchanges, exchange));
+}
+
+static void open_request(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo,
+			 uint8_t bits)
+{
+	uint32_t index = ctx->unit->lanes[lane].message;
+	struct tl_message *message = tl_l7_message(ctx->l7, index);
+
+	if ((message != NULL && message->role != TL_ROLE_NONE) ||
+	    (ctx->unit->bits & TL_UNIT_STOPPED) != 0)
+		return;
+	prepare(ctx, lane, key);
 	struct tl_exchange *exchange =
 		message == NULL ? NULL : tl_pool_take(&ctx->l7->exchanges);
 	if (exchange == NULL) {
@@ -400,16 +464,59 @@ void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *me
 	}
 	(void)claim(ctx, message, TL_ROLE_REQUEST);
 	exchange->key = key;
-	if (memo != NULL)
-		memcpy(exchange->memo, memo, TL_MEMO_BYTES);
 	exchange->request = index;
-	exchange->response = TL_NONE;
 	exchange->opener = (uint8_t)lane;
-	exchange->active_ns = ctx->piece_ns;
+	exchange->bits = bits;
 	message->exchange = tl_pool_index(&ctx->l7->exchanges, exchange);
-	queue_add(ctx, message->exchange);
+	enqueue(ctx, exchange, memo);
 	tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPENED, 1);
 	tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPEN, 1);
+}
+
+void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo)
+{
+	open_request(ctx, lane, key, memo, 0);
+}
+
+void tl_promise(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo)
+{
+	open_request(ctx, lane, key, memo, TL_EXCHANGE_PROMISED);
+}
+
+void tl_open_unseen(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, const void *memo)
+{
+	if ((ctx->unit->bits & TL_UNIT_STOPPED) != 0)
+		return;
+	prepare(ctx, opener, key);
+	struct tl_exchange *exchange = tl_pool_take(&ctx->l7->exchanges);
+	if (exchange == NULL) {
+		tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_REFUSED, 1);
+		return;
+	}
+	exchange->key = key;
+	exchange->request = TL_NONE;
+	exchange->opener = (uint8_t)opener;
+	exchange->bits = TL_EXCHANGE_UNSEEN;
+	enqueue(ctx, exchange, memo);
+}
+
+void tl_pair_hand_over(struct tl_ctx *ctx, uint64_t key, struct tl_unit *unit, uint64_t new_key)
+{
+	struct tl_wanted want = {.key = key, .opener = TL_CLIENT};
+	uint32_t index = find(ctx, &want);
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
+	struct tl_message *request =
+		exchange == NULL ? NULL : tl_l7_message(ctx->l7, exchange->request);
+
+	if (request == NULL || !request->ended || exchange->response != TL_NONE)
+		return;
+	queue_remove(ctx, index);
+	struct tl_ctx there = *ctx;
+	there.unit = unit;
+	exchange->key = new_key;
+	memset(exchange->memo, 0, TL_MEMO_BYTES);
+	request->protocol = unit->protocol;
+	enqueue(&there, exchange, NULL);
 }
 
 void *tl_pending(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
@@ -462,7 +569,7 @@ void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_statu
 {
 	uint32_t index = ctx->unit->lanes[lane].message;
 	struct tl_message *message = tl_l7_message(ctx->l7, index);
-	uint32_t found = find_answered(ctx, tl_lane_other(lane), key);
+	uint32_t found = find_answered_by(ctx, lane, key);
 	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, found);
 
 	if (exchange == NULL) {
@@ -493,6 +600,7 @@ void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_statu
 		exchange->bits |= TL_EXCHANGE_ANSWERED;
 		exchange->response = index;
 		message->exchange = found;
+		message->protocol = tl_pair_protocol(ctx, exchange);
 		return;
 	}
 	// One message answers several requests: the others get its times without its content.
@@ -501,21 +609,22 @@ void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_statu
 	copy.ended = true;
 	emit(ctx, exchange, &copy, copy.end_ns);
 	release(ctx, exchange->request);
-	tl_pool_put(&ctx->l7->exchanges, exchange);
+	put_back(ctx, exchange);
 }
 
 bool tl_answer(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
 {
 	uint32_t index = ctx->unit->lanes[lane].message;
 	struct tl_message *message = tl_l7_message(ctx->l7, index);
-	struct tl_wanted want = {.key = key, .opener = tl_lane_other(lane)};
-	uint32_t found = message == NULL ? TL_NONE : find(ctx, &want);
+	uint32_t found = message == NULL ? TL_NONE : find_answered_by(ctx, lane, key);
 	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, found);
 
-	if (exchange == NULL || exchange->response != TL_NONE || !claim(ctx, message, TL_ROLE_ANSWER))
+	if (exchange == NULL || is_late(exchange) || exchange->response != TL_NONE ||
+	    !claim(ctx, message, TL_ROLE_ANSWER))
 		return false;
 	exchange->response = index;
 	message->exchange = found;
+	message->protocol = tl_pair_protocol(ctx, exchange);
 	return true;
 }
 
@@ -523,9 +632,9 @@ bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opene
 {
 	struct tl_wanted want = {.key = key, .opener = opener};
 	const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, find(ctx, &want));
-	uint32_t index = exchange == NULL   ? TL_NONE
-			 : lane == opener ? exchange->request
-					  : exchange->response;
+	uint32_t index = exchange == NULL ? TL_NONE
+			 : lane == answerer_of(exchange) ? exchange->response
+							 : exchange->request;
 	struct tl_lane_state *state = &ctx->unit->lanes[lane];
 	struct tl_message *message = tl_l7_message(ctx->l7, index);
 
@@ -568,7 +677,7 @@ void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum 
 			release(ctx, exchange->request);
 			if (exchange->response != ctx->unit->lanes[lane].message)
 				release(ctx, exchange->response);
-			tl_pool_put(&ctx->l7->exchanges, exchange);
+			put_back(ctx, exchange);
 		}
 		i = next;
 	}
@@ -576,16 +685,15 @@ void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum 
 }
 
 // The response of `key` may be under way: then it ends with what was seen of it.
-static bool cancel_answered(struct tl_ctx *ctx, enum tl_lane opener, const uint64_t *key,
+static bool cancel_answered(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_wanted *want,
 			    enum tl_status status, enum tl_reason reason)
 {
-	enum tl_lane lane = tl_lane_other(opener);
 	const struct tl_message *message = current(ctx, lane);
 
 	if (message == NULL || message->role != TL_ROLE_RESPONSE)
 		return false;
 	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, message->exchange);
-	if (key != NULL && exchange->key != *key)
+	if (want != NULL && (exchange->key != want->key || exchange->opener != want->opener))
 		return false;
 	if (!message->ended) {
 		exchange->status = (uint8_t)status;
@@ -599,8 +707,11 @@ static bool cancel_answered(struct tl_ctx *ctx, enum tl_lane opener, const uint6
 void tl_cancel(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, enum tl_status status,
 	       enum tl_reason reason)
 {
-	if (cancel_answered(ctx, opener, &key, status, reason))
-		return;
+	struct tl_wanted want = {.key = key, .opener = opener};
+
+	for (uint32_t lane = 0; lane < TL_LANE_COUNT; lane++)
+		if (cancel_answered(ctx, (enum tl_lane)lane, &want, status, reason))
+			return;
 	uint32_t index = find_answered(ctx, opener, key);
 	if (index == TL_NONE)
 		return;
@@ -621,9 +732,11 @@ void tl_flag_open(struct tl_ctx *ctx, enum tl_roundtrip_flag flag)
 {
 	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
 		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
-		struct tl_message *request = tl_l7_message(ctx->l7, exchange->request);
-		if (request != NULL)
-			request->flags |= (uint16_t)flag;
+		bool unseen = tl_exchange_is_unseen(exchange);
+		struct tl_message *message =
+			tl_l7_message(ctx->l7, unseen ? exchange->response : exchange->request);
+		if (message != NULL)
+			message->flags |= (uint16_t)flag;
 		i = exchange->next;
 	}
 }
@@ -655,24 +768,40 @@ void tl_retry(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
 		release(ctx, ctx->unit->lanes[lane].message);
 }
 
+static uint32_t wait_ms(uint64_t ns)
+{
+	uint64_t ms = ns / NS_PER_MS + (ns % NS_PER_MS != 0);
+
+	return ns == 0 || ms >= UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
 void tl_wait(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint64_t ns)
 {
-	struct tl_wanted want = {.key = key, .opener = opener};
-	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, find(ctx, &want));
+	struct tl_exchange *exchange = tl_pair_find(ctx, opener, key);
 
 	if (exchange != NULL)
-		exchange->wait_ns = ns == 0 ? TL_FOREVER : ns;
+		exchange->wait_ms = wait_ms(ns);
+}
+
+void tl_allow(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint64_t ns)
+{
+	struct tl_exchange *exchange = tl_pair_find(ctx, opener, key);
+
+	if (exchange == NULL)
+		return;
+	exchange->wait_ms = wait_ms(ns);
+	exchange->bits |= TL_EXCHANGE_ALLOWED;
 }
 
 // ---- Ends and time-outs ---------------------------------------------------------------------
 
-void tl_pair_end(struct tl_ctx *ctx, uint32_t opener, enum tl_status status, enum tl_reason reason,
+void tl_pair_end(struct tl_ctx *ctx, uint32_t answerer, enum tl_status status, enum tl_reason reason,
 		 uint64_t end_ns)
 {
 	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
 		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
 		uint32_t next = exchange->next;
-		if (opener == TL_LANE_COUNT || exchange->opener == opener) {
+		if (answerer == TL_LANE_COUNT || (uint32_t)answerer_of(exchange) == answerer) {
 			if (is_late(exchange))
 				drop_late(ctx, i);
 			else
@@ -688,8 +817,8 @@ void tl_pair_expire(struct tl_ctx *ctx, uint64_t now_ns)
 		const struct tl_message *message = current(ctx, (enum tl_lane)lane);
 		if (message != NULL && message->role == TL_ROLE_RESPONSE &&
 		    due_ns(ctx, tl_l7_exchange(ctx->l7, message->exchange)) <= now_ns)
-			(void)cancel_answered(ctx, tl_lane_other((enum tl_lane)lane), NULL,
-					      TL_STATUS_TIMEOUT, TL_REASON_TIMEOUT);
+			(void)cancel_answered(ctx, (enum tl_lane)lane, NULL, TL_STATUS_TIMEOUT,
+					      TL_REASON_TIMEOUT);
 	}
 	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
 		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);

@@ -144,7 +144,7 @@ void tl_roundtrip_emit(struct tl_ctx *ctx, const struct tl_completion *done)
 	uint8_t *tails = l7->scratch + sizeof(*record);
 
 	memset(record, 0, sizeof(*record));
-	record->protocol = ctx->unit->protocol;
+	record->protocol = done->protocol;
 	record->status = done->status;
 	record->reason = done->reason;
 	record->retries = done->retries;

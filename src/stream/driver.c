@@ -636,6 +636,5 @@ void tl_lane_end(struct tl_ctx *ctx, enum tl_end end)
 	settle(ctx);
 	lane->skip = 0;
 	if (end != TL_END_SWITCHED)
-		tl_pair_end(ctx, (uint32_t)tl_lane_other(ctx->lane), tl_end_status(end),
-			    tl_end_reason(end), ctx->piece_ns);
+		tl_pair_end(ctx, ctx->lane, tl_end_status(end), tl_end_reason(end), ctx->piece_ns);
 }

@@ -10,19 +10,21 @@ static struct tl_guest *successor_of(const struct tl_ctx *ctx)
 	return extra == NULL || !extra->switching ? NULL : tl_l7_guest(ctx->l7, extra->successor);
 }
 
-void tl_switch(struct tl_ctx *ctx, uint16_t protocol, const uint64_t offset[TL_LANE_COUNT])
+// Gives the unit that takes over; NULL when none does.
+static struct tl_unit *begin_switch(struct tl_ctx *ctx, uint16_t protocol,
+				    const uint64_t offset[TL_LANE_COUNT])
 {
 	struct tl_l7 *l7 = ctx->l7;
 	struct tl_extra *extra = tl_conn_extra_take(l7, ctx->conn);
 
 	// One switch at a time, and of connections only: streams inside them never change hands.
 	if (extra == NULL || extra->switching || ctx->unit != &ctx->conn->unit)
-		return;
+		return NULL;
 	struct tl_guest *guest = tl_pool_take(&l7->guests);
 	if (guest == NULL) {
 		tl_l7_count(l7, TL_COUNT_STATE_FULL, 1);
 		ctx->unit->bits |= TL_UNIT_STOPPED;
-		return;
+		return NULL;
 	}
 	tl_unit_init(&guest->unit);
 	for (uint32_t i = 0; i < TL_LANE_COUNT; i++) {
@@ -42,6 +44,21 @@ void tl_switch(struct tl_ctx *ctx, uint16_t protocol, const uint64_t offset[TL_L
 		tl_flow_set_verdict(ctx->conn->flow, TL_VERDICT_UPGRADED);
 	else if (protocol != TL_PROTOCOL_DETECT)
 		tl_flow_set_verdict(ctx->conn->flow, protocol);
+	return &guest->unit;
+}
+
+void tl_switch(struct tl_ctx *ctx, uint16_t protocol, const uint64_t offset[TL_LANE_COUNT])
+{
+	(void)begin_switch(ctx, protocol, offset);
+}
+
+void tl_switch_with(struct tl_ctx *ctx, uint16_t protocol, const uint64_t offset[TL_LANE_COUNT],
+		    uint64_t key, uint64_t new_key)
+{
+	struct tl_unit *unit = begin_switch(ctx, protocol, offset);
+
+	if (unit != NULL && unit->mode == TL_UNIT_DECODE)
+		tl_pair_hand_over(ctx, key, unit, new_key);
 }
 
 uint64_t tl_switch_left(const struct tl_ctx *ctx)

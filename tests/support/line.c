@@ -119,7 +119,7 @@ static bool control(struct tl_ctx *ctx, enum tl_lane lane, const struct line *li
 		tl_cancel(ctx, lane, line->key, TL_STATUS_CANCELLED, TL_REASON_NONE);
 		return true;
 	case 'L':
-		tl_wait(ctx, lane, line->key, line->len);
+		tl_wait(ctx, lane, line->key, line->len * UINT64_C(1000000));
 		return true;
 	case 'S':
 		// The key says how many bytes more of the other lane are still the old protocol's.

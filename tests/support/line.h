@@ -5,7 +5,7 @@
 //   A answer by key           B answer, its body kept      O answer to the oldest
 //   T answers all up to key   F answer, body to the end of the lane
 //   I interim answer          W one-way      R retry of key     C cancels key
-//   L may wait for `len` ns (no body)        S switch both lanes at this lane's end of line to `len`
+//   L may wait for `len` ms (no body)        S switch both lanes at this lane's end of line to `len`
 //   H opens child key         D `len` bytes for child key       E ends child key
 //   G a piece of request key   N its last piece   M a piece of key's answer   P its last piece
 //   V gives a string as long as `len`        Z breaks off: tl_stop()

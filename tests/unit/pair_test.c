@@ -133,8 +133,8 @@ static void a_request_may_wait_longer(void **state)
 	rig_say(&rig, TL_CLIENT, "Q 1 0\nL 1 0\nQ 2 0\nL 2 5\nQ 3 0\n");
 	tl_conn_expire(rig.l7, rig.conn, rig.ns + 60 * SECOND);
 	assert_int_equal(rig.records, 1);
-	assert_int_equal(tl_conn_deadline(rig.conn), rig.ns + 60 * SECOND + 5);
-	tl_conn_expire(rig.l7, rig.conn, rig.ns + 60 * SECOND + 5);
+	assert_int_equal(tl_conn_deadline(rig.conn), rig.ns + 60 * SECOND + 5 * SECOND / 1000);
+	tl_conn_expire(rig.l7, rig.conn, rig.ns + 60 * SECOND + 5 * SECOND / 1000);
 	assert_int_equal(rig.records, 2);
 	assert_true(tl_conn_deadline(rig.conn) == UINT64_MAX);
 	rig.ns += 600 * SECOND;

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests that carry a protocol of their own: its state lies with the open request.
+#include "l7/core.h"
+
+#include <string.h>
+
+uint16_t tl_pair_protocol(const struct tl_ctx *ctx, const struct tl_exchange *exchange)
+{
+	const struct tl_message *message = tl_l7_message(
+		ctx->l7, tl_exchange_is_unseen(exchange) ? exchange->response : exchange->request);
+
+	return message == NULL ? ctx->unit->protocol : message->protocol;
+}
+
+uint64_t tl_elapsed_ns(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset,
+		       enum tl_lane opener, uint64_t key)
+{
+	const struct tl_exchange *exchange = tl_pair_find(ctx, opener, key);
+	const struct tl_message *first =
+		exchange == NULL
+			? NULL
+			: tl_l7_message(ctx->l7, tl_exchange_is_unseen(exchange) ? exchange->response
+								     : exchange->request);
+	uint64_t ns = tl_time_of(ctx, lane, offset);
+
+	return first == NULL || ns < first->first_ns ? 0 : ns - first->first_ns;
+}
+
+void *tl_inner_begin(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint16_t protocol)
+{
+	struct tl_exchange *exchange = tl_pair_find(ctx, opener, key);
+	const struct tl_decoder *decoder = tl_decoder_at(protocol);
+
+	if (exchange == NULL || decoder == NULL || (decoder->over & TL_AS_INNER) == 0 ||
+	    exchange->inner != TL_SLAB_NONE)
+		return NULL;
+	exchange->inner = tl_slab_take(&ctx->l7->states, decoder->state_size);
+	if (exchange->inner == TL_SLAB_NONE) {
+		tl_l7_count(ctx->l7, TL_COUNT_STATE_FULL, 1);
+		return NULL;
+	}
+	struct tl_message *halves[] = {tl_l7_message(ctx->l7, exchange->request),
+				       tl_l7_message(ctx->l7, exchange->response)};
+	for (uint32_t i = 0; i < TL_COUNT_OF(halves); i++)
+		if (halves[i] != NULL)
+			halves[i]->protocol = protocol;
+	void *state = tl_slab_at(&ctx->l7->states, exchange->inner);
+	memset(state, 0, decoder->state_size);
+	return state;
+}
+
+void *tl_inner_state(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
+{
+	const struct tl_exchange *exchange = tl_pair_find(ctx, opener, key);
+
+	return exchange == NULL || exchange->inner == TL_SLAB_NONE
+		       ? NULL
+		       : tl_slab_at(&ctx->l7->states, exchange->inner);
+}
+
+
+// The inner decoder adds what is known only now to the messages that were seen.
+void tl_inner_end(struct tl_ctx *ctx, const struct tl_exchange *exchange,
+		      const struct tl_message *response)
+{
+	const struct tl_decoder *decoder = tl_decoder_at(tl_pair_protocol(ctx, exchange));
+	void *state = tl_slab_at(&ctx->l7->states, exchange->inner);
+	const uint32_t halves[] = {
+		exchange->request,
+		response == NULL ? TL_NONE : tl_pool_index(&ctx->l7->messages, response),
+	};
+
+	for (uint32_t i = 0; i < TL_COUNT_OF(halves) && decoder->end != NULL; i++) {
+		const struct tl_message *message = tl_l7_message(ctx->l7, halves[i]);
+		if (message == NULL)
+			continue;
+		uint32_t *now = &ctx->unit->lanes[tl_message_lane(message)].message;
+		uint32_t before = *now;
+		*now = halves[i];
+		decoder->end(ctx, state, tl_message_lane(message), TL_END_FIN, message->end_offset);
+		*now = before;
+	}
+}
