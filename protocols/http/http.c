@@ -87,107 +87,13 @@ static enum tl_match http_match(enum tl_lane lane, struct tl_bytes first)
 }
 
 static const struct tl_field http_fields[HTTP_FIELD_COUNT] = {
-	[HTTP_FIELD_METHOD] = {
-		.name = "method", .label = "method", .attribute = "http.request.method",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
-		.parent = TL_FIELD_TOP, .max = HTTP_METHOD_BYTES_MAX,
-		.help = "Method token as sent.",
-	},
-	[HTTP_FIELD_PATH] = {
-		.name = "path", .label = "path", .attribute = "url.path",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_SUMMARY, .parent = TL_FIELD_TOP, .max = 1024,
-		.help = "Target without scheme, host and query.",
-	},
-	[HTTP_FIELD_STATUS_CODE] = {
-		.name = "status_code", .label = "status_code",
-		.attribute = "http.response.status_code", .type = TL_FIELD_UINT,
-		.cardinality = TL_CARDINALITY_LOW,
-		.flags = TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
-		.parent = TL_FIELD_TOP, .help = "Status code.",
-	},
-	[HTTP_FIELD_TARGET] = {
-		.name = "target", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = 2048,
-		.help = "Request target as sent, secrets masked.",
-	},
-	[HTTP_FIELD_QUERY] = {
-		.name = "query", .attribute = "url.query", .type = TL_FIELD_TEXT,
-		.cardinality = TL_CARDINALITY_HIGH, .flags = TL_FIELD_REQUEST,
-		.parent = TL_FIELD_TOP, .max = 1024,
-		.help = "Query of the target, without the question mark, secrets masked.",
-	},
-	[HTTP_FIELD_ROUTE] = {
-		.name = "route", .label = "route", .attribute = "http.route",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP,
-		.help = "First configured route pattern that the path matches.",
-	},
-	[HTTP_FIELD_HOST] = {
-		.name = "host", .label = "remote_host", .attribute = "server.address",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_MIDDLE,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP,
-		.help = "Host of an absolute target or of CONNECT, else the Host header.",
-	},
-	[HTTP_FIELD_VERSION] = {
-		.name = "version", .label = "version", .attribute = "network.protocol.version",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 8,
-		.help = "Protocol version: 0.9, 1.0 or 1.1.",
-	},
-	[HTTP_FIELD_USER_AGENT] = {
-		.name = "user_agent", .label = "user_agent", .attribute = "user_agent.original",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .help = "User-Agent header.",
-	},
-	[HTTP_FIELD_REQUEST_ID] = {
-		.name = "x_request_id", .attribute = "http.request.header.x-request-id",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = 128,
-		.help = "X-Request-Id header.",
-	},
-	[HTTP_FIELD_TRACESTATE] = {
-		.name = "tracestate", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = 512,
-		.help = "Vendor part of the W3C trace context.",
-	},
+	TL_HTTP_METHOD_FIELD,
+	TL_HTTP_STATUS_FIELD,
+	TL_HTTP_FIELDS("Protocol version: 0.9, 1.0 or 1.1."),
 	[HTTP_FIELD_REASON] = {
 		.name = "reason", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
 		.flags = TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 128,
 		.help = "Words behind the status code.",
-	},
-	[HTTP_FIELD_SERVER] = {
-		.name = "server", .label = "server_software", .attribute = "http.response.header.server",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_MIDDLE,
-		.flags = TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 128,
-		.help = "Server header.",
-	},
-	[HTTP_FIELD_CONTENT_TYPE] = {
-		.name = "content_type", .label = "content_type", .type = TL_FIELD_TEXT,
-		.cardinality = TL_CARDINALITY_MIDDLE,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 128,
-		.help = "Content-Type header.",
-	},
-	[HTTP_FIELD_REQUEST_HEADERS] = {
-		.name = "headers", .attribute = "http.request.header", .type = TL_FIELD_MAP,
-		.cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_REPEATED | TL_FIELD_SENSITIVE,
-		.parent = TL_FIELD_TOP, .max = 1024,
-		.help = "Headers named by the option request_headers, names in lower case.",
-	},
-	[HTTP_FIELD_RESPONSE_HEADERS] = {
-		.name = "headers", .attribute = "http.response.header", .type = TL_FIELD_MAP,
-		.cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_RESPONSE | TL_FIELD_REPEATED | TL_FIELD_SENSITIVE,
-		.parent = TL_FIELD_TOP, .max = 1024,
-		.help = "Headers named by the option response_headers, names in lower case.",
-	},
-	[HTTP_FIELD_BODY] = {
-		.name = "body", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE | TL_FIELD_SENSITIVE,
-		.parent = TL_FIELD_TOP, .max = HTTP_CAPTURE_BYTES_MAX,
-		.help = "First bytes of a JSON or text body, with the option capture_body.",
 	},
 };
 
@@ -200,45 +106,6 @@ static const char *const http_counters[HTTP_COUNTER_COUNT] = {
 	[HTTP_COUNT_BOTH_LENGTHS] = "both_lengths",
 	[HTTP_COUNT_UNSURE_DROPPED] = "unsure_dropped",
 	[HTTP_COUNT_HUNT_GIVEN_UP] = "hunt_given_up",
-};
-
-#define MEMBER(name) offsetof(struct tl_http_options, name)
-
-static const struct tl_option http_options[] = {
-	{
-		.key = "routes", .type = TL_OPTION_TEXT_LIST, .hot = true, .offset = MEMBER(routes),
-		.value = "[]",
-		.help = "Path patterns that become the field and label route, first match wins: "
-			":name stands for one segment, * at the end for the rest.",
-	},
-	{
-		.key = "request_headers", .type = TL_OPTION_TEXT_LIST, .hot = true,
-		.offset = MEMBER(request_headers), .value = "[]",
-		.help = "Request headers to record, by name. * stands for all but those that carry "
-			"secrets, which must be named.",
-	},
-	{
-		.key = "response_headers", .type = TL_OPTION_TEXT_LIST, .hot = true,
-		.offset = MEMBER(response_headers), .value = "[]",
-		.help = "The same for response headers.",
-	},
-	{
-		.key = "capture_body", .type = TL_OPTION_BOOL, .hot = true,
-		.offset = MEMBER(capture_body), .value = "false",
-		.help = "Record the first bytes of JSON and text bodies that are not compressed.",
-	},
-	{
-		.key = "capture_body_max", .type = TL_OPTION_SIZE, .hot = true,
-		.offset = MEMBER(capture_body_max), .value = "4096", .min = 1,
-		.max = HTTP_CAPTURE_BYTES_MAX, .help = "Bytes recorded of a body.",
-	},
-	{
-		.key = "redact_keys", .type = TL_OPTION_TEXT_LIST, .hot = true,
-		.offset = MEMBER(redact_keys), .value = "[]",
-		.help = "Query keys whose values are masked besides the built-in ones (token, "
-			"password, secret, key, code, signature and the like).",
-	},
-	TL_OPTION_END,
 };
 
 static const uint16_t http_ports[] = {80, 8080, 8000, 8008, 8081, 8088, 8888, 3000, 3128, 5000, 9090, 0};
@@ -257,7 +124,7 @@ const struct tl_decoder tl_decoder_http = {
 	.field_count = HTTP_FIELD_COUNT,
 	.counter_count = HTTP_COUNTER_COUNT,
 	.counters = http_counters,
-	.options = http_options,
+	.options = tl_http_option_rows,
 	.options_size = sizeof(struct tl_http_options),
 	.status_help = "below 400 ok, 4xx client_error, 5xx and above server_error",
 	.match = http_match,

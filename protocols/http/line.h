@@ -6,9 +6,10 @@
 #include "base/bytes.h"
 #include "base/option.h"
 #include "l7/decoder.h"
+#include "protocols/common/http.h"
 
 #define HTTP_LINE_BYTES_MAX 16384u  // of a start line, header or chunk line; the rest is dropped
-#define HTTP_METHOD_BYTES_MAX 32u   // a longer token is no method
+#define HTTP_METHOD_BYTES_MAX TL_HTTP_METHOD_BYTES_MAX // a longer token is no method
 #define HTTP_LENGTH_MAX (1ull << 62) // no content is longer; keeps sums of offsets from wrapping
 
 enum http_method { HTTP_OTHER, HTTP_GET, HTTP_HEAD, HTTP_CONNECT };
@@ -59,19 +60,3 @@ bool tl_http_content_length(struct tl_bytes value, uint64_t *ret_length);
 bool tl_http_ends_chunked(struct tl_bytes value);
 // The size at the head of a chunk line, extensions ignored.
 bool tl_http_chunk_size(struct tl_bytes line, uint64_t *ret_size);
-
-// Absolute form to its parts: host (empty for other forms, without userinfo) and what follows.
-void tl_http_split_target(struct tl_bytes target, struct tl_bytes *ret_host, struct tl_bytes *ret_rest);
-
-// Copies `target` with userinfo and the values of secret query keys masked, at most `size` bytes;
-// gives the bytes written, or 0 when there was nothing to mask and `target` can be used as it is.
-uint32_t tl_http_mask(struct tl_bytes target, const struct tl_text_list *more_keys, uint8_t *ret,
-		   uint32_t size);
-// A header that is never captured unless it is asked for by name.
-bool tl_http_is_secret_header(struct tl_bytes name);
-
-// A route pattern: ":name" stands for one segment, a last "*" for the rest.
-bool tl_http_route_matches(const char *pattern, struct tl_bytes path);
-
-// JSON or text: content that may be captured as such.
-bool tl_http_is_text_type(struct tl_bytes content_type);

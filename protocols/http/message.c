@@ -519,7 +519,7 @@ static struct tl_step unsure_body(struct http_call *call)
 // Skips `bytes` of body, or copies the part of it that is still to be captured.
 static struct tl_step take_body(struct http_call *call, uint64_t bytes)
 {
-	uint32_t max = HTTP_CAPTURE_BYTES_MAX;
+	uint32_t max = TL_HTTP_CAPTURE_BYTES_MAX;
 
 	if (call->options->capture_body_max < max)
 		max = (uint32_t)call->options->capture_body_max;

@@ -3,8 +3,8 @@
 // between messages, so that an idle connection needs no state.
 #pragma once
 
-#include "http.h"
 #include "line.h"
+#include "protocols/common/http.h"
 
 // Header lines beyond these are read for the message's length only; counted.
 #define HTTP_HEADERS_MAX 256u
@@ -12,30 +12,9 @@
 #define HTTP_HUNT_BYTES_MAX (256u * 1024u) // read in search of a start line before giving up
 // Roundtrips in good order, one at a time, after which pairing is trusted again after a loss.
 #define HTTP_SETTLE_ROUNDTRIPS 4u
-#define HTTP_CAPTURE_BYTES_MAX 12288u // of a body; leaves room for the other fields of a message
-#define HTTP_ROUTES_MAX 256u          // patterns tried per request
-#define HTTP_ALLOW_MAX 64u            // header names compared per line
 
-enum http_field {
-	HTTP_FIELD_METHOD,
-	HTTP_FIELD_PATH,
-	HTTP_FIELD_STATUS_CODE,
-	HTTP_FIELD_TARGET,
-	HTTP_FIELD_QUERY,
-	HTTP_FIELD_ROUTE,
-	HTTP_FIELD_HOST,
-	HTTP_FIELD_VERSION,
-	HTTP_FIELD_USER_AGENT,
-	HTTP_FIELD_REQUEST_ID,
-	HTTP_FIELD_TRACESTATE,
-	HTTP_FIELD_REASON,
-	HTTP_FIELD_SERVER,
-	HTTP_FIELD_CONTENT_TYPE,
-	HTTP_FIELD_REQUEST_HEADERS,
-	HTTP_FIELD_RESPONSE_HEADERS,
-	HTTP_FIELD_BODY,
-	HTTP_FIELD_COUNT
-};
+// Behind the fields of protocols/common/http.h.
+enum { HTTP_FIELD_REASON = TL_HTTP_FIELD_COUNT, HTTP_FIELD_COUNT };
 
 enum http_counter {
 	HTTP_COUNT_LONG_LINE,
