@@ -6,6 +6,7 @@
 #include "packet/packet.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stddef.h>
 
 #define ETHERNET_BYTES 14u
@@ -254,11 +255,12 @@ static int read_link(struct walk *w)
 
 // -- IP
 
+// In two words, as it is read again at once: loads wait for stores of other sizes.
 static inline void write_mapped(uint8_t ret_address[16], const uint8_t *ipv4)
 {
-	memset(ret_address, 0, 10);
-	memset(ret_address + 10, 0xff, 2);
-	memcpy(ret_address + 12, ipv4, 4);
+	uint64_t word[2] = {0, htobe64(UINT64_C(0xffff00000000) | tl_load_be32(ipv4))};
+
+	memcpy(ret_address, word, sizeof(word));
 }
 
 static int read_ip(struct walk *w)
@@ -645,7 +647,83 @@ static inline void clear(struct tl_headers *h)
 	h->tcp_window_scale = TL_NO_WINDOW_SCALE;
 }
 
-enum tl_decoded tl_packet_decode(const struct tl_packet *packet, struct tl_headers *ret_headers)
+// -- the straight way
+
+static inline void read_plain_tcp(struct tl_headers *h, const uint8_t *p, uint32_t header_len)
+{
+	h->tcp_flags = p[13];
+	h->tcp_window = tl_load_be16(p + 14);
+	h->tcp_seq = tl_load_be32(p + 4);
+	h->tcp_ack = tl_load_be32(p + 8);
+	if (header_len != TCP_BYTES_MIN)
+		read_tcp_options(h, p + TCP_BYTES_MIN, header_len - TCP_BYTES_MIN);
+}
+
+// What nearly all packets are, without a dispatch per layer: Ethernet with one VLAN tag or none,
+// IPv4 without options or fragments, TCP or UDP, all headers there and all lengths in order. False
+// for anything else, about which it decides nothing: the walk does.
+static inline bool decode_plain(const struct tl_packet *packet, struct tl_headers *h)
+{
+	uint32_t have = packet->chunk_count != 0 ? packet->chunks[0].len : 0;
+	uint32_t at = ETHERNET_BYTES;
+	uint16_t vlan = 0;
+
+	have = have < packet->len ? have : packet->len;
+	if (packet->link_type != TL_LINK_ETHERNET || packet->is_reassembled ||
+	    have < ETHERNET_BYTES + VLAN_TAG_BYTES + IPV4_BYTES_MIN + TCP_BYTES_MIN)
+		return false;
+	const uint8_t *data = packet->chunks[0].data;
+	uint16_t type = tl_load_be16(data + 12);
+	if (type == TYPE_VLAN) {
+		vlan = tl_load_be16(data + 14) & 0x0fff;
+		type = tl_load_be16(data + 16);
+		at += VLAN_TAG_BYTES;
+	}
+	const uint8_t *ip = data + at;
+	uint32_t total_len = tl_load_be16(ip + 2);
+	if (type != TYPE_IPV4 || ip[0] != 0x45 || (tl_load_be16(ip + 6) & 0x3fff) != 0)
+		return false;
+	const uint8_t *l4 = ip + IPV4_BYTES_MIN;
+	uint32_t header_len = UDP_BYTES;
+	uint32_t end = at + total_len;
+	if (TL_LIKELY(ip[9] == PROTOCOL_TCP)) {
+		header_len = (l4[12] >> 4) * 4u;
+		if (header_len < TCP_BYTES_MIN)
+			return false;
+	} else if (ip[9] == PROTOCOL_UDP) {
+		uint16_t destination = tl_load_be16(l4 + 2);
+		if (destination == PORT_VXLAN || destination == PORT_VXLAN_LINUX ||
+		    tl_load_be16(l4 + 4) < UDP_BYTES)
+			return false;
+		end = at + IPV4_BYTES_MIN + tl_load_be16(l4 + 4);
+	} else {
+		return false;
+	}
+	uint32_t payload = at + IPV4_BYTES_MIN + header_len;
+	if (payload > have || payload > end || end > at + total_len)
+		return false;
+	clear(h);
+	h->tuple.protocol = ip[9];
+	h->tuple.ip_version = 4;
+	write_mapped(h->tuple.source, ip + 12);
+	write_mapped(h->tuple.destination, ip + 16);
+	h->outer.vlans[0] = vlan;
+	h->outer.vlan_count = vlan != 0; // id 0 is a priority mark
+	h->l3_offset = at;
+	h->payload_offset = payload;
+	h->payload_len = (packet->len < end ? packet->len : end) - payload;
+	h->payload_wire_len = end - payload;
+	h->ip_id = tl_load_be16(ip + 4);
+	h->ttl = ip[8];
+	h->tuple.source_port = tl_load_be16(l4);
+	h->tuple.destination_port = tl_load_be16(l4 + 2);
+	if (TL_LIKELY(ip[9] == PROTOCOL_TCP))
+		read_plain_tcp(h, l4, header_len);
+	return true;
+}
+
+static __attribute__((noinline)) enum tl_decoded decode_walk(const struct tl_packet *packet,
+							     struct tl_headers *ret_headers)
 {
 	uint32_t wire = packet->original_len > packet->len ? packet->original_len : packet->len;
 	struct walk w = {
@@ -661,4 +739,11 @@ enum tl_decoded tl_packet_decode(const struct tl_packet *packet, struct tl_heade
 	if (TL_UNLIKELY(packet->is_reassembled))
 		ret_headers->outer = packet->outer;
 	return (enum tl_decoded)follow(&w, read_link(&w));
+}
+
+enum tl_decoded tl_packet_decode(const struct tl_packet *packet, struct tl_headers *ret_headers)
+{
+	if (TL_LIKELY(decode_plain(packet, ret_headers)))
+		return TL_DECODED_OK;
+	return decode_walk(packet, ret_headers);
 }

@@ -36,7 +36,7 @@ static void make(const char *path, uint64_t count)
 	static uint32_t seqs[FLOWS];
 	const struct packet_spec spec = {
 		.source = "10.0.0.1", .destination = "10.255.0.1", .source_port = 40000,
-		.destination_port = 7000, .flags = TL_TCP_ACK | TL_TCP_PSH,
+		.destination_port = 9, .flags = TL_TCP_ACK | TL_TCP_PSH,
 		.payload = tl_bytes(payload, sizeof(payload)),
 	};
 	uint8_t frame[PACKETS_HEADERS_MAX + sizeof(payload)];
