@@ -30,6 +30,13 @@ static bool init_tables(struct tl_engine *e, const struct tl_rules *rules, tl_ro
 	return e->l7 != NULL && tl_tcp_init(&e->tcp, flow, e->l7, &e->counters) == 0;
 }
 
+static uint64_t least_idle(const struct tl_flow_options *flow)
+{
+	uint64_t tcp = flow->tcp_idle_ns < flow->tcp_closed_ns ? flow->tcp_idle_ns
+							       : flow->tcp_closed_ns;
+	return tcp < flow->udp_idle_ns ? tcp : flow->udp_idle_ns;
+}
+
 struct tl_engine *tl_engine_create(const struct tl_engine_options *options,
 				   const struct tl_rules *rules, tl_roundtrip_fn *complete,
 				   void *arg)
@@ -39,6 +46,7 @@ struct tl_engine *tl_engine_create(const struct tl_engine_options *options,
 	if (e == NULL)
 		return NULL;
 	e->options = *options;
+	e->idle_least_ns = least_idle(&options->flow);
 	if (!init_tables(e, rules, complete, arg)) {
 		tl_engine_destroy(e);
 		return NULL;
@@ -114,6 +122,19 @@ static bool is_copy(struct tl_engine *e, struct tl_flow *flow, const struct stag
 	return tl_copies_is_copy(&e->copies, flow, print, p->packet->time_ns);
 }
 
+// The packet's flow, NULL if it has none.
+static inline struct tl_flow *flow_of(const struct tl_engine *e, const struct staged *p)
+{
+	const struct tl_headers *h = &p->headers;
+	struct tl_flow *flow = p->likely;
+
+	// An earlier packet of the burst may have ended it, or begun another in its place.
+	if (TL_LIKELY(flow != NULL && flow->serial != 0 &&
+		      tl_flow_has(flow, &e->flows, &h->tuple, &h->outer, p->side)))
+		return flow;
+	return tl_flow_table_find(&e->flows, p->hash, &h->tuple, &h->outer);
+}
+
 static void note_time(struct tl_flow *flow, uint64_t now_ns)
 {
 	if (now_ns > flow->last_ns)
@@ -161,7 +182,7 @@ static void feed_tcp(struct tl_engine *e, struct tl_flow *flow, const struct sta
 static bool take_tcp(struct tl_engine *e, const struct staged *p)
 {
 	const struct tl_headers *h = &p->headers;
-	struct tl_flow *flow = tl_flow_table_find(&e->flows, p->hash, &h->tuple, &h->outer);
+	struct tl_flow *flow = flow_of(e, p);
 	bool needs_handshake = true;
 
 	if (TL_LIKELY(flow != NULL) && !tl_engine_flow_touch(e, flow, p->packet->time_ns))
@@ -214,7 +235,7 @@ static struct tl_bytes datagram_of(struct tl_engine *e, const struct staged *p)
 static bool take_udp(struct tl_engine *e, const struct staged *p)
 {
 	const struct tl_headers *h = &p->headers;
-	struct tl_flow *flow = tl_flow_table_find(&e->flows, p->hash, &h->tuple, &h->outer);
+	struct tl_flow *flow = flow_of(e, p);
 	uint64_t now_ns = p->packet->time_ns;
 
 	if (flow != NULL && !tl_engine_flow_touch(e, flow, now_ns))
@@ -285,18 +306,17 @@ static void stage(struct tl_engine *e, const struct tl_packet *packet, struct st
 	p->packet = packet;
 	p->hash = tl_flow_table_hash(&e->flows, &p->headers.tuple, &p->headers.outer);
 	p->side = tl_tuple_side(&p->headers.tuple);
+	p->likely = NULL;
 	tl_index_prefetch(&e->flows.index, p->hash);
 }
 
-static void take_staged(struct tl_engine *e, const struct staged *staged, uint32_t count)
+static void take_staged(struct tl_engine *e, struct staged *staged, uint32_t count)
 {
-	const struct tl_flow *likely[TL_BURST_MAX];
-
 	for (uint32_t i = 0; i < count; i++)
-		likely[i] = tl_flow_table_prefetch(&e->flows, staged[i].hash);
+		staged[i].likely = tl_flow_table_prefetch(&e->flows, staged[i].hash);
 	for (uint32_t i = 0; i < count; i++)
-		if (likely[i] != NULL)
-			tl_copies_prefetch(&e->copies, likely[i]);
+		if (staged[i].likely != NULL)
+			tl_copies_prefetch(&e->copies, staged[i].likely);
 	for (uint32_t i = 0; i < count; i++)
 		take(e, &staged[i], 1);
 }

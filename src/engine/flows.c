@@ -20,10 +20,8 @@ static struct tl_verdict_count *verdict_at(struct tl_engine *e, uint16_t verdict
 	return &e->verdicts[index < e->verdict_count ? index : e->verdict_count - 1];
 }
 
-void tl_engine_flow_book(struct tl_engine *e, struct tl_flow *flow)
+void tl_engine_flow_rebook(struct tl_engine *e, struct tl_flow *flow)
 {
-	if (TL_LIKELY(flow->booked == flow->verdict))
-		return;
 	struct tl_verdict_count *from = verdict_at(e, flow->booked);
 	struct tl_verdict_count *to = verdict_at(e, flow->verdict);
 	from->flows--;
@@ -162,7 +160,7 @@ static bool settle(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
 	return false;
 }
 
-bool tl_engine_flow_touch(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
+bool tl_engine_flow_due(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
 {
 	if (now_ns < flow->last_ns)
 		return true;

@@ -29,6 +29,7 @@ struct tl_engine {
 	struct tl_defrag *defrag;       // NULL when ports defragment
 	struct tl_verdict_count *verdicts;
 	uint32_t verdict_count;
+	uint64_t idle_least_ns;         // no flow is given up sooner
 	uint64_t clock_ns;
 	uint64_t jump_ns;               // the time a jump led to, 0 if none is pending
 	uint32_t jump_packets;
@@ -41,6 +42,7 @@ struct tl_engine {
 // A packet between the stages of a burst.
 struct staged {
 	const struct tl_packet *packet;
+	struct tl_flow *likely; // what its hash means, but for a collision; NULL if nothing
 	struct tl_headers headers;
 	uint32_t hash;
 	uint8_t side;
@@ -60,11 +62,24 @@ void tl_engine_flow_renew(struct tl_engine *e, struct tl_flow *flow, const struc
 // Ends the connection and keeps the flow, so that late packets begin nothing.
 void tl_engine_flow_close(struct tl_engine *e, struct tl_flow *flow, enum tl_end end, uint64_t time_ns);
 // Does what is due up to `now_ns`; false: the flow was silent for too long and is gone.
-bool tl_engine_flow_touch(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns);
+bool tl_engine_flow_due(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns);
+static inline bool tl_engine_flow_touch(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns)
+{
+	// Without a hole nothing but an open request or silence can be due.
+	if (TL_LIKELY(flow->reorder == TL_POOL_NONE && now_ns < flow->last_ns + e->idle_least_ns &&
+		      (flow->conn == NULL || now_ns < tl_conn_deadline(flow->conn))))
+		return true;
+	return tl_engine_flow_due(e, flow, now_ns);
+}
 // Has the wheel look at a flow that has something to wait for.
 void tl_engine_flow_wake(struct tl_engine *e, struct tl_flow *flow, uint64_t now_ns);
 // Counts the flow's bytes under its present verdict.
-void tl_engine_flow_book(struct tl_engine *e, struct tl_flow *flow);
+void tl_engine_flow_rebook(struct tl_engine *e, struct tl_flow *flow);
+static inline void tl_engine_flow_book(struct tl_engine *e, struct tl_flow *flow)
+{
+	if (TL_UNLIKELY(flow->booked != flow->verdict))
+		tl_engine_flow_rebook(e, flow);
+}
 bool tl_engine_sweep(struct tl_engine *e, uint64_t now_ns, uint32_t budget);
 void tl_engine_flows_finish(struct tl_engine *e, enum tl_end end);
 // The side that is likely the client of a flow whose begin was not seen.

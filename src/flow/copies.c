@@ -8,8 +8,7 @@
 
 #define STAMP_UNITS 256u    // per window: resolution of the ages kept
 #define STEAL_TRIES 8u      // slots looked at for one that is no longer needed
-#define PRINT_PAYLOAD 32u   // payload bytes that enter a fingerprint: four words
-#define PRINT_OPTIONS 40u   // the most TCP options there are
+#define PRINT_PAYLOAD 32u   // bytes of a datagram that enter its fingerprint
 
 int tl_copies_init(struct tl_copies *copies, const struct tl_flow_options *options)
 {
@@ -100,61 +99,80 @@ bool tl_copies_is_copy(struct tl_copies *copies, struct tl_flow *flow, uint32_t 
 	return false;
 }
 
-// TCP options end where the payload begins; where they begin follows from the IP header for IPv4
-// and plain IPv6. Selective acknowledgements differ between otherwise equal ACKs.
-static uint32_t options_of(const struct tl_packet *packet, const struct tl_headers *h,
-			   const uint8_t **ret_options)
+static inline uint64_t word_at(const uint8_t *p)
+{
+	uint64_t word;
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+// The rare cases of the following two, out of the way of the others.
+static __attribute__((noinline)) uint64_t hash_options(const uint8_t *options, uint32_t len)
+{
+	return len == 0 ? 0 : tl_hash64(options, len, 0);
+}
+
+static __attribute__((noinline)) uint64_t first_bytes(const struct tl_packet *packet,
+						      const struct tl_headers *h)
+{
+	uint64_t word = 0;
+	uint32_t len = h->payload_len < sizeof(word) ? h->payload_len : sizeof(word);
+
+	(void)tl_packet_copy(packet, h->payload_offset, len, &word);
+	return word;
+}
+
+// Selective acknowledgements differ between otherwise equal ACKs; routers rewrite the MSS of SYNs.
+static inline uint64_t options_word(const struct tl_packet *packet, const struct tl_headers *h)
+{
+	const uint8_t *options =
+		packet->chunks[0].data + h->payload_offset - h->tcp_options_len;
+
+	if (h->tcp_options_len == 0 || (h->tcp_flags & TL_TCP_SYN) != 0)
+		return 0;
+	if (TL_LIKELY(h->tcp_options_len == 12)) // the time stamps behind two fillers
+		return word_at(options + 4);
+	return hash_options(options, h->tcp_options_len);
+}
+
+// A word of the payload will do: at an equal sequence number it hardly ever differs.
+static inline uint64_t payload_word(const struct tl_packet *packet, const struct tl_headers *h)
 {
 	const struct tl_chunk *first = &packet->chunks[0];
-	uint32_t l4 = h->l3_offset + 40;
 
-	if ((h->tcp_flags & TL_TCP_SYN) != 0 || h->l3_offset >= first->len ||
-	    h->payload_offset > first->len)
-		return 0; // routers rewrite the MSS of SYNs
-	if (h->tuple.ip_version == 4)
-		l4 = h->l3_offset + (first->data[h->l3_offset] & 0x0fu) * 4u;
-	if (l4 + 20 > h->payload_offset || h->payload_offset - l4 - 20 > PRINT_OPTIONS)
-		return 0;
-	*ret_options = first->data + l4 + 20;
-	return h->payload_offset - l4 - 20;
+	if (TL_LIKELY(h->payload_len >= sizeof(uint64_t) &&
+		      h->payload_offset + sizeof(uint64_t) <= first->len))
+		return word_at(first->data + h->payload_offset);
+	return h->payload_len == 0 ? 0 : first_bytes(packet, h);
+}
+
+// The beginning of a datagram: nothing else tells two queries of one socket apart for sure.
+static __attribute__((noinline)) uint64_t datagram_word(const struct tl_packet *packet,
+							const struct tl_headers *h)
+{
+	uint8_t head[PRINT_PAYLOAD];
+	uint32_t len = h->payload_len < PRINT_PAYLOAD ? h->payload_len : PRINT_PAYLOAD;
+
+	len = tl_packet_copy(packet, h->payload_offset, len, head);
+	return tl_hash64(head, len, 0);
 }
 
 uint32_t tl_packet_fingerprint(const struct tl_packet *packet, const struct tl_headers *h)
 {
-	const uint64_t word[4] = {
-		(uint64_t)h->tcp_seq << 32 | h->tcp_ack,
-		(uint64_t)h->payload_wire_len << 32 | (uint64_t)h->ip_id << 16 | h->tcp_window,
-		(uint64_t)h->tcp_timestamp << 32 | (uint64_t)h->tcp_flags << 8 | h->tuple.protocol,
-		(uint64_t)h->tuple.source_port << 16 | h->tuple.source[15],
-	};
-	uint64_t print = tl_hash_mix(word[0] ^ UINT64_C(0xa0761d6478bd642f),
-				     word[1] ^ UINT64_C(0xe7037ed1a0b428db));
-	print ^= tl_hash_mix(word[2] ^ UINT64_C(0x8ebc6af09c88c6e3),
-			     word[3] ^ UINT64_C(0x589965cc75374cc3));
-	const uint8_t *options = NULL;
-	uint32_t options_len = h->tuple.protocol == 6 ? options_of(packet, h, &options) : 0;
-	if (options_len == 12) // time stamps only, on nearly every segment
-		print = tl_hash_mix(print ^ tl_hash_word(options, 8), tl_hash_word(options + 4, 8) | 1);
-	else if (options_len != 0)
-		print = tl_hash64(options, options_len, print);
-	if (h->payload_len != 0) {
-		uint8_t head[PRINT_PAYLOAD];
-		const struct tl_chunk *first = &packet->chunks[0];
-		const uint8_t *bytes = head;
-		uint32_t len = h->payload_len < PRINT_PAYLOAD ? h->payload_len : PRINT_PAYLOAD;
-		if (h->payload_offset + len <= first->len)
-			bytes = first->data + h->payload_offset;
-		else
-			len = tl_packet_copy(packet, h->payload_offset, len, head);
-		if (len == PRINT_PAYLOAD) // fixed loads: half the time of the general hash
-			print = tl_hash_mix(print ^ tl_hash_word(bytes, 8),
-					    tl_hash_word(bytes + 8, 8) | 1) ^
-				tl_hash_mix(print ^ tl_hash_word(bytes + 16, 8),
-					    tl_hash_word(bytes + 24, 8) ^
-						    UINT64_C(0xe7037ed1a0b428db));
-		else
-			print = tl_hash64(bytes, len, print);
-	}
+	bool is_tcp = h->tuple.protocol == 6;
+	uint64_t first = is_tcp ? options_word(packet, h) : datagram_word(packet, h);
+	uint64_t second = is_tcp ? payload_word(packet, h) : 0;
+	uint64_t print = tl_hash_mix(((uint64_t)h->tcp_seq << 32 | h->tcp_ack) ^
+					     UINT64_C(0xa0761d6478bd642f),
+				     ((uint64_t)h->payload_wire_len << 32 |
+				      (uint64_t)h->ip_id << 16 | h->tcp_window) ^
+					     UINT64_C(0xe7037ed1a0b428db));
+
+	print ^= tl_hash_mix(first ^ UINT64_C(0x8ebc6af09c88c6e3),
+			     ((uint64_t)h->tuple.source_port << 16 |
+			      (uint64_t)h->tuple.source[15] << 8 | h->tcp_flags) ^
+				     UINT64_C(0x589965cc75374cc3));
+	print ^= second * UINT64_C(0x9e3779b97f4a7c15);
 	uint32_t folded = (uint32_t)(print >> 32) ^ (uint32_t)print;
 	return folded != 0 ? folded : 1; // 0 marks a free place
 }

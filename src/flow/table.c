@@ -55,18 +55,8 @@ static inline bool is_flow(const void *pool, uint32_t id, const void *key)
 	const struct tl_flow *flow =
 		(const struct tl_flow *)(const void *)((const uint8_t *)pool +
 						       (size_t)id * sizeof(*flow));
-	uint8_t s = k->side;
 
-	if (!tl_address_equal(flow->address[s], k->tuple->source) ||
-	    !tl_address_equal(flow->address[s ^ 1], k->tuple->destination))
-		return false;
-	if (flow->tcp_port[s] != k->tuple->source_port ||
-	    flow->tcp_port[s ^ 1] != k->tuple->destination_port)
-		return false;
-	if (tl_flow_is(flow, TL_FLOW_UDP) != (k->tuple->protocol == 17))
-		return false;
-	return !k->table->vlan_in_key ||
-	       memcmp(flow->outer.vlans, k->outer->vlans, sizeof(flow->outer.vlans)) == 0;
+	return tl_flow_has(flow, k->table, k->tuple, k->outer, k->side);
 }
 
 struct tl_flow *tl_flow_table_find(const struct tl_flow_table *table, uint32_t hash,

@@ -143,15 +143,29 @@ void tl_flow_table_renew(struct tl_flow_table *table, struct tl_flow *flow,
 // longest, if it was silent for `idle_ns`. NULL if there is none.
 struct tl_flow *tl_flow_table_victim(struct tl_flow_table *table, uint64_t now_ns, uint64_t idle_ns);
 
+// Whether the flow is that of the tuple, whose sender is side `s`.
+static inline bool tl_flow_has(const struct tl_flow *flow, const struct tl_flow_table *table,
+			       const struct tl_tuple *tuple, const struct tl_outer *outer, uint8_t s)
+{
+	if (!tl_address_equal(flow->address[s], tuple->source) ||
+	    !tl_address_equal(flow->address[s ^ 1], tuple->destination))
+		return false;
+	if (flow->tcp_port[s] != tuple->source_port ||
+	    flow->tcp_port[s ^ 1] != tuple->destination_port ||
+	    tl_flow_is(flow, TL_FLOW_UDP) != (tuple->protocol == 17))
+		return false;
+	return !table->vlan_in_key ||
+	       memcmp(flow->outer.vlans, outer->vlans, sizeof(flow->outer.vlans)) == 0;
+}
+
 // Asks for the memory of the flow that this hash likely means; NULL if there is none.
-static inline const struct tl_flow *tl_flow_table_prefetch(const struct tl_flow_table *table,
-							    uint32_t hash)
+static inline struct tl_flow *tl_flow_table_prefetch(const struct tl_flow_table *table, uint32_t hash)
 {
 	uint32_t id = tl_index_candidate(&table->index, hash);
 	if (id == TL_INDEX_NONE)
 		return NULL;
-	const struct tl_flow *flow =
-		(const struct tl_flow *)(const void *)(table->pool.base + (size_t)id * sizeof(*flow));
+	struct tl_flow *flow =
+		(struct tl_flow *)(void *)(table->pool.base + (size_t)id * sizeof(*flow));
 	__builtin_prefetch(flow);
 	__builtin_prefetch(&flow->last_ns, 1);
 	return flow;

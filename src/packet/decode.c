@@ -576,6 +576,7 @@ static inline int read_tcp(struct walk *w)
 		h->payload_wire_len = w->end - w->at - header_len;
 		return TL_DECODED_OK;
 	}
+	h->tcp_options_len = (uint8_t)options_len;
 	w->at += header_len;
 	return finish(w, TL_DECODED_OK);
 }
@@ -655,6 +656,7 @@ static inline void read_plain_tcp(struct tl_headers *h, const uint8_t *p, uint32
 	h->tcp_window = tl_load_be16(p + 14);
 	h->tcp_seq = tl_load_be32(p + 4);
 	h->tcp_ack = tl_load_be32(p + 8);
+	h->tcp_options_len = (uint8_t)(header_len - TCP_BYTES_MIN);
 	if (header_len != TCP_BYTES_MIN)
 		read_tcp_options(h, p + TCP_BYTES_MIN, header_len - TCP_BYTES_MIN);
 }

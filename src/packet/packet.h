@@ -103,6 +103,7 @@ struct tl_headers {
 	uint32_t tcp_seq;
 	uint32_t tcp_ack;
 	uint32_t tcp_timestamp;     // TSval
+	uint8_t tcp_options_len;    // bytes of options right before the payload, 0 if they were cut
 	// Fragments only (TL_DECODED_FRAGMENT)
 	uint32_t fragment_id;
 	uint32_t fragment_offset;   // bytes

@@ -476,6 +476,28 @@ uint64_t tl_conn_skip(const struct tl_conn *conn, uint8_t side)
 	return lane->skip;
 }
 
+// Bytes within a skip that goes on behind them: no decoder, no message and no switch of protocols
+// can notice them.
+bool tl_conn_pass(struct tl_conn *conn, uint8_t side, uint32_t len, uint64_t time_ns)
+{
+	struct tl_lane_state *lane = &conn->unit.lanes[lane_of_side(conn, side)];
+
+	if (lane->skip <= len || (lane->bits & ~(uint32_t)TL_LANE_TO_END) != 0 ||
+	    conn->unit.mode != TL_UNIT_DECODE || conn->extra != TL_NONE || lane->carry != TL_NONE)
+		return false;
+	const struct tl_message *message = tl_l7_message(conn->l7, lane->message);
+	if (message != NULL && message->end_ahead && message->end_offset <= lane->offset + len)
+		return false;
+	if ((lane->bits & TL_LANE_TO_END) == 0)
+		lane->skip -= len;
+	lane->offset += len;
+	lane->last_ns = time_ns;
+	if (time_ns > conn->byte_ns)
+		conn->byte_ns = time_ns;
+	tl_l7_count(conn->l7, TL_COUNT_STREAM_SKIPPED, len);
+	return true;
+}
+
 // ---- Ends -----------------------------------------------------------------------------------
 
 static void end_lane(struct tl_ctx *ctx, enum tl_lane lane, enum tl_end end, uint64_t ns)
@@ -603,8 +625,8 @@ bool tl_conn_is_idle(const struct tl_conn *conn)
 
 bool tl_conn_is_deaf(const struct tl_conn *conn)
 {
+	if (TL_LIKELY(conn->unit.mode != TL_UNIT_DEAF))
+		return false;
 	const struct tl_extra *extra = tl_conn_extra(conn->l7, conn);
-
-	return conn->unit.mode == TL_UNIT_DEAF && (extra == NULL || !extra->switching) &&
-	       tl_pair_is_idle(conn->l7, &conn->unit);
+	return (extra == NULL || !extra->switching) && tl_pair_is_idle(conn->l7, &conn->unit);
 }

@@ -52,6 +52,9 @@ void tl_conn_gap(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, uint64_t 
 		 uint64_t time_ns);
 // Bytes of `side` from here on that nobody will look at: reassembly need not keep them.
 uint64_t tl_conn_skip(const struct tl_conn *conn, uint8_t side);
+// The same as tl_conn_data() in short for bytes inside a skip that goes on behind them; false, and
+// nothing done, for all others.
+bool tl_conn_pass(struct tl_conn *conn, uint8_t side, uint32_t len, uint64_t time_ns);
 // One side has ended in order (FIN).
 void tl_conn_end_side(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, uint64_t time_ns);
 // The connection is over: completes what is open, frees the conn.
