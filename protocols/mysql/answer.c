@@ -184,8 +184,8 @@ static void read_error(struct mysql_call *call)
 	struct mysql *my = call->my;
 	const struct mysql_memo *memo = pending(call);
 
-	if (memo != NULL && memo->command == MYSQL_STMT_PREPARE)
-		tl_mysql_statement_forget(&my->statements, memo->key, false);
+	if (memo != NULL && memo->command == MYSQL_STMT_PREPARE && my->has_statements)
+		tl_mysql_statement_forget(tl_room(call->ctx), memo->key);
 	if (memo != NULL && memo->command == MYSQL_LOGIN)
 		show(call, MYSQL_FIELD_THREAD_ID, my->thread_id);
 	close_answer(call, show_error(call));
@@ -227,7 +227,7 @@ static void take_ok(struct mysql_call *call)
 	if (memo != NULL && memo->sets_schema != 0)
 		my->schema = my->next_schema;
 	if (memo != NULL && memo->command == MYSQL_RESET_CONNECTION)
-		memset(&my->statements, 0, sizeof(my->statements));
+		tl_mysql_forget_statements(call);
 	if (!ending.is_eof) {
 		my->result.has_ok = true;
 		my->result.affected += ending.affected;
@@ -330,7 +330,8 @@ static void read_prepared(struct mysql_call *call, uint32_t key)
 	bool has_metadata = true;
 	if ((my->capabilities & MYSQL_CAP_OPTIONAL_METADATA) != 0 && my->has_login && call->len > 12)
 		has_metadata = tl_cursor_u8(&c) != 0;
-	tl_mysql_statement_name(&my->statements, key, id);
+	if (my->has_statements)
+		tl_mysql_statement_name(tl_room(call->ctx), key, id);
 	show(call, MYSQL_FIELD_STATEMENT_ID, id);
 	my->result.columns = columns;
 	my->prepared_columns = (uint16_t)(has_metadata ? columns : 0);

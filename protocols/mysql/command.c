@@ -221,14 +221,32 @@ static void read_prepare(struct mysql_call *call)
 	tl_mysql_open(call, MYSQL_STMT_PREPARE, false);
 	tl_mysql_show_session(call);
 	show_text(call, text, masked, &sql);
-	if (tl_mysql_statement_add(&call->my->statements, key, &sql, masked) != 0)
+	struct mysql_statements *statements = tl_room(call->ctx);
+	call->my->has_statements = statements != NULL;
+	// Without a room the statement itself gives way.
+	uint32_t evicted =
+		statements == NULL ? 1 : tl_mysql_statement_add(statements, key, &sql, masked);
+	for (uint32_t i = 0; i < evicted; i++)
 		tl_count(call->ctx, MYSQL_COUNT_STATEMENTS_EVICTED);
+}
+
+static void show_statement(struct mysql_call *call, const struct mysql_statement *statement)
+{
+	uint32_t max = (uint32_t)call->options->query_text_max;
+
+	if (statement->summary.len != 0)
+		tl_message_text(call->ctx, call->lane, MYSQL_FIELD_SUMMARY, statement->summary);
+	if (statement->text.len != 0 && max != 0)
+		tl_message_text(call->ctx, call->lane, MYSQL_FIELD_TEXT,
+				tl_bytes_first(statement->text, max));
+	show_digest(call, statement->digest);
 }
 
 // A command about a prepared statement.
 static void read_statement(struct mysql_call *call, uint32_t command)
 {
 	struct tl_cursor c = tl_cursor(tl_bytes_from(call->payload, 1));
+	struct mysql_statements *statements = tl_mysql_statements(call);
 	struct mysql_statement statement;
 	uint32_t id = tl_cursor_le32(&c);
 
@@ -238,21 +256,12 @@ static void read_statement(struct mysql_call *call, uint32_t command)
 	if (c.failed)
 		return;
 	show_number(call, MYSQL_FIELD_STATEMENT_ID, id);
-	if (tl_mysql_statement_find(&call->my->statements, id, &statement)) {
-		struct tl_bytes text = statement.text;
-		uint64_t max = call->options->query_text_max;
-		if (statement.summary.len != 0)
-			tl_message_text(call->ctx, call->lane, MYSQL_FIELD_SUMMARY,
-					statement.summary);
-		if (text.len != 0 && max != 0)
-			tl_message_text(call->ctx, call->lane, MYSQL_FIELD_TEXT,
-					tl_bytes_first(text, (uint32_t)max));
-		show_digest(call, statement.digest);
-	} else {
+	if (statements != NULL && tl_mysql_statement_find(statements, id, &statement))
+		show_statement(call, &statement);
+	else
 		tl_count(call->ctx, MYSQL_COUNT_STATEMENTS_UNKNOWN);
-	}
-	if (command == MYSQL_STMT_CLOSE)
-		tl_mysql_statement_close(&call->my->statements, id);
+	if (command == MYSQL_STMT_CLOSE && statements != NULL)
+		tl_mysql_statement_close(statements, id);
 }
 
 static void read_init_db(struct mysql_call *call)

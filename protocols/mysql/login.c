@@ -204,7 +204,7 @@ void tl_mysql_read_change_user(struct mysql_call *call)
 	tl_mysql_name_set(&my->user, user);
 	tl_mysql_name_set(&my->next_schema, schema);
 	my->schema.len = 0;
-	memset(&my->statements, 0, sizeof(my->statements));
+	tl_mysql_forget_statements(call);
 	tl_message_text(call->ctx, call->lane, MYSQL_FIELD_USER, tl_mysql_name_bytes(&my->user));
 	if (schema.len != 0)
 		tl_message_text(call->ctx, call->lane, MYSQL_FIELD_SCHEMA, schema);

@@ -229,7 +229,8 @@ static bool mysql_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64
 		return false;
 	// Which of them were answered in the hole can't be told.
 	tl_cancel_all(ctx, TL_STATUS_UNANSWERED, TL_REASON_GAP);
-	tl_mysql_statement_forget(&my->statements, 0, true);
+	if (my->has_statements)
+		tl_mysql_statement_forget_unnamed(tl_room(ctx));
 	memset(&my->result, 0, sizeof(my->result));
 	my->outstanding = 0;
 	my->phase = MYSQL_PHASE_FIRST;
@@ -388,6 +389,8 @@ const struct tl_decoder tl_decoder_mysql = {
 	.title = "MySQL",
 	.over = TL_OVER_TCP,
 	.state_size = sizeof(struct mysql),
+	.room_size = sizeof(struct mysql_statements),
+	.room_later = true,
 	.need_max = MYSQL_NEED_MAX,
 	.timeout_s = 60,
 	.ports = ports,

@@ -139,13 +139,13 @@ struct mysql {
 	bool pipelines;         // it had several requests open at once
 	bool turns_compressed;  // the login is over, compressed packets follow
 	bool may_trail;         // an EOF may follow a PREPARE answer that was closed without
+	bool has_statements;    // some are kept in the room
 	struct mysql_name user;
 	struct mysql_name schema;
 	union {
 		struct mysql_name next_schema;
 		struct mysql_name version; // of the server, until the login is over
 	};
-	struct mysql_statements statements;
 };
 
 // A call of step().
@@ -169,6 +169,20 @@ void tl_mysql_name_set(struct mysql_name *name, struct tl_bytes text);
 static inline struct tl_bytes tl_mysql_name_bytes(const struct mysql_name *name)
 {
 	return tl_bytes(name->text, name->len);
+}
+
+// The prepared statements that are kept, NULL if none are.
+static inline struct mysql_statements *tl_mysql_statements(const struct mysql_call *call)
+{
+	return call->my->has_statements ? tl_room(call->ctx) : NULL;
+}
+
+static inline void tl_mysql_forget_statements(const struct mysql_call *call)
+{
+	struct mysql_statements *statements = tl_mysql_statements(call);
+
+	if (statements != NULL)
+		tl_mysql_statement_clear(statements);
 }
 
 // What is known of the session or of pairing is not sure, after a loss.

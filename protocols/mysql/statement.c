@@ -7,16 +7,19 @@ struct head {
 	uint32_t id;
 	uint32_t key;
 	uint32_t text_full;
-	uint8_t text_len;
+	uint32_t used;     // clock of its latest use
+	uint16_t text_len;
 	uint8_t summary_len;
 	uint8_t has_id;
-	uint8_t reserved;
+	uint32_t reserved;
 };
-_Static_assert(sizeof(struct head) == 24, "padding");
+_Static_assert(sizeof(struct head) == 32, "padding");
 
 #define STATEMENTS_MAX (MYSQL_STATEMENT_BYTES / (uint32_t)sizeof(struct head)) // bounds every walk
+#define NONE UINT32_MAX // no entry
 _Static_assert(sizeof(struct head) + MYSQL_STATEMENT_TEXT_MAX + MYSQL_STATEMENT_SUMMARY_MAX <=
 		       MYSQL_STATEMENT_BYTES, "no room for one");
+_Static_assert(MYSQL_STATEMENT_BYTES < UINT16_MAX, "an offset is a hint");
 
 static bool read_head(const struct mysql_statements *s, uint32_t at, struct head *ret)
 {
@@ -34,8 +37,22 @@ static uint32_t size_of(const struct head *head)
 static void remove_at(struct mysql_statements *s, uint32_t at, uint32_t size)
 {
 	memmove(s->bytes + at, s->bytes + at + size, s->used - at - size);
-	s->used = (uint16_t)(s->used - size);
-	s->count--;
+	s->used -= size;
+	memset(s->hints, 0, sizeof(s->hints));
+}
+
+// The entry not used for longest.
+static uint32_t find_oldest(const struct mysql_statements *s, struct head *ret)
+{
+	uint32_t oldest = NONE;
+	struct head head;
+
+	for (uint32_t at = 0; read_head(s, at, &head); at += size_of(&head))
+		if (oldest == NONE || (int32_t)(head.used - ret->used) < 0) {
+			oldest = at;
+			*ret = head;
+		}
+	return oldest;
 }
 
 uint32_t tl_mysql_statement_add(struct mysql_statements *s, uint32_t key, const struct tl_sql *sql,
@@ -43,19 +60,22 @@ uint32_t tl_mysql_statement_add(struct mysql_statements *s, uint32_t key, const 
 {
 	struct tl_bytes summary = tl_sql_summary(sql);
 	struct tl_bytes kept = tl_bytes_first(text, MYSQL_STATEMENT_TEXT_MAX);
-	struct head head = {.digest = sql->digest, .key = key, .text_full = text.len};
+	struct head head = {
+		.digest = sql->digest, .key = key, .text_full = text.len, .used = s->clock++};
 	uint32_t evicted = 0;
 
 	if (summary.len > MYSQL_STATEMENT_SUMMARY_MAX)
 		summary.len = 0;
-	head.text_len = (uint8_t)kept.len;
+	head.text_len = (uint16_t)kept.len;
 	head.summary_len = (uint8_t)summary.len;
 	for (uint32_t i = 0; i < STATEMENTS_MAX; i++) {
-		struct head oldest;
-		if (s->used + size_of(&head) <= MYSQL_STATEMENT_BYTES ||
-		    !read_head(s, 0, &oldest))
+		struct head oldest = {0};
+		if (s->used + size_of(&head) <= MYSQL_STATEMENT_BYTES)
 			break;
-		remove_at(s, 0, size_of(&oldest));
+		uint32_t at = find_oldest(s, &oldest);
+		if (at == NONE)
+			break;
+		remove_at(s, at, size_of(&oldest));
 		evicted++;
 	}
 	uint8_t *to = s->bytes + s->used;
@@ -64,8 +84,7 @@ uint32_t tl_mysql_statement_add(struct mysql_statements *s, uint32_t key, const 
 		memcpy(to + sizeof(head), summary.ptr, summary.len);
 	if (kept.len != 0)
 		memcpy(to + sizeof(head) + summary.len, kept.ptr, kept.len);
-	s->used = (uint16_t)(s->used + size_of(&head));
-	s->count++;
+	s->used += size_of(&head);
 	return evicted;
 }
 
@@ -82,38 +101,67 @@ void tl_mysql_statement_name(struct mysql_statements *s, uint32_t key, uint32_t 
 		}
 }
 
-bool tl_mysql_statement_find(const struct mysql_statements *s, uint32_t id,
-			     struct mysql_statement *ret)
+static uint32_t find(struct mysql_statements *s, uint32_t id, struct head *ret)
 {
+	uint16_t *hint = &s->hints[id % MYSQL_STATEMENT_HINTS];
+
+	// Hints are forgotten when entries move: where one points an entry begins.
+	if (*hint != 0 && read_head(s, *hint - 1u, ret) && ret->has_id != 0 && ret->id == id)
+		return *hint - 1u;
+	for (uint32_t at = 0; read_head(s, at, ret); at += size_of(ret))
+		if (ret->has_id != 0 && ret->id == id) {
+			*hint = (uint16_t)(at + 1);
+			return at;
+		}
+	return NONE;
+}
+
+// Entries lie in the order in which they were prepared.
+static uint32_t find_last(const struct mysql_statements *s, struct head *ret)
+{
+	uint32_t last = NONE;
 	struct head head;
-	bool found = false;
 
 	for (uint32_t at = 0; read_head(s, at, &head); at += size_of(&head)) {
-		bool fits = id == MYSQL_STATEMENT_LAST || (head.has_id != 0 && head.id == id);
-		if (!fits)
-			continue;
-		const uint8_t *bytes = s->bytes + at + sizeof(head);
-		ret->digest = head.digest;
-		ret->summary = tl_bytes(bytes, head.summary_len);
-		ret->text = tl_bytes(bytes + head.summary_len, head.text_len);
-		ret->text_len = head.text_full;
-		found = true;
+		last = at;
+		*ret = head;
 	}
-	return found;
+	return last;
+}
+
+bool tl_mysql_statement_find(struct mysql_statements *s, uint32_t id, struct mysql_statement *ret)
+{
+	struct head head = {0};
+	uint32_t at = id == MYSQL_STATEMENT_LAST ? find_last(s, &head) : find(s, id, &head);
+
+	if (at == NONE)
+		return false;
+	const uint8_t *bytes = s->bytes + at + sizeof(head);
+	head.used = s->clock++;
+	memcpy(s->bytes + at, &head, sizeof(head));
+	ret->digest = head.digest;
+	ret->summary = tl_bytes(bytes, head.summary_len);
+	ret->text = tl_bytes(bytes + head.summary_len, head.text_len);
+	ret->text_len = head.text_full;
+	return true;
 }
 
 void tl_mysql_statement_close(struct mysql_statements *s, uint32_t id)
 {
 	struct head head;
+	uint32_t at = find(s, id, &head);
 
-	for (uint32_t at = 0; read_head(s, at, &head); at += size_of(&head))
-		if (head.has_id != 0 && head.id == id) {
-			remove_at(s, at, size_of(&head));
-			return;
-		}
+	if (at != NONE)
+		remove_at(s, at, size_of(&head));
 }
 
-void tl_mysql_statement_forget(struct mysql_statements *s, uint32_t key, bool all)
+void tl_mysql_statement_clear(struct mysql_statements *s)
+{
+	s->used = 0;
+	memset(s->hints, 0, sizeof(s->hints));
+}
+
+static void forget(struct mysql_statements *s, uint32_t key, bool all)
 {
 	struct head head;
 
@@ -122,4 +170,14 @@ void tl_mysql_statement_forget(struct mysql_statements *s, uint32_t key, bool al
 			remove_at(s, at, size_of(&head));
 		else
 			at += size_of(&head);
+}
+
+void tl_mysql_statement_forget(struct mysql_statements *s, uint32_t key)
+{
+	forget(s, key, false);
+}
+
+void tl_mysql_statement_forget_unnamed(struct mysql_statements *s)
+{
+	forget(s, 0, true);
 }

@@ -277,7 +277,8 @@ void tl_inflate_end(struct tl_ctx *ctx, enum tl_lane lane);
 
 // -- Surroundings
 
-// The decoder's room_size bytes, zeroed before the first call. Good during the call.
+// The decoder's room_size bytes, zeroed before the first call. Good during the call. With
+// `room_later` the first call takes them, and gives NULL where there are none (counted).
 void *tl_room(const struct tl_ctx *ctx);
 // The protocol's options struct of the current configuration, never NULL where the decoder has
 // `options`. Good during the call.
@@ -302,6 +303,7 @@ struct tl_decoder {
 	uint32_t need_max;    // the most it asks for by tl_need, <= TL_NEED_BYTES_MAX
 	uint32_t room_size;   // <= TL_ROOM_BYTES_MAX, see tl_room(); 0: none. Charged to the worker's
 			      // budget of field values; without it the connection isn't decoded.
+	bool room_later;      // only some connections need the room: see tl_room()
 	uint32_t timeout_s;   // default time to wait for an answer
 	const uint16_t *ports; // usual server ports, a hint; ended by 0
 	const struct tl_field *fields;

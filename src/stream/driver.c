@@ -46,12 +46,14 @@ static uint32_t room_of(const struct tl_l7 *l7, const struct tl_unit *unit)
 	return room;
 }
 
-static bool take_room(struct tl_l7 *l7, struct tl_unit *unit, const struct tl_decoder *decoder)
+static bool take_room(struct tl_l7 *l7, const struct tl_unit *unit)
 {
+	const struct tl_decoder *decoder = tl_decoder_at(unit->protocol);
+
 	TL_CHECK(decoder->state_size != 0 && decoder->room_size <= TL_ROOM_BYTES_MAX);
 	uint32_t room = tl_slab_take(&l7->values, decoder->room_size);
 	if (room == TL_SLAB_NONE) {
-		tl_unit_drop_state(l7, unit);
+		tl_l7_count(l7, TL_COUNT_STATE_FULL, 1);
 		return false;
 	}
 	memset(tl_slab_at(&l7->values, room), 0, decoder->room_size);
@@ -71,7 +73,14 @@ void tl_unit_drop_state(struct tl_l7 *l7, struct tl_unit *unit)
 
 void *tl_room(const struct tl_ctx *ctx)
 {
-	return tl_slab_at(&ctx->l7->values, room_of(ctx->l7, ctx->unit));
+	uint32_t room = room_of(ctx->l7, ctx->unit);
+
+	if (TL_UNLIKELY(room == TL_SLAB_NONE)) {
+		if (ctx->unit->state == TL_SLAB_NONE || !take_room(ctx->l7, ctx->unit))
+			return NULL;
+		room = room_of(ctx->l7, ctx->unit);
+	}
+	return tl_slab_at(&ctx->l7->values, room);
 }
 
 bool tl_unit_start(struct tl_l7 *l7, struct tl_unit *unit, uint16_t protocol)
@@ -89,8 +98,8 @@ bool tl_unit_start(struct tl_l7 *l7, struct tl_unit *unit, uint16_t protocol)
 		}
 		memset(tl_slab_at(&l7->states, unit->state), 0, state_bytes(decoder));
 	}
-	if (decoder->room_size != 0 && !take_room(l7, unit, decoder)) {
-		tl_l7_count(l7, TL_COUNT_STATE_FULL, 1);
+	if (decoder->room_size != 0 && !decoder->room_later && !take_room(l7, unit)) {
+		tl_unit_drop_state(l7, unit);
 		return false;
 	}
 	unit->mode = TL_UNIT_DECODE;
