@@ -659,8 +659,9 @@ struct tl_step tl_mysql_server_step(struct mysql_call *call)
 	read_packet(call);
 	my->sequence = (uint8_t)(call->sequence + 1);
 	my->server_continues = call->len == MYSQL_PACKET_MAX;
-	if (was_login && my->outstanding == 0 && tl_mysql_is_compressed(my))
-		my->turns_compressed = true;
+	if (was_login && my->outstanding == 0 && my->is_greeted &&
+	    tl_mysql_asks_for_packing(my))
+		my->turns_packed = true;
 	// What was read whole is decoded, of others the rest is skipped.
 	return want == call->len ? tl_ate(MYSQL_HEAD_BYTES + want) : skip_packet(call);
 }

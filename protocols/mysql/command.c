@@ -397,9 +397,9 @@ struct tl_step tl_mysql_client_step(struct mysql_call *call)
 	else
 		return bad_command(call);
 	my->bad_commands = 0;
-	// Whether the server agreed to compress shows in its greeting alone.
-	if (may_be_login && !my->is_greeted && tl_mysql_is_compressed(my))
-		my->turns_compressed = true;
+	// Whether the server agreed shows in its greeting, or in what follows.
+	if (may_be_login && !my->is_greeted && tl_mysql_asks_for_packing(my))
+		my->may_be_packed = true;
 	my->client_continues = call->len == MYSQL_PACKET_MAX;
 	return finish_packet(call);
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // MySQL and MariaDB: framing, detection, loss, and the tables. What is in the packets: login.c,
 // command.c, answer.c.
-#include "state.h"
+#include "packed.h"
+
+#include "base/check.h"
 
 #include <stddef.h>
 
@@ -10,14 +12,51 @@
 
 // ---- Framing ----------------------------------------------------------------------------------
 
+// Where the login was not seen as a whole, the first packet of a command or an answer tells whether
+// frames follow. Authentication is never packed.
+static bool may_be_frame(const struct mysql *my, enum tl_lane lane, uint8_t sequence)
+{
+	if (my->has_login && !my->may_be_packed)
+		return false;
+	if (lane == TL_CLIENT)
+		return sequence == 0 && !my->client_continues;
+	if (my->has_login)
+		return my->outstanding == 0;
+	return sequence == 1 && !my->is_answering && !my->server_continues &&
+	       my->phase == MYSQL_PHASE_FIRST;
+}
+
+// Gives how many bytes it takes to see, 0 when enough are seen.
+static uint32_t look_for_frames(struct tl_ctx *ctx, struct mysql *my, enum tl_lane lane,
+				struct tl_bytes view)
+{
+	if (!may_be_frame(my, lane, view.ptr[3]))
+		return 0;
+	uint32_t look = tl_mysql_frame_look(view);
+	if (view.len < look)
+		return look;
+	my->may_be_packed = false;
+	if (tl_mysql_is_frame(lane, view))
+		tl_mysql_turn_packed(ctx, my);
+	return 0;
+}
+
 static struct tl_step mysql_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 				 const struct tl_view *view)
 {
 	struct mysql *my = state;
-	uint64_t offset[TL_LANE_COUNT];
 
+	if (my->is_packed)
+		return tl_mysql_packed_step(ctx, my, lane, view);
 	if (view->bytes.len < MYSQL_HEAD_BYTES)
 		return tl_need(MYSQL_HEAD_BYTES);
+	if (TL_UNLIKELY(!my->is_greeted)) {
+		uint32_t look = look_for_frames(ctx, my, lane, view->bytes);
+		if (look != 0)
+			return tl_need(look);
+		if (my->is_packed)
+			return tl_mysql_packed_step(ctx, my, lane, view);
+	}
 	uint32_t len = tl_load_le32(view->bytes.ptr) & MYSQL_PACKET_MAX;
 	struct mysql_call call = {
 		.ctx = ctx,
@@ -35,13 +74,8 @@ static struct tl_step mysql_step(struct tl_ctx *ctx, void *state, enum tl_lane l
 	if (step.kind == TL_STEP_NEED)
 		return step;
 	my->end[lane] = call.end;
-	if (my->turns_compressed) {
-		my->turns_compressed = false;
-		tl_count(ctx, MYSQL_COUNT_COMPRESSED);
-		offset[TL_CLIENT] = my->end[TL_CLIENT];
-		offset[TL_SERVER] = my->end[TL_SERVER];
-		tl_switch(ctx, TL_PROTOCOL_OPAQUE, offset);
-	}
+	if (TL_UNLIKELY(my->turns_packed))
+		tl_mysql_turn_packed(ctx, my);
 	return step;
 }
 
@@ -202,11 +236,26 @@ static enum tl_match match_server(struct tl_bytes first)
 		       : TL_MATCH_NO;
 }
 
+// Frames of a compressed connection, joined late.
+static enum tl_match match_frames(enum tl_lane lane, struct tl_bytes first)
+{
+	struct tl_bytes inner = tl_bytes_from(first, MYSQL_FRAME_HEAD_BYTES);
+
+	if (first.ptr[3] != (lane == TL_CLIENT ? 0 : 1) || inner.len < MYSQL_HEAD_BYTES + 1 ||
+	    !tl_mysql_is_frames(lane, first, false))
+		return TL_MATCH_NO;
+	bool is_stored = tl_load_le32(first.ptr + 3) >> 8 == 0;
+	if (!is_stored)
+		return TL_MATCH_LIKELY;
+	return lane == TL_CLIENT ? match_command(inner) : TL_MATCH_LIKELY;
+}
+
 static enum tl_match mysql_match(enum tl_lane lane, struct tl_bytes first)
 {
 	if (first.len < MYSQL_HEAD_BYTES + 1)
 		return TL_MATCH_UNSURE;
-	return lane == TL_CLIENT ? match_client(first) : match_server(first);
+	enum tl_match match = lane == TL_CLIENT ? match_client(first) : match_server(first);
+	return match == TL_MATCH_NO ? match_frames(lane, first) : match;
 }
 
 // ---- Loss -------------------------------------------------------------------------------------
@@ -216,8 +265,10 @@ static bool mysql_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64
 {
 	struct mysql *my = state;
 
-	(void)lost;
-	(void)offset;
+	if (my->is_packed) {
+		tl_mysql_packed_gap(ctx, my, lane, lost, offset);
+		return true;
+	}
 	my->is_stale = true;
 	my->doubt = my->pipelines || my->outstanding > 1 ? MYSQL_SETTLE_ANSWERS : 1;
 	if (lane == TL_CLIENT) {
@@ -277,9 +328,14 @@ static bool is_in_compressed(struct tl_bytes view, uint32_t at)
 static uint32_t mysql_resync(const void *state, enum tl_lane lane, struct tl_bytes view)
 {
 	const struct mysql *my = state;
+	bool may_be_packed = lane == TL_CLIENT && my->next_key == 0 && !my->is_greeted;
 
+	if (my->is_packed)
+		return tl_mysql_packed_resync(my, lane, view);
 	for (uint32_t i = 0; i + MYSQL_HEAD_BYTES < view.len; i++) {
 		struct tl_bytes here = tl_bytes_from(view, i);
+		if (may_be_packed && here.ptr[3] == 0 && tl_mysql_is_frames(lane, here, i != 0))
+			return i;
 		if (lane == TL_CLIENT ? !starts_client(my, here) : !starts_server(my, here))
 			continue;
 		// Senders begin messages with packets: elsewhere more must fit.
@@ -387,7 +443,7 @@ extern const struct tl_decoder tl_decoder_mysql;
 const struct tl_decoder tl_decoder_mysql = {
 	.name = "mysql",
 	.title = "MySQL",
-	.over = TL_OVER_TCP,
+	.over = TL_OVER_TCP | TL_AS_CHILD,
 	.state_size = sizeof(struct mysql),
 	.room_size = sizeof(struct mysql_statements),
 	.room_later = true,

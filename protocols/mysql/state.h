@@ -11,6 +11,7 @@
 #include "words.h"
 
 #define MYSQL_HEAD_BYTES 4u           // length and sequence number
+#define MYSQL_FRAME_HEAD_BYTES 7u     // of a compressed frame: length, number, plain length
 #define MYSQL_PACKET_MAX 0xffffffu    // a packet of this length goes on in the next one
 #define MYSQL_TEXT_BYTES_MAX (TL_SQL_READ_BYTES_MAX + 1u) // of a command with a text
 #define MYSQL_LOGIN_BYTES_MAX 4096u   // of a login or CHANGE_USER
@@ -108,6 +109,14 @@ struct mysql_result {
 	bool has_ok;
 };
 
+// The frame of a compressed connection that a lane is in.
+struct mysql_frame {
+	uint64_t end;  // offset in the lane
+	uint32_t left; // plain bytes that it still gives
+	uint8_t how;
+	bool is_lost;  // where the next one begins isn't known
+};
+
 struct mysql_name {
 	uint8_t len;
 	char text[MYSQL_NAME_BYTES_MAX];
@@ -137,9 +146,12 @@ struct mysql {
 	bool in_infile;         // the client sends a file
 	bool is_stale;          // user, schema, statements may have changed in a hole
 	bool pipelines;         // it had several requests open at once
-	bool turns_compressed;  // the login is over, compressed packets follow
+	bool turns_packed;      // the login is over, compressed frames follow
+	bool may_be_packed;     // the client asked for it, the server's answer was not seen
+	bool is_packed;         // frames follow, see packed.c
 	bool may_trail;         // an EOF may follow a PREPARE answer that was closed without
 	bool has_statements;    // some are kept in the room
+	struct mysql_frame frames[TL_LANE_COUNT];
 	struct mysql_name user;
 	struct mysql_name schema;
 	union {
@@ -193,7 +205,7 @@ static inline bool tl_mysql_is_unsure(const struct mysql_call *call)
 	       (!my->has_login && !tl_is_late_join(call->ctx));
 }
 
-static inline bool tl_mysql_is_compressed(const struct mysql *my)
+static inline bool tl_mysql_asks_for_packing(const struct mysql *my)
 {
 	return my->has_login && (my->capabilities & (MYSQL_CAP_COMPRESS | MYSQL_CAP_ZSTD)) != 0;
 }
