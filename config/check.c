@@ -299,6 +299,27 @@ static void check_limits(const struct tl_config *config, struct tl_config_errors
 			 "must not be more than metrics.series_max");
 }
 
+// Sinks judge their own options; the same sentence would come from opening them.
+static void check_exporters(const struct tl_config *config, struct tl_config_errors *errors)
+{
+	const struct tl_exporter *before = NULL;
+	uint32_t index = 0;
+
+	for (uint32_t i = 0; i < config->exporter_count; i++) {
+		const struct tl_exporter_config *one = &config->exporters[i];
+		char key[TL_KEY_BYTES], error[200] = "";
+
+		index = one->exporter == before ? index + 1 : 0;
+		before = one->exporter;
+		if (!one->is_enabled || one->exporter->check == NULL ||
+		    one->exporter->check(one->options, error, sizeof(error)) == 0)
+			continue;
+		(void)snprintf(key, sizeof(key), one->exporter->is_list ? "exporters.%s[%u]" :
+			       "exporters.%s", one->exporter->name, index);
+		complain(config, errors, key, "%s", error);
+	}
+}
+
 void tl_config_check(const struct tl_config *config, struct tl_config_errors *errors)
 {
 	check_ports(config, errors);
@@ -308,6 +329,7 @@ void tl_config_check(const struct tl_config *config, struct tl_config_errors *er
 	check_names(config, errors);
 	check_server(config, errors);
 	check_limits(config, errors);
+	check_exporters(config, errors);
 }
 
 // ---- What workers need of it ----------------------------------------------------------------

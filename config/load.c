@@ -484,6 +484,7 @@ static void set_value(struct loader *l, const struct tl_option *row, const struc
 		set_list(l, row, node, value);
 		break;
 	case TL_OPTION_TEXT_MAP:
+	case TL_OPTION_SECRET_MAP:
 		set_map(l, row, node, (struct tl_text_map *)value);
 		break;
 	case TL_OPTION_TABLE:

@@ -119,14 +119,16 @@ static void print_masked(FILE *out, const char *text)
 
 static void print_member(FILE *out, const struct tl_option *row, const void *value, bool masked);
 
-static void print_map(FILE *out, const struct tl_text_map *map, bool masked)
+static void print_map(FILE *out, const struct tl_option *row, const struct tl_text_map *map,
+		      bool masked)
 {
 	(void)fputc('{', out);
 	for (uint32_t i = 0; i < map->count; i++) {
 		(void)fputs(i > 0 ? ", " : "", out);
 		print_text(out, map->items[i].key);
 		(void)fputs(": ", out);
-		if (masked && is_secret_name(map->items[i].key))
+		if (masked &&
+		    (row->type == TL_OPTION_SECRET_MAP || is_secret_name(map->items[i].key)))
 			print_text(out, MASK);
 		else
 			print_text(out, map->items[i].value);
@@ -211,7 +213,8 @@ static void print_member(FILE *out, const struct tl_option *row, const void *val
 		(void)fputs(row->choices[*(const uint32_t *)value], out);
 		break;
 	case TL_OPTION_TEXT_MAP:
-		print_map(out, (const struct tl_text_map *)value, masked);
+	case TL_OPTION_SECRET_MAP:
+		print_map(out, row, (const struct tl_text_map *)value, masked);
 		break;
 	case TL_OPTION_TABLE:
 		print_table(out, row, (const struct tl_option_table *)value, masked);

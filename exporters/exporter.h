@@ -51,19 +51,60 @@ struct tl_event {
 	const char *json;   // its data, one JSON object
 };
 
+enum tl_exporter_severity { TL_EXPORTER_INFO, TL_EXPORTER_WARNING, TL_EXPORTER_ERROR };
+
 struct tl_exporter_env {
 	const char *probe;
 	const char *version;
 	bool is_lossless;   // a file is read: wait rather than drop
+	// Boundaries of the histogram style le, as the configuration has them; NULL: none given.
+	const struct tl_real_list *le_seconds;
+	const struct tl_real_list *le_bytes;
+	// One line for the user, without secrets. Any thread; NULL where nobody reads.
+	void (*log)(enum tl_exporter_severity severity, const char *line);
 };
+
+// Why items were lost. Names in tl_exporter_drop_name().
+enum tl_exporter_drop {
+	TL_DROP_OTHER,
+	TL_DROP_INBOX_FULL, // the sink's helper thread was behind
+	TL_DROP_QUEUE_FULL, // the oldest gave way to newer ones
+	TL_DROP_TOO_OLD,    // waited longer than allowed
+	TL_DROP_REJECTED,   // the receiver said that it won't take them
+	TL_DROP_TOO_LARGE,  // and can't be split
+	TL_DROP_DAMAGED,    // unreadable in the queue
+	TL_DROP_WRITE,      // a file could not be written
+	TL_DROP_STOPPED,    // still in memory at the end
+	TL_DROP_COUNT,
+};
+
+static inline const char *tl_exporter_drop_name(enum tl_exporter_drop reason)
+{
+	static const char *const names[TL_DROP_COUNT] = {
+		[TL_DROP_OTHER] = "other",           [TL_DROP_INBOX_FULL] = "inbox_full",
+		[TL_DROP_QUEUE_FULL] = "queue_full", [TL_DROP_TOO_OLD] = "too_old",
+		[TL_DROP_REJECTED] = "rejected",     [TL_DROP_TOO_LARGE] = "too_large",
+		[TL_DROP_DAMAGED] = "damaged",       [TL_DROP_WRITE] = "write",
+		[TL_DROP_STOPPED] = "stopped",
+	};
+	return names[reason];
+}
 
 struct tl_exporter_stats {
 	uint64_t accepted;  // items taken
 	uint64_t delivered; // items known to have arrived
 	uint64_t dropped;   // items lost, for any cause
+	uint64_t dropped_by[TL_DROP_COUNT]; // the same by cause
 	uint64_t queued;    // items waiting
+	uint64_t queued_bytes;
+	uint64_t queued_age_ns;   // of the oldest that waits
+	uint64_t requests;        // sent to the receiver, retries included
 	uint64_t retries;
-	char last_error[160];
+	uint64_t damaged_bytes;   // of the queue's files, left out when it was opened or read
+	uint64_t unclean_starts;  // the run before ended without an orderly stop
+	uint64_t clock_steps;     // times a sample's time was held because the clock went back
+	uint64_t last_success_ns; // wall time, 0: never
+	char last_error[160];     // without secrets
 };
 
 struct tl_exporter {
@@ -72,6 +113,9 @@ struct tl_exporter {
 	const struct tl_option *options;  // rows of its options struct
 	uint32_t options_size;
 	bool is_list;                     // several may be configured
+	// What rows can't say about the options: 0, or -EINVAL with a line for the user. May be
+	// NULL. Called for `config --check` and before open().
+	int (*check)(const void *options, char *error, uint32_t error_size);
 	// 0, or -errno with a line for the user in `error`. `options` lives as long as the exporter.
 	int (*open)(const void *options, const struct tl_exporter_env *env, void **ret_self,
 		    char *error, uint32_t error_size);

@@ -21,6 +21,7 @@ enum tl_option_type {
 	TL_OPTION_REAL_LIST, // struct tl_real_list, ascending
 	TL_OPTION_TEXT_MAP,  // struct tl_text_map, in file order
 	TL_OPTION_TABLE,     // struct tl_option_table: list of mappings described by `rows`
+	TL_OPTION_SECRET_MAP, // a TEXT_MAP, every value masked wherever it is printed
 	TL_OPTION_SECTION,   // a nested struct at `offset`, described by `rows`
 };
 

@@ -139,6 +139,7 @@ static int fill_row(struct tl_rule_options *o, const struct tl_option *row)
 		return row->value != NULL ? fill_list(o, row, member) : 0;
 	case TL_OPTION_REAL_LIST:
 	case TL_OPTION_TEXT_MAP:
+	case TL_OPTION_SECRET_MAP:
 	case TL_OPTION_TABLE:
 	case TL_OPTION_SECTION:
 		return 0;

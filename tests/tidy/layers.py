@@ -25,7 +25,7 @@ ALLOWED = {
                   "src/l7/field.h", "src/l7/roundtrip.h", "src/l7/trace.h", "protocols/common"],
     "pmd": ["src/base", "src/packet", "src/worker/pipeline.h"],
     "exporters": ["src/base", "src/packet", "src/l7", "src/metrics", "exporters/exporter.h",
-                  "exporters/record"],
+                  "exporters/record", "exporters/queue", "exporters/http_sink"],
     "config": ["src/base", "src/packet", "src/flow", "src/l7", "src/stream", "src/engine",
                "src/metrics", "exporters/exporter.h"],
     "tests": ["src", "protocols", "pmd", "exporters", "config", "tests"],
