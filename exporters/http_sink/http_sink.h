@@ -52,32 +52,32 @@ extern const struct tl_option tl_http_basic_auth_rows[];
 extern const struct tl_option tl_http_tls_rows[];
 extern const struct tl_option tl_http_backoff_rows[];
 
-// The rows of an exporter whose options struct `type` has a struct tl_http_options `member`.
-#define TL_HTTP_ROW(type, member, field, row_key, row_type, default_value, ...) \
-	{.key = row_key, .type = row_type, .offset = offsetof(type, member.field), \
+// The rows of an exporter whose options struct `owner` has a struct tl_http_options `member`.
+#define TL_HTTP_ROW(owner, member, field, row_key, row_type, default_value, ...) \
+	{.key = row_key, .type = row_type, .offset = offsetof(owner, member.field), \
 	 .value = default_value, __VA_ARGS__}
-#define TL_HTTP_ROWS(type, member) \
-	TL_HTTP_ROW(type, member, url, "url", TL_OPTION_TEXT, "\"\"", .required = true, \
+#define TL_HTTP_ROWS(owner, member) \
+	TL_HTTP_ROW(owner, member, url, "url", TL_OPTION_TEXT, "\"\"", .required = true, \
 		.help = "Where to POST to: http:// or https://, without user and password."), \
-	TL_HTTP_ROW(type, member, name, "name", TL_OPTION_TEXT, "default", \
+	TL_HTTP_ROW(owner, member, name, "name", TL_OPTION_TEXT, "default", \
 		.help = "Tells sinks of one kind apart; also the folder of its queue."), \
-	TL_HTTP_ROW(type, member, timeout_ns, "timeout", TL_OPTION_DURATION, "30s", \
+	TL_HTTP_ROW(owner, member, timeout_ns, "timeout", TL_OPTION_DURATION, "30s", \
 		.min = UINT64_C(100000000), .max = UINT64_C(3600000000000), \
 		.help = "Limit of a whole request, from connecting to the end of the answer."), \
-	TL_HTTP_ROW(type, member, headers, "headers", TL_OPTION_SECRET_MAP, "{}", \
+	TL_HTTP_ROW(owner, member, headers, "headers", TL_OPTION_SECRET_MAP, "{}", \
 		.help = "Further request headers."), \
-	TL_HTTP_ROW(type, member, basic_auth, "basic_auth", TL_OPTION_SECTION, NULL, \
+	TL_HTTP_ROW(owner, member, basic_auth, "basic_auth", TL_OPTION_SECTION, NULL, \
 		.rows = tl_http_basic_auth_rows, .help = "User and password."), \
-	TL_HTTP_ROW(type, member, bearer_token, "bearer_token", TL_OPTION_SECRET, "\"\"", \
+	TL_HTTP_ROW(owner, member, bearer_token, "bearer_token", TL_OPTION_SECRET, "\"\"", \
 		.help = "Sent as Authorization: Bearer."), \
-	TL_HTTP_ROW(type, member, bearer_token_file, "bearer_token_file", TL_OPTION_TEXT, "\"\"", \
+	TL_HTTP_ROW(owner, member, bearer_token_file, "bearer_token_file", TL_OPTION_TEXT, "\"\"", \
 		.help = "File with the token, read anew for each request."), \
-	TL_HTTP_ROW(type, member, tls, "tls", TL_OPTION_SECTION, NULL, .rows = tl_http_tls_rows, \
+	TL_HTTP_ROW(owner, member, tls, "tls", TL_OPTION_SECTION, NULL, .rows = tl_http_tls_rows, \
 		.help = "Certificates for https."), \
-	TL_HTTP_ROW(type, member, backoff, "backoff", TL_OPTION_SECTION, NULL, \
+	TL_HTTP_ROW(owner, member, backoff, "backoff", TL_OPTION_SECTION, NULL, \
 		.rows = tl_http_backoff_rows, \
 		.help = "Pause before a retry: random between 0 and a limit that doubles."), \
-	TL_HTTP_ROW(type, member, queue, "queue", TL_OPTION_SECTION, NULL, .rows = tl_queue_rows, \
+	TL_HTTP_ROW(owner, member, queue, "queue", TL_OPTION_SECTION, NULL, .rows = tl_queue_rows, \
 		.help = "What waits for the receiver.")
 
 // What the rows can't say: 0, or -EINVAL and a line in `error`. For tl_exporter.check. `url_needed`
