@@ -12,30 +12,42 @@ struct tl_bytes tl_http_masked(const struct tl_ctx *ctx, const struct tl_http_op
 	return len != 0 ? tl_bytes(room, len) : target;
 }
 
-static void route_field(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_text_list *routes,
+static void route_field(struct tl_values *values, const struct tl_text_list *routes,
 			struct tl_bytes path)
 {
 	for (uint32_t i = 0; i < routes->count && i < TL_HTTP_ROUTES_MAX; i++) {
 		if (!tl_http_route_matches(routes->items[i], path))
 			continue;
-		tl_message_text(ctx, lane, HTTP_FIELD_ROUTE, tl_bytes_of(routes->items[i]));
+		tl_values_text(values, HTTP_FIELD_ROUTE, TL_FIELD_BYTES_DEFAULT,
+			       tl_bytes_of(routes->items[i]));
 		return;
 	}
 }
 
-void tl_http_path(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_http_options *options,
-		  struct tl_bytes rest)
+void tl_http_path_values(struct tl_values *values, const struct tl_http_options *options,
+			 struct tl_bytes rest)
 {
 	uint32_t question = tl_bytes_find(rest, '?', 0);
 	struct tl_bytes path = tl_bytes_first(rest, question);
 
 	if (question == 0)
 		path = tl_bytes_of("/"); // "http://host?query"
-	tl_message_text(ctx, lane, HTTP_FIELD_PATH, path);
+	tl_values_text(values, HTTP_FIELD_PATH, TL_HTTP_PATH_BYTES_MAX, path);
 	if (question != TL_BYTES_NONE && question + 1 < rest.len)
-		tl_message_text(ctx, lane, HTTP_FIELD_QUERY, tl_bytes_from(rest, question + 1));
+		tl_values_text(values, HTTP_FIELD_QUERY, TL_HTTP_QUERY_BYTES_MAX,
+			       tl_bytes_from(rest, question + 1));
 	if (options->routes.count != 0)
-		route_field(ctx, lane, &options->routes, path);
+		route_field(values, &options->routes, path);
+}
+
+void tl_http_path(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_http_options *options,
+		  struct tl_bytes rest)
+{
+	struct tl_values values;
+
+	tl_values_open(&values, ctx, lane);
+	tl_http_path_values(&values, options, rest);
+	tl_values_close(&values);
 }
 
 void tl_http_capture_allowed(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field,

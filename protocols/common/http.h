@@ -12,6 +12,8 @@
 
 #define TL_HTTP_METHOD_BYTES_MAX 32u
 #define TL_HTTP_TARGET_BYTES_MAX 2048u
+#define TL_HTTP_PATH_BYTES_MAX 1024u
+#define TL_HTTP_QUERY_BYTES_MAX 1024u
 #define TL_HTTP_MASKED_BYTES_MAX 4096u  // of a target with masked values
 #define TL_HTTP_CAPTURE_BYTES_MAX 12288u // of a body; leaves room for a message's other fields
 #define TL_HTTP_ROUTES_MAX 256u         // patterns tried per request
@@ -42,8 +44,8 @@ enum tl_http_field {
 	[HTTP_FIELD_PATH] = { \
 		.name = "path", .label = "path", .attribute = "url.path", \
 		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH, \
-		.flags = TL_FIELD_REQUEST | TL_FIELD_SUMMARY, .parent = TL_FIELD_TOP, .max = 1024, \
-		.help = "Target without scheme, host and query.", \
+		.flags = TL_FIELD_REQUEST | TL_FIELD_SUMMARY, .parent = TL_FIELD_TOP, \
+		.max = TL_HTTP_PATH_BYTES_MAX, .help = "Target without scheme, host and query.", \
 	}, \
 	[HTTP_FIELD_TARGET] = { \
 		.name = "target", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH, \
@@ -53,7 +55,7 @@ enum tl_http_field {
 	[HTTP_FIELD_QUERY] = { \
 		.name = "query", .attribute = "url.query", .type = TL_FIELD_TEXT, \
 		.cardinality = TL_CARDINALITY_HIGH, .flags = TL_FIELD_REQUEST, \
-		.parent = TL_FIELD_TOP, .max = 1024, \
+		.parent = TL_FIELD_TOP, .max = TL_HTTP_QUERY_BYTES_MAX, \
 		.help = "Query of the target, without the question mark, secrets masked.", \
 	}, \
 	[HTTP_FIELD_ROUTE] = { \
@@ -169,6 +171,8 @@ bool tl_http_route_matches(const char *pattern, struct tl_bytes path);
 // Sets path, query and route by `rest`, a target without scheme and host.
 void tl_http_path(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_http_options *options,
 		  struct tl_bytes rest);
+void tl_http_path_values(struct tl_values *values, const struct tl_http_options *options,
+			 struct tl_bytes rest);
 
 // ---- Headers ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 #define BIT(c) (1ull << ((c) & 63))
 #define DIGIT_BITS (0x3ffull << '0')
 #define LETTER_BITS (0x07fffffe07fffffeull)
+#define LENGTH_DIGITS 18u // of a number that is below HTTP_LENGTH_MAX whatever its digits are
 
 // RFC 9110 section 5.6.2: a bit per character.
 static bool is_token_char(uint8_t c)
@@ -244,7 +245,14 @@ bool tl_http_content_length(struct tl_bytes value, uint64_t *ret_length)
 {
 	bool have = false;
 	uint64_t all = 0;
+	uint32_t digits = 0;
 
+	for (; digits < value.len && digits < LENGTH_DIGITS && is_digit(value.ptr[digits]); digits++)
+		all = all * 10 + (uint64_t)(value.ptr[digits] - '0');
+	if (digits == value.len && digits != 0) { // nothing but one number, as nearly always
+		*ret_length = all;
+		return true;
+	}
 	while (true) {
 		uint32_t comma = tl_bytes_find(value, ',', 0);
 		struct tl_bytes member = tl_bytes_trim(tl_bytes_first(value, comma));

@@ -32,6 +32,8 @@ struct http_call tl_http_begin_call(struct tl_ctx *ctx, void *state, enum tl_lan
 		.options = (const struct tl_http_options *)tl_options(ctx),
 		.view = view,
 		.lane = lane,
+		.values = {.ctx = ctx, .lane = lane},
+		.scanned = UINT32_MAX,
 	};
 }
 
@@ -90,21 +92,22 @@ static enum line_kind find_line(const struct tl_view *view, uint32_t at, bool fo
 	}
 }
 
-// The same with `folds` for the line that nearly all are: seen for the first time, its end in view
-// and another line behind it. False where that isn't so.
-static inline bool find_plain_line(const struct tl_view *view, uint32_t at, struct tl_bytes *ret_line)
+// The start line at `at`; the scan goes on behind it.
+static enum line_kind find_start_line(struct http_call *call, uint32_t at, struct tl_bytes *ret_line)
 {
-	const uint8_t *begin = view->bytes.ptr + at;
-	uint32_t left = view->bytes.len - at;
+	const struct tl_view *view = call->view;
+	struct tl_bytes bytes = tl_bytes_first(view->bytes, at + HTTP_LINE_BYTES_MAX);
+	struct http_scan scan;
+	uint32_t end;
+	uint32_t colon;
 
-	if (view->seen > at)
-		return false;
-	const uint8_t *end =
-		memchr(begin, '\n', left < HTTP_LINE_BYTES_MAX ? left : HTTP_LINE_BYTES_MAX - 1);
-	if (end == NULL || end + 1 == begin + left || end[1] == ' ' || end[1] == '\t')
-		return false;
-	*ret_line = tl_bytes(begin, (uint32_t)(end + 1 - begin));
-	return true;
+	http_scan_block(&scan, bytes, at);
+	if (view->seen > at || !http_scan_line(&scan, bytes, &end, &colon))
+		return find_line(view, at, false, ret_line);
+	*ret_line = tl_bytes(bytes.ptr + at, end + 1 - at);
+	call->scan = scan;
+	call->scanned = end + 1;
+	return LINE_WHOLE;
 }
 
 // Either what was read so far, or a wait for one byte more.
@@ -162,6 +165,7 @@ void tl_http_distrust(struct http *http)
 // The lane's framing is lost: every request that waits is answered by something unreadable.
 static void lose_framing(struct http_call *call, uint8_t counter, enum tl_reason reason)
 {
+	tl_values_close(&call->values);
 	tl_count(call->ctx, counter);
 	if (call->lane == TL_SERVER)
 		tl_cancel_all(call->ctx, TL_STATUS_UNANSWERED, reason);
@@ -204,7 +208,7 @@ static struct tl_step request_line(struct http_call *call, uint32_t at)
 	struct http_request_line parsed;
 	struct tl_bytes line;
 	struct tl_bytes first = tl_bytes_from(call->view->bytes, at);
-	enum line_kind kind = find_line(call->view, at, false, &line);
+	enum line_kind kind = find_start_line(call, at, &line);
 
 	if (kind == LINE_MORE && tl_http_match_request(first) != TL_MATCH_NO)
 		return ate_or_need(call, at);
@@ -222,6 +226,7 @@ static struct tl_step request_line(struct http_call *call, uint32_t at)
 	open_request(call, &parsed, offset);
 	if (call->http->doubt != 0)
 		tl_message_flag(call->ctx, TL_CLIENT, TL_FLAG_GAP);
+	tl_values_open(&call->values, call->ctx, TL_CLIENT);
 	tl_http_request_fields(call, &parsed);
 	if (parsed.version.len == 0) {
 		finish_message(call, offset + line.len);
@@ -313,7 +318,7 @@ static struct tl_step status_line(struct http_call *call, uint32_t at)
 {
 	struct http_status_line parsed;
 	struct tl_bytes line;
-	enum line_kind kind = find_line(call->view, at, false, &line);
+	enum line_kind kind = find_start_line(call, at, &line);
 
 	if (kind == LINE_MORE && tl_http_match_response(line) != TL_MATCH_NO)
 		return ate_or_need(call, at);
@@ -331,11 +336,14 @@ static struct tl_step status_line(struct http_call *call, uint32_t at)
 	if (parsed.code < 200 && parsed.code != 101) {
 		call->me->flags |= HTTP_INTERIM;
 	} else {
-		tl_message_uint(call->ctx, TL_SERVER, HTTP_FIELD_STATUS_CODE, parsed.code);
-		tl_message_text(call->ctx, TL_SERVER, HTTP_FIELD_VERSION, parsed.version);
-		if (parsed.reason.len != 0)
-			tl_message_text(call->ctx, TL_SERVER, HTTP_FIELD_REASON, parsed.reason);
 		pair_response(call, status_of(parsed.code));
+		tl_values_open(&call->values, call->ctx, TL_SERVER);
+		tl_values_uint(&call->values, HTTP_FIELD_STATUS_CODE, parsed.code);
+		tl_values_text(&call->values, HTTP_FIELD_VERSION, HTTP_VERSION_BYTES_MAX,
+			       parsed.version);
+		if (parsed.reason.len != 0)
+			tl_values_text(&call->values, HTTP_FIELD_REASON, HTTP_WORD_BYTES_MAX,
+				       parsed.reason);
 		if (parsed.code == 101)
 			call->me->flags |= HTTP_TUNNEL;
 	}
@@ -438,6 +446,7 @@ static struct tl_step end_of_head(struct http_call *call, uint32_t at, uint32_t 
 	uint64_t end = call->view->offset + at + len;
 	enum framing framing = framing_of(call);
 
+	tl_values_close(&call->values);
 	if (call->lane == TL_CLIENT)
 		call->http->trace_source = 0;
 	if ((me->flags & (HTTP_ENCODED | HTTP_HAS_LENGTH)) == (HTTP_ENCODED | HTTP_HAS_LENGTH))
@@ -465,10 +474,13 @@ static struct tl_step read_headers(struct http_call *call, uint32_t at)
 {
 	struct http_lane *me = call->me;
 	struct tl_bytes line;
+	uint32_t end;
 
+	at = tl_http_plain_headers(call, at, &end);
+	if (end != 0)
+		return end_of_head(call, at, end);
 	while (at < call->view->bytes.len) {
-		bool is_plain = find_plain_line(call->view, at, &line);
-		enum line_kind kind = is_plain ? LINE_WHOLE : find_line(call->view, at, true, &line);
+		enum line_kind kind = find_line(call->view, at, true, &line);
 		if (kind == LINE_MORE)
 			return ate_or_need(call, at);
 		struct tl_bytes text = tl_http_chomp(line);
@@ -482,7 +494,7 @@ static struct tl_step read_headers(struct http_call *call, uint32_t at)
 			       me->head_bytes > HTTP_HEAD_BYTES_MAX;
 		if (is_full && (me->flags & HTTP_CUT) == 0)
 			mark_cut(call, HTTP_COUNT_MANY_HEADERS);
-		tl_http_header(call, text, !is_plain);
+		tl_http_header(call, text, true);
 		at += line.len;
 		if (kind == LINE_LONG) {
 			mark_cut(call, HTTP_COUNT_LONG_LINE);
@@ -705,6 +717,7 @@ struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 		lose_framing(&call, HTTP_COUNT_BAD_START_LINE, TL_REASON_DECODE_ERROR);
 		return tl_ate(1);
 	}
+	tl_values_close(&call.values);
 	return step;
 }
 

@@ -5,6 +5,7 @@
 
 #include "line.h"
 #include "protocols/common/http.h"
+#include "scan.h"
 
 // Header lines beyond these are read for the message's length only; counted.
 #define HTTP_HEADERS_MAX 256u
@@ -15,6 +16,10 @@
 
 // Behind the fields of protocols/common/http.h.
 enum { HTTP_FIELD_REASON = TL_HTTP_FIELD_COUNT, HTTP_FIELD_COUNT };
+
+// Values up to these lengths are written at once; the fields' own limits are no less.
+#define HTTP_VERSION_BYTES_MAX 8u
+#define HTTP_WORD_BYTES_MAX 128u
 
 enum http_counter {
 	HTTP_COUNT_LONG_LINE,
@@ -88,12 +93,19 @@ struct http_call {
 	struct http_lane *me; // http->lane[lane]
 	const struct tl_http_options *options;
 	const struct tl_view *view;
+	struct tl_values values; // of the current message; open from its start line on
 	enum tl_lane lane;
+	struct http_scan scan;
+	uint32_t scanned; // index in the view from which the scan goes on
 };
 
 // Takes in one header line (without line end) of the current message. `is_folded`: there may be
 // line ends in it.
 void tl_http_header(struct http_call *call, struct tl_bytes line, bool is_folded);
+// Takes in header lines from `at` on as long as they are what nearly all are: seen for the first
+// time, whole, not folded, within all limits. Gives the index of the first line that is left, and
+// in `ret_end` the length of an empty one that ends the head there, else 0.
+uint32_t tl_http_plain_headers(struct http_call *call, uint32_t at, uint32_t *ret_end);
 // Sets what a request line says.
 void tl_http_request_fields(struct http_call *call, const struct http_request_line *line);
 

@@ -118,9 +118,13 @@ static inline uint32_t tl_bytes_find(struct tl_bytes b, uint8_t byte, uint32_t f
 	return hit == NULL ? TL_BYTES_NONE : (uint32_t)(hit - b.ptr);
 }
 
-// The same without blanks and tabs at both ends.
+// The same without blanks and tabs at both ends. Values mostly have one blank in front, or none.
 static inline struct tl_bytes tl_bytes_trim(struct tl_bytes b)
 {
+	if (b.len > 1 && b.ptr[0] == ' ')
+		b = tl_bytes(b.ptr + 1, b.len - 1);
+	if (b.len != 0 && b.ptr[0] > ' ' && b.ptr[b.len - 1] > ' ')
+		return b;
 	while (b.len != 0 && (b.ptr[0] == ' ' || b.ptr[0] == '\t'))
 		b = tl_bytes(b.ptr + 1, b.len - 1);
 	while (b.len != 0 && (b.ptr[b.len - 1] == ' ' || b.ptr[b.len - 1] == '\t'))

@@ -127,6 +127,44 @@ void tl_message_int(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, int64_
 void tl_message_real(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, double value);
 void tl_message_pair(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes name,
 		     struct tl_bytes value);
+// The same as tl_message_text() and tl_message_uint() for decoders that find many values in one run
+// of bytes: written in place, without a call each. From tl_values_open() to tl_values_close() the
+// lane's current message takes values by these alone, and nothing may complete or replace it.
+struct tl_values {
+	struct tl_ctx *ctx;
+	uint8_t *at; // where the next value goes
+	const uint8_t *end;
+	enum tl_lane lane;
+};
+void tl_values_open(struct tl_values *values, struct tl_ctx *ctx, enum tl_lane lane);
+void tl_values_close(struct tl_values *values);
+// A value that is to be cut, or that there is no room for yet.
+void tl_values_add_slowly(struct tl_values *values, uint8_t field, struct tl_bytes value);
+
+// `max` is at most the field's limit.
+static inline void tl_values_text(struct tl_values *values, uint8_t field, uint32_t max,
+				  struct tl_bytes value)
+{
+	struct tl_value_head head = {
+		.field = field, .len = (uint16_t)value.len, .full_len = value.len};
+	uint32_t size = (uint32_t)sizeof(head) + ((value.len + 3u) & ~3u);
+	uint8_t *at = values->at;
+
+	if (__builtin_expect(value.len > max || (size_t)(values->end - at) < size, 0)) {
+		tl_values_add_slowly(values, field, value);
+		return;
+	}
+	values->at = at + size;
+	memset(at + size - 4, 0, 4); // the padding; of an empty value its head, which follows
+	memcpy(at, &head, sizeof(head));
+	tl_copy_short(at + sizeof(head), value.ptr, value.len);
+}
+
+static inline void tl_values_uint(struct tl_values *values, uint8_t field, uint64_t value)
+{
+	tl_values_text(values, field, sizeof(value), tl_bytes(&value, sizeof(value)));
+}
+
 // Opens the next object of an OBJECTS field: values of its members that follow belong to it.
 void tl_message_object(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field);
 void tl_message_flag(struct tl_ctx *ctx, enum tl_lane lane, enum tl_roundtrip_flag flag);

@@ -336,6 +336,53 @@ void tl_message_text(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struc
 		tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
 }
 
+// From the message's tail as it is now.
+static void values_go_on(struct tl_values *values)
+{
+	const struct tl_ctx *ctx = values->ctx;
+	const struct tl_message *message = current(ctx, values->lane);
+	const struct tl_slab *slab = &ctx->l7->values;
+
+	if (message == NULL || message->tail == TL_SLAB_NONE)
+		return;
+	uint8_t *tail = tl_slab_at(slab, message->tail);
+	uint32_t room = tl_slab_room(slab, message->tail);
+	values->at = tail + message->tail_len;
+	values->end = tail + (room < TL_MESSAGE_TAIL_BYTES_MAX ? room : TL_MESSAGE_TAIL_BYTES_MAX);
+}
+
+void tl_values_open(struct tl_values *values, struct tl_ctx *ctx, enum tl_lane lane)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	*values = (struct tl_values) {.ctx = ctx, .lane = lane};
+	if (message == NULL)
+		return;
+	if (message->tail == TL_SLAB_NONE)
+		(void)tail_grow(ctx, message, TL_TAIL_BYTES_FIRST);
+	values_go_on(values);
+}
+
+void tl_values_close(struct tl_values *values)
+{
+	struct tl_message *message = current(values->ctx, values->lane);
+
+	TL_CHECK(values->at == NULL || message != NULL);
+	if (values->at == NULL || message == NULL)
+		return;
+	message->tail_len = (uint16_t)(values->at - (const uint8_t *)tl_slab_at(
+							     &values->ctx->l7->values, message->tail));
+	values->at = NULL;
+	values->end = NULL;
+}
+
+void tl_values_add_slowly(struct tl_values *values, uint8_t field, struct tl_bytes value)
+{
+	tl_values_close(values);
+	tl_message_text(values->ctx, values->lane, field, value);
+	values_go_on(values);
+}
+
 static void add_number(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, const void *number)
 {
 	struct tl_message *message = current(ctx, lane);

@@ -40,7 +40,7 @@ static uint8_t capture_field(struct tl_plan *plan, uint32_t side, uint8_t field)
 		if (plan->captured_count == TL_CAPTURED_MAX)
 			return TL_CAPTURED_MAX;
 		*wanted = ++plan->captured_count;
-		plan->is_wanted[side] = true;
+		plan->captured_by[side] |= (uint16_t)(1u << (*wanted - 1));
 	}
 	return (uint8_t)(*wanted - 1);
 }
@@ -178,7 +178,7 @@ int tl_plan_make(struct tl_plan *plan, uint16_t protocol, const struct tl_decode
 		// A default that both sides may have is the response's where the request was missed.
 		if (!is_response && (field->flags & TL_FIELD_RESPONSE) != 0) {
 			plan->wanted[1][id] = plan->wanted[0][id];
-			plan->is_wanted[1] = true;
+			plan->captured_by[1] |= (uint16_t)(1u << (plan->wanted[1][id] - 1));
 		}
 	}
 	if (decoder != NULL)
@@ -186,28 +186,39 @@ int tl_plan_make(struct tl_plan *plan, uint16_t protocol, const struct tl_decode
 	return result;
 }
 
-static void capture_tail(const uint8_t *wanted, struct tl_bytes tail, struct tl_captured *captured)
+// Captures what is still `missing`, bit by index, and gives what it did not find. The labels' fields
+// come early in most tails: no further than needed is looked.
+static inline uint32_t capture_tail(const uint8_t *wanted, struct tl_bytes tail, uint32_t missing,
+				    struct tl_captured *captured)
 {
 	struct tl_value value;
 	uint32_t at = 0;
 
-	while (tl_value_next(tail, &at, &value)) {
-		uint8_t slot = value.field < TL_FIELDS_MAX ? wanted[value.field] : 0;
+	while (missing != 0 && tl_value_next(tail, &at, &value)) {
+		uint32_t slot = value.field < TL_FIELDS_MAX ? wanted[value.field] : 0;
 		// Of a repeated field the first value counts.
-		if (slot != 0 && captured->values[slot - 1].ptr == NULL)
-			captured->values[slot - 1] = value.bytes;
+		if (slot == 0 || (missing & 1u << (slot - 1)) == 0)
+			continue;
+		captured->values[slot - 1] = value.bytes;
+		missing &= ~(1u << (slot - 1));
 	}
+	return missing;
 }
+
+_Static_assert(TL_CAPTURED_MAX <= 16, "an index is a bit of captured_by");
 
 void tl_plan_capture(const struct tl_plan *plan, const struct tl_roundtrip *record,
 		     struct tl_captured *ret_captured)
 {
+	uint32_t all = (1u << plan->captured_count) - 1;
+
 	for (uint32_t i = 0; i < plan->captured_count; i++)
 		ret_captured->values[i] = tl_bytes(NULL, 0);
-	if (plan->is_wanted[0])
-		capture_tail(plan->wanted[0], tl_roundtrip_request_tail(record), ret_captured);
-	if (plan->is_wanted[1])
-		capture_tail(plan->wanted[1], tl_roundtrip_response_tail(record), ret_captured);
+	uint32_t missing = all & ~plan->captured_by[0];
+	missing |= capture_tail(plan->wanted[0], tl_roundtrip_request_tail(record),
+				plan->captured_by[0], ret_captured);
+	(void)capture_tail(plan->wanted[1], tl_roundtrip_response_tail(record),
+			   plan->captured_by[1] & missing, ret_captured);
 }
 
 // Copies a value of a tail. Short ones, the usual case, without a branch on their length: the eight

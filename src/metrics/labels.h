@@ -10,7 +10,7 @@
 
 #define TL_LABELS_MAX 12u       // labels of one protocol; further ones are refused
 #define TL_EXTRAS_MAX 4u        // fields of one protocol that are metrics of their own
-#define TL_CAPTURED_MAX (TL_LABELS_MAX + TL_EXTRAS_MAX)
+#define TL_CAPTURED_MAX (TL_LABELS_MAX + TL_EXTRAS_MAX) // at most 16: the bits of captured_by
 #define TL_LABEL_BYTES_MAX 254u // upper limit of the option label_bytes_max
 #define TL_KEY_WORD 8u           // keys are hashed, compared and stored in whole words
 #define TL_KEY_BYTES_MAX \
@@ -54,7 +54,7 @@ struct tl_plan {
 	uint8_t captured_count;
 	struct tl_label_spec labels[TL_LABELS_MAX];
 	struct tl_extra_spec extras[TL_EXTRAS_MAX];
-	bool is_wanted[2];                   // of request and response: any field captured
+	uint16_t captured_by[2];             // of request and response: a bit per index captured
 	uint8_t wanted[2][TL_FIELDS_MAX];    // by field id: index among those captured + 1
 };
 
