@@ -287,6 +287,26 @@ static void check_server(const struct tl_config *config, struct tl_config_errors
 			 address);
 }
 
+static void check_collectors(const struct tl_config *config, struct tl_config_errors *errors)
+{
+	const struct tl_text_list *disabled = &config->collectors.disabled;
+	const char *names[TL_COLLECTORS_MAX];
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < tl_collector_count(); i++)
+		names[count++] = tl_collector_at(i)->name;
+	for (uint32_t i = 0; i < disabled->count; i++) {
+		const char *near = tl_nearest(disabled->items[i], names, count);
+		bool is_known = false;
+		for (uint32_t k = 0; k < count; k++)
+			is_known |= strcmp(names[k], disabled->items[i]) == 0;
+		if (!is_known)
+			complain(config, errors, "collectors.disabled",
+				 "there is no collector \"%s\"%s%s", disabled->items[i],
+				 near == NULL ? "" : ", did you mean ", near == NULL ? "" : near);
+	}
+}
+
 static void check_limits(const struct tl_config *config, struct tl_config_errors *errors)
 {
 	const struct tl_limits_config *limits = &config->limits;
@@ -330,6 +350,7 @@ void tl_config_check(const struct tl_config *config, struct tl_config_errors *er
 	check_server(config, errors);
 	check_limits(config, errors);
 	check_exporters(config, errors);
+	check_collectors(config, errors);
 }
 
 // ---- What workers need of it ----------------------------------------------------------------

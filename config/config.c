@@ -117,6 +117,20 @@ static int link_exporters(struct tl_config *config)
 	return 0;
 }
 
+static int link_collectors(struct tl_config *config)
+{
+	const uint32_t *offsets = config->state->schema.collector_offset;
+	const unsigned char *base = (const unsigned char *)config;
+
+	config->collector_options = (const void **)tl_arena_take(
+		&config->state->arena, (tl_collector_count() + 1) * sizeof(void *));
+	if (config->collector_options == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < tl_collector_count(); i++)
+		config->collector_options[i] = offsets[i] == 0 ? NULL : base + offsets[i];
+	return 0;
+}
+
 // Moves the state into its own arena, so that one free frees all.
 static struct tl_config *new_config(void)
 {
@@ -171,7 +185,8 @@ int tl_config_parse(const char *name, const char *text, size_t len, struct tl_co
 	if (ret == 0 && root != NULL)
 		ret = tl_config_fill(state, name, root, config, errors);
 	if (ret == 0)
-		ret = link_protocols(config) < 0 || link_exporters(config) < 0 ? -ENOMEM : 0;
+		ret = link_protocols(config) < 0 || link_exporters(config) < 0 ||
+		      link_collectors(config) < 0 ? -ENOMEM : 0;
 	if (ret == 0 && errors->count == 0)
 		tl_config_check(config, errors);
 	if (ret == -ENOMEM) {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/option.h"
+#include "collectors/manager.h"
 #include "engine/engine.h"
 #include "exporters/exporter.h"
 #include "l7/rules.h"
@@ -96,6 +97,8 @@ struct tl_config {
 	const struct tl_protocol_config *protocol; // [tl_decoder_count], by registry id
 	const struct tl_exporter_config *exporters;
 	uint32_t exporter_count;
+	struct tl_collectors_config collectors;
+	const void **collector_options;            // [tl_collector_count()], NULL where it has none
 	struct tl_config_state *state;             // the loader's own
 };
 

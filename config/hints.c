@@ -87,8 +87,6 @@ const char *tl_packetd_hint(const char *key)
 
 const char *tl_absent_feature(const char *key)
 {
-	if (strncmp(key, "collectors.", 11) == 0)
-		return "not built in: this tapline has no collectors";
 	for (size_t i = 0; i < TL_COUNT_OF(absent); i++)
 		if (strcmp(absent[i], key) == 0)
 			return "not built in: this tapline was compiled without it";

@@ -382,6 +382,10 @@ static void print_row(FILE *out, const struct tl_option *row, const unsigned cha
 		return;
 	}
 	(void)fputc(' ', out);
+	if (row->type == TL_OPTION_TABLE && is_reference) {
+		(void)fprintf(out, "%s\n", row->value); // its members are explained above
+		return;
+	}
 	if (row->type == TL_OPTION_TABLE &&
 	    ((const struct tl_option_table *)(const void *)value)->count > 0) {
 		print_items(out, row, (const struct tl_option_table *)(const void *)value, depth);

@@ -150,6 +150,36 @@ static int add_exporters(struct tl_schema *schema, struct tl_arena *arena,
 	return 0;
 }
 
+static int add_collectors(struct tl_schema *schema, struct tl_arena *arena,
+			  const struct tl_option **ret_rows)
+{
+	uint32_t fixed = count_rows(tl_collectors_rows), count = fixed;
+	struct tl_option *rows = (struct tl_option *)tl_arena_take(
+		arena, (fixed + tl_collector_count() + 1u) * sizeof(*rows));
+
+	schema->collector_offset =
+		(uint32_t *)tl_arena_take(arena, (tl_collector_count() + 1u) * sizeof(uint32_t));
+	if (rows == NULL || schema->collector_offset == NULL)
+		return -ENOMEM;
+	memcpy(rows, tl_collectors_rows, fixed * sizeof(*rows));
+	for (uint32_t i = 0; i < tl_collector_count(); i++) {
+		const struct tl_collector_entry *entry = tl_collector_at(i);
+		if (entry->options == NULL)
+			continue;
+		schema->collector_offset[i] = schema->size;
+		rows[count++] = (struct tl_option) {
+			.key = entry->name,
+			.type = TL_OPTION_SECTION,
+			.offset = schema->size,
+			.rows = entry->options,
+			.help = entry->help,
+		};
+		schema->size += align16(entry->options_size);
+	}
+	*ret_rows = rows;
+	return 0;
+}
+
 int tl_schema_init(struct tl_schema *schema, struct tl_arena *arena)
 {
 	uint32_t count = count_rows(tl_root_rows);
@@ -166,6 +196,8 @@ int tl_schema_init(struct tl_schema *schema, struct tl_arena *arena)
 			ret = add_protocols(schema, arena, &rows[i].rows);
 		else if (strcmp(rows[i].key, "exporters") == 0)
 			ret = add_exporters(schema, arena, &rows[i].rows);
+		else if (strcmp(rows[i].key, "collectors") == 0)
+			ret = add_collectors(schema, arena, &rows[i].rows);
 	}
 	schema->rows = rows;
 	return ret;

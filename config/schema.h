@@ -10,6 +10,7 @@
 
 extern const struct tl_option tl_root_rows[];
 extern const struct tl_option tl_protocols_rows[];
+extern const struct tl_option tl_collectors_rows[];
 
 // What config/ puts before the options struct of a decoder or exporter.
 struct tl_module_head {
@@ -23,6 +24,7 @@ struct tl_schema {
 	uint32_t size;                // of the block that the offsets point into
 	uint32_t *protocol_offset;    // [tl_decoder_count], of the module head, 0 for holes
 	uint32_t *exporter_offset;    // [exporters], of the head or of the struct tl_option_table
+	uint32_t *collector_offset;   // [tl_collector_count()], of its options, 0: it has none
 	bool *exporter_has_enabled;   // [exporters], the exporter's own rows have the key
 	uint32_t exporter_count;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/agent.h"
 
+#include "control/collection.h"
 #include "control/http.h"
 #include "control/log.h"
 #include "control/probe.h"
@@ -18,6 +19,7 @@
 #include <time.h>
 
 #define MERGE_NS UINT64_C(1000000000) // between two merges of the workers' metrics
+#define QUIET_SLEEP_NS 50000000l  // between two looks at what is wanted, without a probe
 #define CHANGES_LOGGED_MAX 20u        // differences of a reload that are told one by one
 #define ERROR_BYTES 512u
 
@@ -29,7 +31,9 @@ struct agent {
 	struct tl_sinks *sinks;
 	struct tl_bus *bus;
 	struct tl_http *http;
-	struct tl_probe *probe;
+	struct tl_collection *collection;
+	struct tl_probe *probe;     // NULL: nothing is captured, only the host is watched
+	struct tl_metrics *metrics; // the probe's, or without one our own
 	struct tl_status_page page;
 	char host[256];
 	char reload_note[ERROR_BYTES];
@@ -157,7 +161,8 @@ static int swap_config(struct agent *agent, struct tl_config *config, bool metri
 		.filter = strcmp(filter, agent->config->capture.filter) == 0 ? NULL : filter,
 		.names = &config->names,
 	};
-	rc = tl_probe_change(agent->probe, &change, on_record, agent, error, ERROR_BYTES);
+	if (agent->probe != NULL)
+		rc = tl_probe_change(agent->probe, &change, on_record, agent, error, ERROR_BYTES);
 	if (rc < 0 && rc != -ETIMEDOUT) {
 		tl_rules_destroy(rules);
 		return rc;
@@ -168,6 +173,7 @@ static int swap_config(struct agent *agent, struct tl_config *config, bool metri
 		if (agent->config != agent->first)
 			tl_config_free(agent->config);
 	}
+	tl_collection_reload(agent->collection, config);
 	agent->rules = rules;
 	agent->config = config;
 	agent->page.filter = config->capture.filter;
@@ -352,13 +358,18 @@ static void advise_filter(struct agent *agent, struct tl_pipeline *pipeline)
 // About once a second: gauges, a snapshot for scrapes and sinks, flushes.
 static void tick(struct agent *agent)
 {
-	struct tl_metrics *metrics = tl_probe_metrics(agent->probe);
-	struct tl_pipeline *pipeline = tl_probe_pipeline(agent->probe);
+	struct tl_metrics *metrics = agent->metrics;
 
-	set_port_metrics(metrics, pipeline);
-	advise_filter(agent, pipeline);
+	if (agent->probe != NULL) {
+		struct tl_pipeline *pipeline = tl_probe_pipeline(agent->probe);
+		set_port_metrics(metrics, pipeline);
+		advise_filter(agent, pipeline);
+		set_lcore_metrics(metrics, pipeline);
+	} else {
+		tl_metrics_set_time(metrics, clock_ns(CLOCK_REALTIME));
+	}
 	set_sink_metrics(metrics, agent->sinks);
-	set_lcore_metrics(metrics, pipeline);
+	tl_collection_tick(agent->collection, metrics, agent->sinks, agent->bus);
 	if (agent->bus != NULL)
 		set_watch_metrics(metrics, agent->bus);
 	struct tl_snapshot *snapshot = tl_metrics_snapshot(metrics);
@@ -372,6 +383,39 @@ static void tick(struct agent *agent)
 	tl_sinks_flush(agent->sinks);
 }
 
+// Records, merges; without a probe only time passes. True when nothing more will come.
+static bool turn(struct agent *agent)
+{
+	bool is_finished = false;
+
+	if (agent->probe != NULL)
+		(void)tl_probe_turn(agent->probe, on_record, agent, &is_finished);
+	else if (!stop_wanted)
+		(void)nanosleep(&(struct timespec) {.tv_nsec = QUIET_SLEEP_NS}, NULL);
+	return agent->probe != NULL ? is_finished : stop_wanted != 0;
+}
+
+static bool is_tick_due(struct agent *agent, uint64_t now_ns)
+{
+	// Right behind a merge, so that a scrape is a second old at the most.
+	uint64_t merges = agent->probe == NULL ? 0 : tl_probe_merges(agent->probe);
+	bool is_due = merges != agent->merges || now_ns >= agent->next_tick_ns;
+
+	if (is_due)
+		agent->next_tick_ns = now_ns + (agent->probe == NULL ? MERGE_NS : 2 * MERGE_NS);
+	agent->merges = merges;
+	return is_due;
+}
+
+static void begin_stop(struct agent *agent)
+{
+	tl_log(TL_LOG_SEVERITY_INFO, "stopping");
+	if (agent->http != NULL)
+		tl_http_set_ready(agent->http, false);
+	if (agent->probe != NULL)
+		tl_probe_stop(agent->probe);
+}
+
 static int run(struct agent *agent)
 {
 	bool is_finished = false, is_stopping = false;
@@ -379,17 +423,11 @@ static int run(struct agent *agent)
 	if (agent->http != NULL)
 		tl_http_set_ready(agent->http, true);
 	while (!is_finished) {
-		(void)tl_probe_turn(agent->probe, on_record, agent, &is_finished);
+		is_finished = turn(agent);
 		if (agent->http != NULL)
 			tl_http_turn(agent->http);
-		uint64_t now = clock_ns(CLOCK_MONOTONIC);
-		// Right behind a merge, so that a scrape is a second old at the most.
-		uint64_t merges = tl_probe_merges(agent->probe);
-		if (merges != agent->merges || now >= agent->next_tick_ns || is_finished) {
-			agent->next_tick_ns = now + 2 * MERGE_NS;
-			agent->merges = merges;
+		if (is_tick_due(agent, clock_ns(CLOCK_MONOTONIC)) || is_finished)
 			tick(agent);
-		}
 		if (reload_wanted) {
 			struct tl_text answer = {0};
 			reload_wanted = 0;
@@ -398,13 +436,10 @@ static int run(struct agent *agent)
 		}
 		if (stop_wanted && !is_stopping) {
 			is_stopping = true;
-			tl_log(TL_LOG_SEVERITY_INFO, "stopping");
-			if (agent->http != NULL)
-				tl_http_set_ready(agent->http, false);
-			tl_probe_stop(agent->probe);
+			begin_stop(agent);
 		}
 	}
-	if (tl_probe_error(agent->probe)[0] != '\0') {
+	if (agent->probe != NULL && tl_probe_error(agent->probe)[0] != '\0') {
 		tl_log(TL_LOG_SEVERITY_ERROR, "%s", tl_probe_error(agent->probe));
 		return -EIO;
 	}
@@ -428,14 +463,37 @@ static int start_http(struct agent *agent, char *error)
 			.histogram = agent->config->metrics.histogram,
 			.le_seconds = agent->config->metrics.le_seconds,
 			.le_bytes = agent->config->metrics.le_bytes,
+			.collection = agent->collection,
 		},
 		agent->bus, on_call, agent, &agent->http, error, ERROR_BYTES);
 }
 
-static int start(struct agent *agent, const char *version, char *error)
+// Without ports there is no DPDK, no worker and no probe.
+static int start_capture(struct agent *agent, char *error)
 {
 	static struct tl_port_spec ports[TL_SETUP_PORTS_MAX];
 	struct tl_probe_options options = {.merge_ns = MERGE_NS};
+	const struct tl_config *config = agent->config;
+
+	if (config->capture.ports.count == 0) {
+		agent->metrics = tl_metrics_create(&config->metrics, NULL, 0);
+		return 0;
+	}
+	int rc = tl_setup_pipeline(config, ports, &options.pipeline, error, ERROR_BYTES);
+	if (rc < 0)
+		return rc;
+	options.metrics = &config->metrics;
+	options.name = agent->page.probe;
+	options.names = &config->names;
+	options.pipeline.want_records = agent->bus != NULL || tl_sinks_want_roundtrips(agent->sinks);
+	rc = tl_probe_start(&options, agent->rules, &agent->probe, error, ERROR_BYTES);
+	if (rc == 0)
+		agent->metrics = tl_probe_metrics(agent->probe);
+	return rc;
+}
+
+static int start(struct agent *agent, const char *version, char *error)
+{
 	const struct tl_config *config = agent->config;
 
 	agent->page = (struct tl_status_page) {
@@ -447,29 +505,23 @@ static int start(struct agent *agent, const char *version, char *error)
 		.filter = config->capture.filter,
 	};
 	int rc = tl_setup_rules(config, &agent->rules, error, ERROR_BYTES);
-	if (rc < 0)
-		return rc;
-	rc = tl_setup_pipeline(config, ports, &options.pipeline, error, ERROR_BYTES);
-	if (rc < 0)
-		return rc;
+	if (rc == 0)
+		rc = tl_collection_start(config, &agent->collection, error, ERROR_BYTES);
 	struct tl_exporter_env env = {.probe = agent->page.probe, .version = agent->page.version};
-	rc = tl_sinks_open(config, &env, &agent->sinks, error, ERROR_BYTES);
-	if (rc < 0)
-		return rc;
-	rc = start_http(agent, error);
-	if (rc < 0)
-		return rc;
-	options.metrics = &config->metrics;
-	options.name = agent->page.probe;
-	options.names = &config->names;
-	options.pipeline.want_records = agent->bus != NULL || tl_sinks_want_roundtrips(agent->sinks);
-	return tl_probe_start(&options, agent->rules, &agent->probe, error, ERROR_BYTES);
+	if (rc == 0)
+		rc = tl_sinks_open(config, &env, &agent->sinks, error, ERROR_BYTES);
+	if (rc == 0)
+		rc = start_http(agent, error);
+	return rc < 0 ? rc : start_capture(agent, error);
 }
 
 static void finish(struct agent *agent)
 {
 	tl_http_stop(agent->http);
+	if (agent->probe == NULL)
+		tl_metrics_destroy(agent->metrics);
 	tl_probe_destroy(agent->probe);
+	tl_collection_stop(agent->collection);
 	tl_sinks_close(agent->sinks);
 	tl_bus_destroy(agent->bus);
 	tl_rules_destroy(agent->rules);
@@ -514,7 +566,8 @@ int tl_agent_run(const char *path, const char *version)
 	} else if (rc < 0) {
 		tl_log(TL_LOG_SEVERITY_ERROR, "%s", error);
 	} else {
-		tl_log(TL_LOG_SEVERITY_INFO, "capturing; HTTP on %s",
+		tl_log(TL_LOG_SEVERITY_INFO, "%s; HTTP on %s",
+		       agent.probe == NULL ? "watching this host, capturing nothing" : "capturing",
 		       agent.first->server.enabled ? agent.first->server.address : "(off)");
 		rc = run(&agent);
 	}

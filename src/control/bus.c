@@ -105,13 +105,9 @@ static bool is_due(const struct tl_subscriber *s, uint64_t now)
 	return is_over(s, now) || (s->is_waiting && now > s->waits_ns + LOOK_AGAIN_NS);
 }
 
-static void offer(struct tl_bus *bus, struct tl_subscriber *s,
-		  const struct tl_roundtrip_signal *signal, uint64_t now)
+// The line being published.
+static void put_line(struct tl_bus *bus, struct tl_subscriber *s, uint64_t now)
 {
-	if (is_over(s, now) || !tl_bus_filter_matches(&s->filter, signal->record))
-		return;
-	if (bus->line.len == 0)
-		(void)tl_record_json_line(&bus->line, signal, false);
 	if (s->queue.len - s->read + bus->line.len > TL_BUS_QUEUE_BYTES_MAX) {
 		bus->dropped++;
 		return;
@@ -125,6 +121,17 @@ static void offer(struct tl_bus *bus, struct tl_subscriber *s,
 	s->active_ns = now;
 }
 
+static void offer(struct tl_bus *bus, struct tl_subscriber *s,
+		  const struct tl_roundtrip_signal *signal, uint64_t now)
+{
+	if (s->filter.wants_events || is_over(s, now) ||
+	    !tl_bus_filter_matches(&s->filter, signal->record))
+		return;
+	if (bus->line.len == 0)
+		(void)tl_record_json_line(&bus->line, signal, false);
+	put_line(bus, s, now);
+}
+
 void tl_bus_publish(struct tl_bus *bus, const struct tl_roundtrip_signal *signal)
 {
 	(void)pthread_mutex_lock(&bus->lock);
@@ -133,6 +140,22 @@ void tl_bus_publish(struct tl_bus *bus, const struct tl_roundtrip_signal *signal
 	for (uint32_t i = 0; bus->used != 0 && i < bus->max; i++)
 		if (bus->subscribers[i].is_used)
 			offer(bus, &bus->subscribers[i], signal, now);
+	(void)pthread_mutex_unlock(&bus->lock);
+}
+
+void tl_bus_publish_event(struct tl_bus *bus, const char *tracer, const char *json)
+{
+	(void)pthread_mutex_lock(&bus->lock);
+	uint64_t now = now_ns();
+	tl_text_clear(&bus->line);
+	tl_text_puts(&bus->line, json);
+	tl_text_puts(&bus->line, "\n");
+	for (uint32_t i = 0; bus->used != 0 && i < bus->max; i++) {
+		struct tl_subscriber *s = &bus->subscribers[i];
+		if (s->is_used && s->filter.wants_events && !is_over(s, now) &&
+		    (s->filter.tracer[0] == '\0' || strcmp(s->filter.tracer, tracer) == 0))
+			put_line(bus, s, now);
+	}
 	(void)pthread_mutex_unlock(&bus->lock);
 }
 

@@ -12,6 +12,8 @@ struct tl_subscriber;
 
 // What a subscriber wants to see. Strings "" and numbers 0 mean: all.
 struct tl_bus_filter {
+	bool wants_events;    // of collectors, instead of records
+	char tracer[64];      // with wants_events: only its
 	char protocol[32];
 	int status;           // enum tl_status, -1: all
 	bool only_errors;     // every status but ok and one_way
@@ -34,6 +36,8 @@ void tl_bus_destroy(struct tl_bus *bus);
 
 // Control thread.
 void tl_bus_publish(struct tl_bus *bus, const struct tl_roundtrip_signal *signal);
+// An event of a collector, `json` without a line end.
+void tl_bus_publish_event(struct tl_bus *bus, const char *tracer, const char *json);
 void tl_bus_tick(struct tl_bus *bus); // wakes those whose silence has lasted too long
 void tl_bus_wake_all(struct tl_bus *bus); // at the end
 

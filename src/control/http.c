@@ -232,30 +232,72 @@ static const char *parse_watch(struct MHD_Connection *connection, struct tl_bus_
 	return NULL;
 }
 
-static enum MHD_Result get_watch(struct request *request)
+static enum MHD_Result stream(struct request *request, const struct tl_bus_filter *filter)
 {
-	struct MHD_Connection *connection = request->connection;
-	struct tl_bus_filter filter = {
-		.status = -1,
-		.message_max = WATCH_MESSAGES_DEFAULT,
-		.timeout_ns = WATCH_TIMEOUT_DEFAULT_NS,
-	};
-	const char *wrong = parse_watch(connection, &filter);
-
-	if (wrong != NULL)
-		return answer_text(connection, MHD_HTTP_BAD_REQUEST, wrong);
 	request->subscriber =
-		tl_bus_subscribe(request->http->bus, &filter, wake_watcher, request);
+		tl_bus_subscribe(request->http->bus, filter, wake_watcher, request);
 	if (request->subscriber == NULL)
-		return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+		return answer_text(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 				   "too many watchers (server.watchers_max)\n");
 	struct MHD_Response *response = MHD_create_response_from_callback(
 		MHD_SIZE_UNKNOWN, WATCH_BLOCK_BYTES, read_watcher, request, NULL);
 	if (response == NULL)
 		return MHD_NO;
 	(void)MHD_add_response_header(response, "Content-Type", "application/x-ndjson");
-	enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_OK, response);
+	enum MHD_Result result = MHD_queue_response(request->connection, MHD_HTTP_OK, response);
 	MHD_destroy_response(response);
+	return result;
+}
+
+static enum MHD_Result get_watch(struct request *request)
+{
+	struct tl_bus_filter filter = {
+		.status = -1,
+		.message_max = WATCH_MESSAGES_DEFAULT,
+		.timeout_ns = WATCH_TIMEOUT_DEFAULT_NS,
+	};
+	const char *wrong = parse_watch(request->connection, &filter);
+
+	if (wrong != NULL)
+		return answer_text(request->connection, MHD_HTTP_BAD_REQUEST, wrong);
+	return stream(request, &filter);
+}
+
+// ---- The host ------------------------------------------------------------------------------------
+
+// Goes on until the reader leaves, unless told otherwise.
+static enum MHD_Result follow_events(struct request *request)
+{
+	struct tl_bus_filter filter = {.status = -1, .wants_events = true};
+	const char *wrong = parse_watch(request->connection, &filter);
+
+	if (wrong != NULL)
+		return answer_text(request->connection, MHD_HTTP_BAD_REQUEST, wrong);
+	(void)snprintf(filter.tracer, sizeof(filter.tracer), "%s",
+		       query(request->connection, "tracer"));
+	return stream(request, &filter);
+}
+
+static const char *query_argument(void *arg, const char *name)
+{
+	return query(arg, name);
+}
+
+static enum MHD_Result get_host_page(struct request *request, const char *method, const char *path)
+{
+	struct MHD_Connection *connection = request->connection;
+	struct tl_text page = {0};
+
+	if (strcmp(path, "/api/v1/events") == 0 && strcmp(query(connection, "follow"), "true") == 0)
+		return follow_events(request);
+	unsigned status = tl_collection_page(request->http->options.collection, method, path,
+					     query_argument, connection, &page);
+	bool is_lines = status == MHD_HTTP_OK && strcmp(path, "/api/v1/events") == 0;
+	enum MHD_Result result = status == 0 ?
+		answer_text(connection, MHD_HTTP_NOT_FOUND, "no such page; GET / lists them\n") :
+		answer(connection, status, is_lines ? "application/x-ndjson" : "application/json",
+		       page.data == NULL ? "" : page.data, page.len);
+	tl_text_free(&page);
 	return result;
 }
 
@@ -349,6 +391,11 @@ static const char index_page[] =
 	"GET  /metrics            the probe itself\n"
 	"GET  /watch              records as JSON lines (?protocol=&status=&slow=&max_message=&timeout=)\n"
 	"GET  /api/v1/status      ports, lcores, losses, hints\n"
+	"GET  /api/v1/tracers     collectors of the host: state, runs, failures\n"
+	"PUT  /api/v1/tracers/NAME/start|stop\n"
+	"GET  /api/v1/events      stored events as JSON lines (?tracer=&since=1h&limit=;"
+	" ?follow=true goes on)\n"
+	"GET  /api/v1/containers  (?container_id=)\n"
 	"GET  /healthz /readyz\n"
 	"POST /-/reload           read the configuration again\n"
 	"POST /-/logger           level=debug|info|warning|error\n";
@@ -398,8 +445,7 @@ static enum MHD_Result dispatch(struct request *request, const char *method, con
 	while (route < ROUTE_NONE && strcmp(routes[route].path, path) != 0)
 		route++;
 	if (route == ROUTE_NONE)
-		return answer_text(connection, MHD_HTTP_NOT_FOUND,
-				   "no such page; GET / lists them\n");
+		return get_host_page(request, method, path);
 	if (strcmp(method, routes[route].method) != 0 &&
 	    !(strcmp(method, "HEAD") == 0 && strcmp(routes[route].method, "GET") == 0))
 		return answer_method(connection, routes[route].method);

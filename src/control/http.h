@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "control/bus.h"
+#include "control/collection.h"
 #include "metrics/metrics.h"
 
 struct tl_http;
@@ -22,6 +23,7 @@ struct tl_http_options {
 	uint64_t connections_max;
 	uint32_t histogram;       // enum tl_histogram_style without ?histogram=
 	struct tl_real_list le_seconds, le_bytes;
+	struct tl_collection *collection; // for the pages about the host
 };
 
 // -EINVAL for an address that is none, -EADDRINUSE and others with a line in `error`. `options`

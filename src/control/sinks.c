@@ -115,6 +115,15 @@ void tl_sinks_roundtrip(struct tl_sinks *sinks, const struct tl_roundtrip_signal
 	}
 }
 
+void tl_sinks_event(struct tl_sinks *sinks, const struct tl_event *event)
+{
+	for (uint32_t i = 0; i < sinks->count; i++) {
+		struct sink *sink = &sinks->sinks[i];
+		if (sink->exporter->event != NULL)
+			note_result(sink, sink->exporter->event(sink->self, event));
+	}
+}
+
 void tl_sinks_metrics(struct tl_sinks *sinks, struct tl_snapshot *snapshot)
 {
 	for (uint32_t i = 0; i < sinks->count; i++) {

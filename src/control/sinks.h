@@ -15,6 +15,7 @@ void tl_sinks_close(struct tl_sinks *sinks); // flushes first; accepts NULL
 
 bool tl_sinks_want_roundtrips(const struct tl_sinks *sinks);
 void tl_sinks_roundtrip(struct tl_sinks *sinks, const struct tl_roundtrip_signal *signal);
+void tl_sinks_event(struct tl_sinks *sinks, const struct tl_event *event);
 void tl_sinks_metrics(struct tl_sinks *sinks, struct tl_snapshot *snapshot);
 void tl_sinks_flush(struct tl_sinks *sinks); // about once a second; logs new failures
 

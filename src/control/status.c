@@ -30,7 +30,8 @@ static json_t *ports_json(const struct tl_totals *totals)
 static json_t *lcores_json(struct tl_probe *probe)
 {
 	struct tl_lcore_status lcores[LCORES_MAX];
-	uint32_t count = tl_pipeline_lcores(tl_probe_pipeline(probe), lcores, LCORES_MAX);
+	uint32_t count = probe == NULL ? 0 :
+		tl_pipeline_lcores(tl_probe_pipeline(probe), lcores, LCORES_MAX);
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -80,15 +81,18 @@ static json_t *losses_json(const struct tl_totals *totals)
 void tl_status_render(const struct tl_status_page *page, struct tl_probe *probe,
 		      struct tl_sinks *sinks, struct tl_text *ret_json)
 {
-	struct tl_totals *totals = malloc(sizeof(*totals));
+	struct tl_totals *totals = calloc(1, sizeof(*totals));
 	char hints[HINTS_MAX][TL_HINT_BYTES];
 	json_t *notes = json_array();
 	struct tl_text started = {0};
 
 	if (totals == NULL)
 		return;
-	tl_totals_read(tl_probe_pipeline(probe), totals);
-	uint32_t count = tl_totals_hints(totals, page->filter, hints, HINTS_MAX);
+	uint32_t count = 0;
+	if (probe != NULL) {
+		tl_totals_read(tl_probe_pipeline(probe), totals);
+		count = tl_totals_hints(totals, page->filter, hints, HINTS_MAX);
+	}
 	for (uint32_t i = 0; i < count; i++)
 		(void)json_array_append_new(notes, json_string(hints[i]));
 	tl_text_time_utc(&started, page->started_ns);

@@ -8,7 +8,7 @@ import sys
 
 root, compiler, flags = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2], shlex.split(sys.argv[3])
 bad, seen = 0, 0
-for top in ("src", "pmd", "exporters", "config", "protocols"):
+for top in ("src", "pmd", "exporters", "collectors", "config", "protocols"):
     for header in sorted((root / top).rglob("*.h")):
         seen += 1
         name = header.relative_to(root)

@@ -18,17 +18,19 @@ ALLOWED = {
     "src/metrics": ["src/base", "src/packet", "src/flow", "src/l7", "src/engine"],
     "src/worker": ["src/base", "src/packet", "src/flow", "src/l7", "src/stream", "src/engine",
                    "src/metrics", "pmd"],
-    "src/control": ["src", "config", "exporters"],
-    "src/cli": ["src", "config", "exporters"],
+    "src/control": ["src", "config", "exporters", "collectors"],
+    "src/cli": ["src", "config", "exporters", "collectors"],
     "src": ["src", "config", "exporters"],
     "protocols": ["src/base/bytes.h", "src/base/check.h", "src/base/option.h", "src/l7/decoder.h",
                   "src/l7/field.h", "src/l7/roundtrip.h", "src/l7/trace.h", "protocols/common"],
     "pmd": ["src/base", "src/packet", "src/worker/pipeline.h"],
     "exporters": ["src/base", "src/packet", "src/l7", "src/metrics", "exporters/exporter.h",
                   "exporters/record", "exporters/queue", "exporters/http_sink"],
+    "collectors": ["src/base", "src/metrics/points.h", "exporters/record/rotate.h"],
     "config": ["src/base", "src/packet", "src/flow", "src/l7", "src/stream", "src/engine",
+               "collectors/manager.h",
                "src/metrics", "exporters/exporter.h"],
-    "tests": ["src", "protocols", "pmd", "exporters", "config", "tests"],
+    "tests": ["src", "protocols", "pmd", "exporters", "config", "collectors", "tests"],
 }
 # Only these may see DPDK, only these libpcap and so on.
 LIBRARIES = {
@@ -36,13 +38,13 @@ LIBRARIES = {
     r"pcap(/\w+)?\.h": ["pmd", "src/cli/config.c", "src/cli/ifaces.c", "src/cli/version.c",
                          "tests"],
     r"microhttpd\.h": ["src/control", "src/cli/version.c"],
-    r"jansson\.h": ["src/control", "src/cli", "exporters", "tests"],
+    r"jansson\.h": ["src/control", "src/cli", "exporters", "collectors", "tests"],
     r"yaml\.h": ["config", "src/cli/version.c"],
     r"zstd(_errors)?\.h|snappy-c\.h": ["src/l7/inflate.c", "src/cli/version.c", "exporters", "tests"],
-    r"zlib\.h": ["pmd/pcap", "src/l7/inflate.c", "src/control", "exporters", "src/cli/version.c", "tests"],
+    r"zlib\.h": ["pmd/pcap", "collectors/store", "src/l7/inflate.c", "src/control", "exporters", "src/cli/version.c", "tests"],
     r"(stdio|time|pthread)\.h": ["src/base", "src/control", "src/cli", "src/metrics", "src/worker",
                                  "src/main.c", "src/l7/rules.c", "src/l7/rule_parse.c", "src/l7/rule_options.c", "src/l7/rule_filter.c",
-                                 "pmd", "exporters", "config",
+                                 "pmd", "exporters", "collectors", "config",
                                  "tests"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
@@ -94,7 +96,7 @@ def check(source):
 
 def main():
     problems, seen = [], 0
-    for top in ("src", "protocols", "pmd", "exporters", "config", "tests"):
+    for top in ("src", "protocols", "pmd", "exporters", "collectors", "config", "tests"):
         for source in sorted((ROOT / top).rglob("*.[ch]")):
             seen += 1
             problems += check(source)

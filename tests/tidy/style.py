@@ -20,7 +20,7 @@ EXCEPTIONS = ROOT / "tests/tidy/style-exceptions.txt"  # "path: rule": may only 
 
 
 def sources():
-    for top in ("src", "protocols", "pmd", "exporters", "config", "tests"):
+    for top in ("src", "protocols", "pmd", "exporters", "collectors", "config", "tests"):
         yield from sorted((ROOT / top).rglob("*.[ch]"))
 
 

@@ -104,8 +104,8 @@ static const struct {
 	 "f:1: protocols.sample.body: 1MiB is out of range, must be 0 to 64KiB"},
 	{"protocols: {redis: {}}",
 	 "f:1: protocols.redis: not built in: this tapline was compiled without it"},
-	{"collectors: {oom: {}}",
-	 "f:1: collectors.oom: not built in: this tapline has no collectors"},
+	{"collectors: {disabled: [nobody]}",
+	 "f:1: collectors.disabled: there is no collector \"nobody\""},
 	{"metrics: {labels: [{protocol: sample, labels: [request.verbs]}]}",
 	 "f:1: metrics.labels[0].labels[0]: \"request.verbs\" can't be a label of sample, "
 	 "did you mean request.verb?"},
