@@ -269,6 +269,9 @@ static enum tl_match match_startup(struct tl_bytes first)
 		return TL_MATCH_CERTAIN;
 	struct tl_bytes parameters = tl_bytes_from(tl_bytes_first(first, len), 8);
 	uint32_t name = tl_bytes_find(parameters, 0, 0);
+	// Without a name only the end may come. Kafka's Metadata requests begin with a 3, too.
+	if (name == 0 && len != PG_STARTUP_HEAD_BYTES + 1)
+		return TL_MATCH_NO;
 	if (name == TL_BYTES_NONE)
 		return is_name(parameters) ? TL_MATCH_LIKELY : TL_MATCH_NO;
 	return is_name(tl_bytes_first(parameters, name)) ? TL_MATCH_CERTAIN : TL_MATCH_NO;
