@@ -610,7 +610,8 @@ static void read_packet(struct mysql_call *call)
 		read_event(call);
 		return;
 	}
-	if (my->is_answering && !my->any_sequence && call->sequence != my->sequence)
+	if (my->is_answering && !my->any_sequence && !my->is_inside &&
+	    call->sequence != my->sequence)
 		misaligned(call);
 	if (is_trailing_eof(call))
 		return;
@@ -620,7 +621,8 @@ static void read_packet(struct mysql_call *call)
 	}
 	const struct mysql_memo *memo = pending(call);
 	// LOGIN is not the first packet of its exchange.
-	bool starts = my->is_answering || my->any_sequence || call->sequence == 1 ||
+	bool starts = my->is_answering || my->any_sequence || (my->is_inside && my->doubt == 0) ||
+		      call->sequence == tl_mysql_first_number(my) ||
 		      (memo != NULL && (memo->is_long != 0 || memo->command == MYSQL_LOGIN));
 	if (memo == NULL || call->len == 0 || !starts)
 		read_stray(call);

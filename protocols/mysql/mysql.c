@@ -311,7 +311,8 @@ static bool starts_server(const struct mysql *my, struct tl_bytes view)
 
 	if (view.ptr[3] == 0)
 		return my->next_key == 0 && tl_mysql_is_greeting(payload);
-	return my->outstanding != 0 && view.ptr[3] == 1 && is_answer(payload, len);
+	return my->outstanding != 0 && view.ptr[3] == tl_mysql_first_number(my) &&
+	       is_answer(payload, len);
 }
 
 // A small payload of a compressed connection is plain, behind a head of seven bytes.

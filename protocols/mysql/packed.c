@@ -163,6 +163,7 @@ void tl_mysql_turn_packed(struct tl_ctx *ctx, struct mysql *my)
 	child->end[TL_CLIENT] = child->end[TL_SERVER] = 0;
 	child->outstanding = 0;
 	child->has_statements = false;
+	child->is_inside = true;
 	my->is_packed = true;
 }
 
@@ -205,6 +206,9 @@ static struct tl_step begin_frame(struct tl_ctx *ctx, struct mysql_frame *frame,
 	frame->end = view->offset + MYSQL_FRAME_HEAD_BYTES + head.len;
 	frame->left = head.plain;
 	frame->is_lost = false;
+	struct mysql *child = tl_child_state(ctx, CHILD);
+	if (lane == TL_CLIENT && child != NULL)
+		child->client_frame = view->bytes.ptr[3];
 	if (head.len == 0)
 		return tl_ate(MYSQL_FRAME_HEAD_BYTES);
 	if (tl_child_skip(ctx, CHILD, lane) >= frame->left) {

@@ -3,7 +3,9 @@
 //
 // The client's commands are answered in order, so pairing is by order; `key` counts requests. A
 // command has sequence number 0 and its answer begins with the number after it: what does not is
-// no command and no answer, whatever its bytes look like.
+// no command and no answer, whatever its bytes look like. Inside compressed frames servers take
+// over the number of the frame whenever they flush: there only an answer's first packet has a number
+// that can be foretold, and it is needed after a loss alone.
 #pragma once
 
 #include "l7/decoder.h"
@@ -149,6 +151,8 @@ struct mysql {
 	bool turns_packed;      // the login is over, compressed frames follow
 	bool may_be_packed;     // the client asked for it, the server's answer was not seen
 	bool is_packed;         // frames follow, see packed.c
+	bool is_inside;         // this is what was inside frames
+	uint8_t client_frame;   // inside: number of the client's newest frame
 	bool may_trail;         // an EOF may follow a PREPARE answer that was closed without
 	bool has_statements;    // some are kept in the room
 	struct mysql_frame frames[TL_LANE_COUNT];
@@ -195,6 +199,12 @@ static inline void tl_mysql_forget_statements(const struct mysql_call *call)
 
 	if (statements != NULL)
 		tl_mysql_statement_clear(statements);
+}
+
+// The number of an answer's first packet.
+static inline uint8_t tl_mysql_first_number(const struct mysql *my)
+{
+	return my->is_inside ? (uint8_t)(my->client_frame + 1) : 1;
 }
 
 // What is known of the session or of pairing is not sure, after a loss.
