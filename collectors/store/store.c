@@ -55,9 +55,8 @@ int tl_store_open(const struct tl_store_options *options, char *error, uint32_t 
 		(void)snprintf(error, error_size, "collectors.store.path: too long");
 		return -ENAMETOOLONG;
 	}
-	if (options->path[0] != '\0' && mkdir(options->path, 0750) < 0 && errno != EEXIST)
-		rc = -errno;
-	if (rc == 0 && options->path[0] != '\0' && access(options->path, W_OK | X_OK) < 0)
+	// What isn't there is made for the first event: an agent without any needs no right to.
+	if (options->path[0] != '\0' && access(options->path, W_OK | X_OK) < 0 && errno != ENOENT)
 		rc = -errno;
 	if (rc < 0) {
 		(void)snprintf(error, error_size, "collectors.store.path: %s: %s", options->path,
@@ -204,6 +203,20 @@ static char *envelope(const char *tracer, const char *type, const char *containe
 
 // ---- Saving --------------------------------------------------------------------------------------
 
+// The store's folder, and those it lies in.
+static int make_folder(void)
+{
+	char path[sizeof(store.path)];
+
+	memcpy(path, store.path, sizeof(path));
+	for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		(void)mkdir(path, 0755);
+		*slash = '/';
+	}
+	return mkdir(path, 0750) < 0 && errno != EEXIST ? -errno : 0;
+}
+
 static int write_line(struct tracer *tracer, const char *line, size_t len)
 {
 	int rc = 0;
@@ -211,6 +224,8 @@ static int write_line(struct tracer *tracer, const char *line, size_t len)
 	if (store.path[0] == '\0')
 		return 0;
 	if (tracer->file == NULL)
+		rc = make_folder();
+	if (rc == 0 && tracer->file == NULL)
 		rc = tl_rotating_open(
 			&(struct tl_rotating_options) {
 				.path = tracer->path,
