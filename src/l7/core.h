@@ -100,6 +100,7 @@ enum tl_exchange_bit {
 	TL_EXCHANGE_UNSEEN = 1u << 3,   // the request was not seen: its answer is an orphan
 	TL_EXCHANGE_PROMISED = 1u << 4, // the opener's own lane answers
 	TL_EXCHANGE_ALLOWED = 1u << 5,  // wait_ns is no wait that the request asked for
+	TL_EXCHANGE_ONE_WAY = 1u << 6,  // no request: a message that is queued to be found again
 };
 
 // An open request.

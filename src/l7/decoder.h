@@ -203,9 +203,17 @@ void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_statu
 // the message is kept with the last.
 void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
 		      enum tl_reason reason);
+// The same for every request of the other lane whose key lies in [first, last] (acknowledgements of
+// all up to a number); the message is kept with the newest. Gives how many there were, late ones
+// included; with none the message stays as it is.
+uint32_t tl_close_between(struct tl_ctx *ctx, enum tl_lane lane, uint64_t first, uint64_t last,
+			  enum tl_status status, enum tl_reason reason);
 // The open request `key` ends without an answer.
 void tl_cancel(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, enum tl_status status,
 	       enum tl_reason reason);
+// The same for each open request with a key in [first, last].
+void tl_cancel_between(struct tl_ctx *ctx, enum tl_lane opener, uint64_t first, uint64_t last,
+		       enum tl_status status, enum tl_reason reason);
 void tl_cancel_all(struct tl_ctx *ctx, enum tl_status status, enum tl_reason reason);
 // The records of all open requests get the flag.
 void tl_flag_open(struct tl_ctx *ctx, enum tl_roundtrip_flag flag);
@@ -229,6 +237,9 @@ uint64_t tl_elapsed_ns(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t off
 // -- Interleaved messages, where streams share a lane. A message that belongs to an open request
 //    may be set aside and taken up again; bytes in between aren't counted to it.
 
+// The lane's current message is a record of its own, like with tl_one_way(), and may be set aside
+// and resumed by `key` until it ends.
+void tl_one_way_aside(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key);
 // The lane's current message is the beginning of the answer to the open request `key` of the other
 // lane and is kept with it until tl_close(), or until the request ends otherwise. False: there is
 // no such request; the message stays as it is.

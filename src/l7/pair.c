@@ -258,8 +258,10 @@ static void emit(struct tl_ctx *ctx, const struct tl_exchange *exchange,
 		 struct tl_message *response, uint64_t end_ns)
 {
 	struct tl_message *request = tl_l7_message(ctx->l7, exchange->request);
+	bool one_way = (exchange->bits & TL_EXCHANGE_ONE_WAY) != 0;
+	bool unseen = tl_exchange_is_unseen(exchange);
 
-	if (tl_exchange_is_unseen(exchange) && response == NULL)
+	if (unseen && response == NULL)
 		return; // nothing was
 	if (TL_UNLIKELY(exchange->inner != TL_SLAB_NONE))
 		tl_inner_end(ctx, exchange, response);
@@ -278,12 +280,14 @@ static void emit(struct tl_ctx *ctx, const struct tl_exchange *exchange,
 								       : exchange->wait_ms * NS_PER_MS,
 		.retries = exchange->retries,
 		.protocol = tl_pair_protocol(ctx, exchange),
-		.status = tl_exchange_is_unseen(exchange) ? TL_STATUS_ORPHAN : exchange->status,
-		.reason = tl_exchange_is_unseen(exchange) ? TL_REASON_NONE : exchange->reason,
+		.status = one_way  ? (uint8_t)TL_STATUS_ONE_WAY
+			  : unseen ? (uint8_t)TL_STATUS_ORPHAN
+				   : exchange->status,
+		.reason = one_way || unseen ? (uint8_t)TL_REASON_NONE : exchange->reason,
 		.opener = exchange->opener,
 		.bare_response = response != NULL && exchange->response == TL_NONE,
 	};
-	if (!tl_exchange_is_unseen(exchange))
+	if (!unseen && !one_way)
 		tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPEN, UINT64_MAX);
 	tl_roundtrip_emit(ctx, &done);
 }
@@ -390,7 +394,11 @@ void tl_pair_message_ended(struct tl_ctx *ctx, uint32_t index)
 	if (message->role == TL_ROLE_REQUEST) {
 		struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, message->exchange);
 		exchange->active_ns = message->end_ns;
-		remember_deadline(ctx, exchange);
+		if ((exchange->bits & TL_EXCHANGE_ONE_WAY) != 0)
+			finish_queued(ctx, message->exchange, TL_STATUS_ONE_WAY, TL_REASON_NONE,
+				      message->end_ns);
+		else
+			remember_deadline(ctx, exchange);
 	} else if (message->role == TL_ROLE_RESPONSE) {
 		finish(ctx, message->exchange, message->end_ns);
 	} else {
@@ -469,6 +477,8 @@ static void open_request(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, co
 	exchange->bits = bits;
 	message->exchange = tl_pool_index(&ctx->l7->exchanges, exchange);
 	enqueue(ctx, exchange, memo);
+	if ((bits & TL_EXCHANGE_ONE_WAY) != 0)
+		return;
 	tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPENED, 1);
 	tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_OPEN, 1);
 }
@@ -476,6 +486,11 @@ static void open_request(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, co
 void tl_open(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo)
 {
 	open_request(ctx, lane, key, memo, 0);
+}
+
+void tl_one_way_aside(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
+{
+	open_request(ctx, lane, key, NULL, TL_EXCHANGE_ONE_WAY);
 }
 
 void tl_promise(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, const void *memo)
@@ -564,6 +579,19 @@ void tl_part(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
 		release(ctx, ctx->unit->lanes[lane].message);
 }
 
+// One message answers several requests: all but one get its times without its content.
+static void emit_with_copy(struct tl_ctx *ctx, uint32_t index, const struct tl_message *message)
+{
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
+	struct tl_message copy = *message;
+
+	copy.end_ns = message->ended ? message->end_ns : ctx->piece_ns;
+	copy.ended = true;
+	emit(ctx, exchange, &copy, copy.end_ns);
+	release(ctx, exchange->request);
+	put_back(ctx, exchange);
+}
+
 void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
 	      enum tl_reason reason)
 {
@@ -603,13 +631,7 @@ void tl_close(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_statu
 		message->protocol = tl_pair_protocol(ctx, exchange);
 		return;
 	}
-	// One message answers several requests: the others get its times without its content.
-	struct tl_message copy = *message;
-	copy.end_ns = message->ended ? message->end_ns : ctx->piece_ns;
-	copy.ended = true;
-	emit(ctx, exchange, &copy, copy.end_ns);
-	release(ctx, exchange->request);
-	put_back(ctx, exchange);
+	emit_with_copy(ctx, found, message);
 }
 
 bool tl_answer(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
@@ -650,6 +672,26 @@ bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opene
 	return true;
 }
 
+// The open request `index` is one of several that the lane's message answers, not the last.
+static void close_along(struct tl_ctx *ctx, enum tl_lane lane, uint32_t index,
+			enum tl_status status, enum tl_reason reason)
+{
+	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
+
+	if (is_late(exchange)) {
+		tl_l7_count(ctx->l7, TL_COUNT_LATE_RESPONSES, 1);
+		drop_late(ctx, index);
+		return;
+	}
+	queue_remove(ctx, index);
+	exchange->status = (uint8_t)status;
+	exchange->reason = (uint8_t)reason;
+	if (exchange->response != ctx->unit->lanes[lane].message)
+		release(ctx, exchange->response);
+	exchange->response = TL_NONE;
+	emit_with_copy(ctx, index, current(ctx, lane));
+}
+
 void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
 		      enum tl_reason reason)
 {
@@ -661,27 +703,47 @@ void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum 
 		return;
 	}
 	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE && i != last && message != NULL;) {
-		struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
+		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
 		uint32_t next = exchange->next;
-		if (is_late(exchange)) {
-			tl_l7_count(ctx->l7, TL_COUNT_LATE_RESPONSES, 1);
-			drop_late(ctx, i);
-		} else if (exchange->opener != lane) {
-			struct tl_message copy = *message;
-			copy.end_ns = message->ended ? message->end_ns : ctx->piece_ns;
-			copy.ended = true;
-			queue_remove(ctx, i);
-			exchange->status = (uint8_t)status;
-			exchange->reason = (uint8_t)reason;
-			emit(ctx, exchange, &copy, copy.end_ns);
-			release(ctx, exchange->request);
-			if (exchange->response != ctx->unit->lanes[lane].message)
-				release(ctx, exchange->response);
-			put_back(ctx, exchange);
-		}
+		if (is_late(exchange) || exchange->opener != lane)
+			close_along(ctx, lane, i, status, reason);
 		i = next;
 	}
 	tl_close(ctx, lane, key, status, reason);
+}
+
+static bool is_between(const struct tl_exchange *exchange, enum tl_lane opener, uint64_t first,
+		       uint64_t last)
+{
+	return exchange->opener == opener && exchange->key >= first && exchange->key <= last;
+}
+
+uint32_t tl_close_between(struct tl_ctx *ctx, enum tl_lane lane, uint64_t first, uint64_t last,
+			  enum tl_status status, enum tl_reason reason)
+{
+	enum tl_lane opener = tl_lane_other(lane);
+	uint32_t count = 0;
+
+	ctx->unit->bits |= TL_UNIT_KEYED;
+	if (current(ctx, lane) == NULL)
+		return 0;
+	// Mostly it is one: found without a walk.
+	uint32_t newest = first == last ? find_answered(ctx, opener, first) : TL_NONE;
+	for (uint32_t i = first == last ? TL_NONE : ctx->unit->queue.head; i != TL_NONE;) {
+		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
+		uint32_t next = exchange->next;
+		if (is_between(exchange, opener, first, last)) {
+			if (newest != TL_NONE)
+				close_along(ctx, lane, newest, status, reason);
+			count += newest != TL_NONE;
+			newest = i;
+		}
+		i = next;
+	}
+	if (newest == TL_NONE)
+		return 0;
+	tl_close(ctx, lane, tl_l7_exchange(ctx->l7, newest)->key, status, reason);
+	return count + 1;
 }
 
 // The response of `key` may be under way: then it ends with what was seen of it.
@@ -719,6 +781,22 @@ void tl_cancel(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, enum tl_st
 		drop_late(ctx, index);
 	else
 		finish_queued(ctx, index, status, reason, ctx->piece_ns);
+}
+
+void tl_cancel_between(struct tl_ctx *ctx, enum tl_lane opener, uint64_t first, uint64_t last,
+		       enum tl_status status, enum tl_reason reason)
+{
+	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
+		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
+		uint32_t next = exchange->next;
+		if (is_between(exchange, opener, first, last)) {
+			if (is_late(exchange))
+				drop_late(ctx, i);
+			else
+				finish_queued(ctx, i, status, reason, ctx->piece_ns);
+		}
+		i = next;
+	}
 }
 
 void tl_cancel_all(struct tl_ctx *ctx, enum tl_status status, enum tl_reason reason)
