@@ -15,6 +15,7 @@ const char *tl_verdict_name(uint16_t verdict)
 		[TL_VERDICT_QUIC - TL_VERDICT_BASE] = "quic",
 		[TL_VERDICT_SSH - TL_VERDICT_BASE] = "ssh",
 		[TL_VERDICT_UPGRADED - TL_VERDICT_BASE] = "upgraded",
+		[TL_VERDICT_AMQP_1_0 - TL_VERDICT_BASE] = "amqp_1_0",
 	};
 	_Static_assert(TL_COUNT_OF(names) == TL_VERDICT_COUNT, "every verdict has a name");
 	if (verdict < TL_VERDICT_BASE || verdict >= TL_VERDICT_END)

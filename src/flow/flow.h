@@ -39,6 +39,7 @@ enum tl_verdict {
 	TL_VERDICT_QUIC,
 	TL_VERDICT_SSH,
 	TL_VERDICT_UPGRADED,  // websocket and other things a connection was switched to
+	TL_VERDICT_AMQP_1_0,  // shares its port and first bytes with AMQP 0-9-1, nothing else
 	TL_VERDICT_END
 };
 #define TL_VERDICT_COUNT (TL_VERDICT_END - TL_VERDICT_BASE)

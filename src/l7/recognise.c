@@ -254,6 +254,22 @@ static enum tl_recognise recognise_ssh(struct tl_bytes first, struct tl_recognis
 	return first.len < 6 ? TL_RECOGNISE_MORE : TL_RECOGNISE_CERTAIN;
 }
 
+// ---- AMQP 1.0 -----------------------------------------------------------------------------
+
+// Its protocol header: "AMQP", a protocol id (0 itself, 2 TLS, 3 SASL), version 1.0.0. What
+// earlier versions send is no part of 1.0 from the fifth byte on.
+static enum tl_recognise recognise_amqp(struct tl_bytes first, struct tl_recognised *ret)
+{
+	static const uint8_t magic[] = {'A', 'M', 'Q', 'P', 0, 1, 0, 0};
+	uint32_t len = first.len < sizeof(magic) ? first.len : (uint32_t)sizeof(magic);
+
+	for (uint32_t i = 0; i < len; i++)
+		if (first.ptr[i] != magic[i] && !(i == 4 && (first.ptr[i] == 2 || first.ptr[i] == 3)))
+			return TL_RECOGNISE_NO;
+	ret->verdict = TL_VERDICT_AMQP_1_0;
+	return len < sizeof(magic) ? TL_RECOGNISE_MORE : TL_RECOGNISE_CERTAIN;
+}
+
 enum tl_recognise tl_recognise_stream(struct tl_bytes first, struct tl_recognised *ret)
 {
 	*ret = (struct tl_recognised) {0};
@@ -262,6 +278,8 @@ enum tl_recognise tl_recognise_stream(struct tl_bytes first, struct tl_recognise
 	first = tl_bytes_first(first, TL_RECOGNISE_BYTES_MAX);
 	if (first.ptr[0] == 'S')
 		return recognise_ssh(first, ret);
+	if (first.ptr[0] == 'A')
+		return recognise_amqp(first, ret);
 	return recognise_tls(first, ret);
 }
 
