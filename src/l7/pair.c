@@ -147,8 +147,7 @@ struct tl_exchange *tl_pair_find(const struct tl_ctx *ctx, enum tl_lane opener, 
 	return tl_l7_exchange(ctx->l7, find(ctx, &want));
 }
 
-// What an answer to `key` belongs to: by order the oldest, otherwise an open one before a late one.
-static uint32_t find_answered(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
+uint32_t tl_pair_find_answered(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key)
 {
 	bool ordered = is_ordered(ctx->unit);
 	struct tl_wanted want = {.key = key, .opener = opener, .any = ordered};
@@ -164,11 +163,11 @@ static uint32_t find_answered(const struct tl_ctx *ctx, enum tl_lane opener, uin
 // What an answer on `lane` belongs to: promised ones are answered by the lane that opened them.
 static uint32_t find_answered_by(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
 {
-	uint32_t index = find_answered(ctx, tl_lane_other(lane), key);
+	uint32_t index = tl_pair_find_answered(ctx, tl_lane_other(lane), key);
 
 	if (index != TL_NONE || ctx->unit->queue.count[lane] == 0)
 		return index;
-	index = find_answered(ctx, lane, key);
+	index = tl_pair_find_answered(ctx, lane, key);
 	return index != TL_NONE &&
 			       (tl_l7_exchange(ctx->l7, index)->bits & TL_EXCHANGE_PROMISED) != 0
 		       ? index
@@ -672,9 +671,8 @@ bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opene
 	return true;
 }
 
-// The open request `index` is one of several that the lane's message answers, not the last.
-static void close_along(struct tl_ctx *ctx, enum tl_lane lane, uint32_t index,
-			enum tl_status status, enum tl_reason reason)
+void tl_pair_close_along(struct tl_ctx *ctx, enum tl_lane lane, uint32_t index,
+			 enum tl_status status, enum tl_reason reason)
 {
 	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
 
@@ -692,58 +690,13 @@ static void close_along(struct tl_ctx *ctx, enum tl_lane lane, uint32_t index,
 	emit_with_copy(ctx, index, current(ctx, lane));
 }
 
-void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
-		      enum tl_reason reason)
+void tl_pair_drop(struct tl_ctx *ctx, uint32_t index, enum tl_status status, enum tl_reason reason,
+		  uint64_t end_ns)
 {
-	uint32_t last = find_answered(ctx, tl_lane_other(lane), key);
-	const struct tl_message *message = current(ctx, lane);
-
-	if (last == TL_NONE) {
-		tl_orphan(ctx, lane, reason);
-		return;
-	}
-	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE && i != last && message != NULL;) {
-		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
-		uint32_t next = exchange->next;
-		if (is_late(exchange) || exchange->opener != lane)
-			close_along(ctx, lane, i, status, reason);
-		i = next;
-	}
-	tl_close(ctx, lane, key, status, reason);
-}
-
-static bool is_between(const struct tl_exchange *exchange, enum tl_lane opener, uint64_t first,
-		       uint64_t last)
-{
-	return exchange->opener == opener && exchange->key >= first && exchange->key <= last;
-}
-
-uint32_t tl_close_between(struct tl_ctx *ctx, enum tl_lane lane, uint64_t first, uint64_t last,
-			  enum tl_status status, enum tl_reason reason)
-{
-	enum tl_lane opener = tl_lane_other(lane);
-	uint32_t count = 0;
-
-	ctx->unit->bits |= TL_UNIT_KEYED;
-	if (current(ctx, lane) == NULL)
-		return 0;
-	// Mostly it is one: found without a walk.
-	uint32_t newest = first == last ? find_answered(ctx, opener, first) : TL_NONE;
-	for (uint32_t i = first == last ? TL_NONE : ctx->unit->queue.head; i != TL_NONE;) {
-		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
-		uint32_t next = exchange->next;
-		if (is_between(exchange, opener, first, last)) {
-			if (newest != TL_NONE)
-				close_along(ctx, lane, newest, status, reason);
-			count += newest != TL_NONE;
-			newest = i;
-		}
-		i = next;
-	}
-	if (newest == TL_NONE)
-		return 0;
-	tl_close(ctx, lane, tl_l7_exchange(ctx->l7, newest)->key, status, reason);
-	return count + 1;
+	if (is_late(tl_l7_exchange(ctx->l7, index)))
+		drop_late(ctx, index);
+	else
+		finish_queued(ctx, index, status, reason, end_ns);
 }
 
 // The response of `key` may be under way: then it ends with what was seen of it.
@@ -774,29 +727,10 @@ void tl_cancel(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, enum tl_st
 	for (uint32_t lane = 0; lane < TL_LANE_COUNT; lane++)
 		if (cancel_answered(ctx, (enum tl_lane)lane, &want, status, reason))
 			return;
-	uint32_t index = find_answered(ctx, opener, key);
+	uint32_t index = tl_pair_find_answered(ctx, opener, key);
 	if (index == TL_NONE)
 		return;
-	if (is_late(tl_l7_exchange(ctx->l7, index)))
-		drop_late(ctx, index);
-	else
-		finish_queued(ctx, index, status, reason, ctx->piece_ns);
-}
-
-void tl_cancel_between(struct tl_ctx *ctx, enum tl_lane opener, uint64_t first, uint64_t last,
-		       enum tl_status status, enum tl_reason reason)
-{
-	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
-		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
-		uint32_t next = exchange->next;
-		if (is_between(exchange, opener, first, last)) {
-			if (is_late(exchange))
-				drop_late(ctx, i);
-			else
-				finish_queued(ctx, i, status, reason, ctx->piece_ns);
-		}
-		i = next;
-	}
+	tl_pair_drop(ctx, index, status, reason, ctx->piece_ns);
 }
 
 void tl_cancel_all(struct tl_ctx *ctx, enum tl_status status, enum tl_reason reason)
@@ -879,12 +813,8 @@ void tl_pair_end(struct tl_ctx *ctx, uint32_t answerer, enum tl_status status, e
 	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE;) {
 		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
 		uint32_t next = exchange->next;
-		if (answerer == TL_LANE_COUNT || (uint32_t)answerer_of(exchange) == answerer) {
-			if (is_late(exchange))
-				drop_late(ctx, i);
-			else
-				finish_queued(ctx, i, status, reason, end_ns);
-		}
+		if (answerer == TL_LANE_COUNT || (uint32_t)answerer_of(exchange) == answerer)
+			tl_pair_drop(ctx, i, status, reason, end_ns);
 		i = next;
 	}
 }
