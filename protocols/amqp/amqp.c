@@ -37,14 +37,16 @@ static const struct tl_field amqp_fields[AMQP_FIELD_COUNT] = {
 	[AMQP_FIELD_CLASS] = {
 		.name = "class", .label = "class", .type = TL_FIELD_TEXT,
 		.cardinality = TL_CARDINALITY_LOW,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
+		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL |
+			 TL_FIELD_SUMMARY,
 		.parent = TL_FIELD_TOP,
 		.help = "AMQP class: Connection, Channel, Exchange, Queue, Basic, Confirm, Tx.",
 	},
 	[AMQP_FIELD_METHOD] = {
 		.name = "method", .label = "method", .attribute = "messaging.operation.name",
 		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
+		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL |
+			 TL_FIELD_SUMMARY,
 		.parent = TL_FIELD_TOP,
 		.help = "Method of the class, as the specification names it: Publish, Declare-Ok.",
 	},
@@ -126,7 +128,8 @@ static const struct tl_field amqp_fields[AMQP_FIELD_COUNT] = {
 	[AMQP_FIELD_MESSAGE_BYTES] = {
 		.name = "message_bytes", .attribute = "messaging.message.body.size",
 		.type = TL_FIELD_UINT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE | TL_FIELD_WIDE | TL_FIELD_SUMMARY,
+		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE | TL_FIELD_WIDE |
+			 TL_FIELD_SUMMARY,
 		.parent = TL_FIELD_TOP,
 		.help = "Length of the message's body by its header.",
 	},

@@ -141,13 +141,19 @@ void tl_amqp_contents_lost(struct amqp_call *call)
 	set_current(call, NULL);
 }
 
+// A frame that belongs to nothing, or comes at the wrong place.
+static void note_stray(struct amqp_call *call, const struct amqp_content *content)
+{
+	tl_count(call->ctx, content == NULL ? AMQP_COUNT_STRAY_CONTENT : AMQP_COUNT_BAD_CONTENT);
+	tl_amqp_content_park(call);
+}
+
 void tl_amqp_content_header(struct amqp_call *call, struct tl_bytes payload)
 {
 	struct amqp_content *content = find(call);
 
 	if (content == NULL || content->phase != AMQP_CONTENT_HEADER || payload.len < 14) {
-		tl_count(call->ctx, content == NULL ? AMQP_COUNT_STRAY_CONTENT : AMQP_COUNT_BAD_CONTENT);
-		tl_amqp_content_park(call);
+		note_stray(call, content);
 		return;
 	}
 	take_up(call, content);
@@ -166,8 +172,7 @@ void tl_amqp_content_body(struct amqp_call *call, uint32_t bytes)
 	struct amqp_content *content = find(call);
 
 	if (content == NULL || content->phase != AMQP_CONTENT_BODY) {
-		tl_count(call->ctx, content == NULL ? AMQP_COUNT_STRAY_CONTENT : AMQP_COUNT_BAD_CONTENT);
-		tl_amqp_content_park(call);
+		note_stray(call, content);
 		return;
 	}
 	take_up(call, content);

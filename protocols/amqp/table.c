@@ -5,7 +5,7 @@
 
 #include "l7/trace.h"
 
-#include <stdio.h>
+#define NUMBER_BYTES_MAX 21u // of 64 bits in decimal, with a sign
 
 struct item {
 	struct tl_bytes name;
@@ -59,11 +59,30 @@ static bool next_item(struct tl_cursor *c, struct item *ret)
 	return !c->failed;
 }
 
-// The value as text in `room`, or where it lies. False: it is no plain value.
-static bool item_text(const struct item *item, char *room, size_t size, struct tl_bytes *ret)
+// In decimal, at the end of `room`.
+static struct tl_bytes number_text(uint64_t number, bool is_negative, char room[NUMBER_BYTES_MAX])
+{
+	uint32_t at = NUMBER_BYTES_MAX;
+
+	number = is_negative ? 0 - number : number;
+	do {
+		room[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number != 0);
+	if (is_negative)
+		room[--at] = '-';
+	return tl_bytes(room + at, NUMBER_BYTES_MAX - at);
+}
+
+static struct tl_bytes signed_text(int64_t number, char room[NUMBER_BYTES_MAX])
+{
+	return number_text((uint64_t)number, number < 0, room);
+}
+
+// The value as text, in `room` or where it lies. False: it is no plain value.
+static bool item_text(const struct item *item, char room[NUMBER_BYTES_MAX], struct tl_bytes *ret)
 {
 	const uint8_t *p = item->value.ptr;
-	int len;
 
 	switch (item->type) {
 	case 'S':
@@ -73,36 +92,34 @@ static bool item_text(const struct item *item, char *room, size_t size, struct t
 		*ret = tl_bytes_of(p[0] != 0 ? "true" : "false");
 		return true;
 	case 'b':
-		len = snprintf(room, size, "%d", (int8_t)p[0]);
-		break;
+		*ret = signed_text((int8_t)p[0], room);
+		return true;
 	case 'B':
-		len = snprintf(room, size, "%u", p[0]);
-		break;
+		*ret = number_text(p[0], false, room);
+		return true;
 	case 's':
 	case 'U':
-		len = snprintf(room, size, "%d", (int16_t)tl_load_be16(p));
-		break;
+		*ret = signed_text((int16_t)tl_load_be16(p), room);
+		return true;
 	case 'u':
-		len = snprintf(room, size, "%u", tl_load_be16(p));
-		break;
+		*ret = number_text(tl_load_be16(p), false, room);
+		return true;
 	case 'I':
-		len = snprintf(room, size, "%d", (int32_t)tl_load_be32(p));
-		break;
+		*ret = signed_text((int32_t)tl_load_be32(p), room);
+		return true;
 	case 'i':
-		len = snprintf(room, size, "%u", tl_load_be32(p));
-		break;
+		*ret = number_text(tl_load_be32(p), false, room);
+		return true;
 	case 'l':
 	case 'L':
-		len = snprintf(room, size, "%lld", (long long)tl_load_be64(p));
-		break;
+		*ret = signed_text((int64_t)tl_load_be64(p), room);
+		return true;
 	case 'T':
-		len = snprintf(room, size, "%llu", (unsigned long long)tl_load_be64(p));
-		break;
+		*ret = number_text(tl_load_be64(p), false, room);
+		return true;
 	default:
 		return false;
 	}
-	*ret = tl_bytes(room, (uint32_t)len);
-	return true;
 }
 
 static void note_trace(struct amqp_call *call, const struct item *item)
@@ -122,11 +139,11 @@ static void record_headers(struct amqp_call *call, struct tl_bytes table)
 	struct tl_cursor c = tl_cursor(table);
 	struct tl_bytes text;
 	struct item item;
-	char room[24];
+	char room[NUMBER_BYTES_MAX];
 
 	for (uint32_t i = 0; i < AMQP_HEADERS_MAX && next_item(&c, &item); i++) {
 		note_trace(call, &item);
-		if (item_text(&item, room, sizeof(room), &text))
+		if (item_text(&item, room, &text))
 			tl_message_pair(call->ctx, call->lane, AMQP_FIELD_HEADERS, item.name, text);
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Protocols that are recognised and counted but not decoded: TLS, QUIC, SSH, AMQP 1.0. Pure functions over
-// the first bytes of a lane or a datagram: no state, no allocation, bounded work. Nothing is
-// decrypted: a QUIC Initial gives its version and the lengths of its connection ids, its
+// Protocols that are recognised and counted but not decoded: TLS, QUIC, SSH, AMQP 1.0. Pure
+// functions over the first bytes of a lane or a datagram: no state, no allocation, bounded work.
+// Nothing is decrypted: a QUIC Initial gives its version and the lengths of its connection ids, its
 // ClientHello (and so the name and the ALPN list) stays closed.
 // Sources: RFC 8446 (TLS 1.3), 5246 (TLS 1.2), 6066 (SNI), 7301 (ALPN), 8999, 9000, 9369 (QUIC),
 // 4253 (SSH); OASIS AMQP 1.0 part 2, section 2.2.
@@ -22,7 +22,7 @@ enum tl_recognise {
 };
 
 struct tl_recognised {
-	uint16_t verdict;     // TL_VERDICT_TLS, _QUIC, _SSH, _AMQP_1_0; also with MORE and LIKELY; 0 with NO
+	uint16_t verdict;     // TL_VERDICT_TLS, _QUIC, _SSH, _AMQP_1_0, also with MORE, LIKELY; 0: NO
 	uint16_t tls_version; // 0x0301..0x0304: highest offered, or chosen by a ServerHello; 0 unknown
 	uint8_t is_hello;     // 1: ClientHello, 2: ServerHello; 0: neither was read
 	uint8_t is_initial;   // QUIC: an Initial packet

@@ -25,7 +25,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-DECODED = ("http", "http2", "grpc", "dns", "redis")
+DECODED = ("http", "http2", "grpc", "dns", "redis", "amqp")
 SHOWN_AS = {"grpc": "http2"}  # no decoder of its own: a call is an HTTP/2 stream
 NO_CAPTURES = ("expected",)
 SECONDS_MAX = 60
@@ -58,6 +58,13 @@ def counts(row):
     return tuple(int(row[key] or 0) for key in ("requests", "responses", "matched"))
 
 
+def add_methods(numbers, record):
+    """Of AMQP the tables have all methods, and the pairs of synchronous ones."""
+    halves = [record[half] for half in ("request", "response") if record.get(half)]
+    numbers[0] += len(halves)
+    numbers[2] += len(halves) == 2 and halves[1]["method"] not in ("Ack", "Nack", "Reject")
+
+
 def run(tapline, path):
     """(exit status, last line of the errors, {protocol: [requests, responses, matched]})"""
     found = {}
@@ -71,6 +78,9 @@ def run(tapline, path):
         is_dns = record["protocol"] == "dns"
         protocol = record["protocol"] + "-group" * (is_dns and record["status"] == "one_way")
         numbers = found.setdefault(protocol, [0, 0, 0])
+        if protocol == "amqp":
+            add_methods(numbers, record)
+            continue
         numbers[0] += has_request
         numbers[1] += has_response
         numbers[2] += has_request and has_response
