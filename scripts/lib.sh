@@ -9,7 +9,8 @@ TL_TEST_PACKAGES="libcmocka-dev clang libclang-rt-14-dev iproute2 ethtool tcpdum
 unbound bind9-dnsutils dnsperf prometheus python3-prometheus-client python3 shellcheck util-linux
 git ca-certificates libnghttp2-dev redis-server redis-tools python3-redis mariadb-server
 mariadb-client python3-pymysql python3-mysqldb libmariadb-java default-jdk-headless
-postgresql postgresql-contrib"
+postgresql postgresql-contrib python3-snappy python3-protobuf protobuf-compiler openssl
+victoria-metrics"
 TL_SHOW_PACKAGES="iproute2 curl nginx-light unbound bind9-dnsutils"
 
 tl_say() { printf '== %s\n' "$*"; }

@@ -74,7 +74,9 @@ size_t tl_http_on_header(char *data, size_t size, size_t count, void *arg)
 	answer->head_bytes += len;
 	if (answer->head_bytes > TL_HTTP_HEADER_BYTES_MAX || len > TL_HTTP_HEADER_BYTES_MAX)
 		return 0; // ends the transfer
-	struct tl_bytes line = tl_bytes_trim(tl_bytes(data, (uint32_t)len));
+	struct tl_bytes line = tl_bytes(data, (uint32_t)len);
+	while (line.len != 0 && (line.ptr[line.len - 1] == '\r' || line.ptr[line.len - 1] == '\n'))
+		line.len--;
 	if (len > 5 && memcmp(data, "HTTP/", 5) == 0) {
 		// Each status line begins anew: 100 Continue may come before the real one.
 		uint32_t space = tl_bytes_find(line, ' ', 0);
@@ -146,36 +148,71 @@ static void add_header(struct tl_http_lane_state *lane, const char *name, const 
 	tl_text_free(&line);
 }
 
+// Base64 (RFC 4648 section 4).
+static void put_base64(struct tl_text *text, struct tl_bytes data)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (uint32_t i = 0; i < data.len; i += 3) {
+		uint32_t left = data.len - i, word = (uint32_t)data.ptr[i] << 16;
+		if (left > 1)
+			word |= (uint32_t)data.ptr[i + 1] << 8;
+		if (left > 2)
+			word |= data.ptr[i + 2];
+		char four[4] = {digits[word >> 18], digits[word >> 12 & 63],
+				left > 1 ? digits[word >> 6 & 63] : '=',
+				left > 2 ? digits[word & 63] : '='};
+		tl_text_add(text, four, sizeof(four));
+	}
+}
+
+// The configured secret, or what its file holds now. False with an error when that can't be read.
+static bool get_secret(struct tl_http_lane_state *lane, const char *given, const char *file,
+		       const char *what)
+{
+	char secret[SECRET_FILE_BYTES];
+
+	tl_text_clear(&lane->secret);
+	tl_text_puts(&lane->secret, given);
+	if (*file == '\0')
+		return true;
+	if (!read_secret(file, secret, sizeof(secret))) {
+		set_error(lane, what, strerror(errno));
+		return false;
+	}
+	tl_text_clear(&lane->secret);
+	tl_text_puts(&lane->secret, secret);
+	return true;
+}
+
 static bool set_credentials(struct tl_http_lane_state *lane)
 {
 	const struct tl_http_options *o = lane->options;
-	char secret[SECRET_FILE_BYTES];
+	const struct tl_http_basic_auth *basic = &o->basic_auth;
+	struct tl_text value = {0};
 
-	lane->token[0] = '\0';
+	tl_text_clear(&lane->token);
 	if (*o->bearer_token != '\0' || *o->bearer_token_file != '\0') {
-		char value[SECRET_FILE_BYTES + 8];
-		(void)snprintf(secret, sizeof(secret), "%s", o->bearer_token);
-		if (*o->bearer_token_file != '\0' &&
-		    !read_secret(o->bearer_token_file, secret, sizeof(secret))) {
-			set_error(lane, "bearer_token_file can't be read: ", strerror(errno));
+		if (!get_secret(lane, o->bearer_token, o->bearer_token_file,
+				"bearer_token_file can't be read: "))
 			return false;
-		}
-		(void)snprintf(value, sizeof(value), "Bearer %s", secret);
-		add_header(lane, "Authorization", value);
-	} else if (*o->basic_auth.username != '\0') {
-		(void)snprintf(secret, sizeof(secret), "%s", o->basic_auth.password);
-		if (*o->basic_auth.password_file != '\0' &&
-		    !read_secret(o->basic_auth.password_file, secret, sizeof(secret))) {
-			set_error(lane, "basic_auth.password_file can't be read: ", strerror(errno));
+		tl_text_puts(&lane->token, lane->secret.data);
+		tl_text_printf(&value, "Bearer %s", lane->secret.data);
+	} else if (*basic->username != '\0') {
+		struct tl_text pair = {0};
+		if (!get_secret(lane, basic->password, basic->password_file,
+				"password_file can't be read: "))
 			return false;
-		}
-		(void)curl_easy_setopt(lane->easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-		(void)curl_easy_setopt(lane->easy, CURLOPT_USERNAME, o->basic_auth.username);
-		(void)curl_easy_setopt(lane->easy, CURLOPT_PASSWORD, secret);
+		tl_text_printf(&pair, "%s:%s", basic->username, lane->secret.data);
+		put_base64(&lane->token, tl_bytes(pair.data, (uint32_t)pair.len));
+		tl_text_printf(&value, "Basic %s", lane->token.data);
+		tl_text_free(&pair);
 	} else {
 		return true;
 	}
-	(void)snprintf(lane->token, sizeof(lane->token), "%.127s", secret);
+	add_header(lane, "Authorization", value.data);
+	tl_text_free(&value);
 	return true;
 }
 
@@ -295,11 +332,11 @@ void tl_http_lane_start(struct tl_http_lane_state *lane, CURLM *multi, uint64_t 
 
 // ---- Judging -----------------------------------------------------------------------------------
 
-static void mask(char *text, const char *secret)
+static void mask(struct tl_text *text, const char *secret)
 {
-	size_t len = strlen(secret);
+	size_t len = secret != NULL ? strlen(secret) : 0;
 
-	for (char *at; len >= 4 && (at = strstr(text, secret)) != NULL;)
+	for (char *at = text->data; len >= 4 && (at = strstr(at, secret)) != NULL; at += len)
 		memset(at, '*', len);
 }
 
@@ -307,24 +344,30 @@ static void mask(char *text, const char *secret)
 static void describe(struct tl_http_lane_state *lane, CURLcode code)
 {
 	const struct tl_http_options *o = lane->options;
-	struct tl_bytes body = tl_bytes_trim(
-		tl_bytes(lane->answer.body.data, (uint32_t)lane->answer.body.len));
-	char text[100];
-	uint32_t len = 0;
+	const struct tl_http_answer *answer = &lane->answer;
+	struct tl_text text = {0};
 
-	for (uint32_t i = 0; i < body.len && len + 1 < sizeof(text); i++)
-		text[len++] = body.ptr[i] >= 0x20 && body.ptr[i] < 0x7f ? (char)body.ptr[i] : ' ';
-	text[len] = '\0';
-	if (code != CURLE_OK && !lane->answer.is_head_complete)
-		set_error(lane, "", lane->answer.head_bytes > TL_HTTP_HEADER_BYTES_MAX ?
-			  "the answer's header is too long" : lane->curl_error[0] != '\0' ?
-			  lane->curl_error : curl_easy_strerror(code));
-	else
-		(void)snprintf(lane->error, sizeof(lane->error), "status %u%s%s",
-			       lane->answer.status, len != 0 ? ": " : "", text);
-	mask(lane->error, lane->token);
+	if (code != CURLE_OK && !answer->is_head_complete) {
+		tl_text_puts(&text, answer->head_bytes > TL_HTTP_HEADER_BYTES_MAX ?
+			     "the answer's header is too long" : lane->curl_error[0] != '\0' ?
+			     lane->curl_error : curl_easy_strerror(code));
+	} else {
+		size_t len = answer->body.len < ERROR_BODY_BYTES ? answer->body.len : ERROR_BODY_BYTES;
+		tl_text_printf(&text, "status %u%s", answer->status, len != 0 ? ": " : "");
+		for (size_t i = 0; i < len; i++) {
+			char c = answer->body.data[i];
+			tl_text_add(&text, c >= 0x20 && c < 0x7f ? &c : " ", 1);
+		}
+	}
+	// The whole text, before it is cut: half a secret would not be found.
+	mask(&text, lane->token.data);
+	mask(&text, lane->secret.data);
 	for (uint32_t i = 0; i < o->headers.count; i++)
-		mask(lane->error, o->headers.items[i].value);
+		mask(&text, o->headers.items[i].value);
+	while (text.len != 0 && text.data[text.len - 1] == ' ')
+		text.data[--text.len] = '\0';
+	set_error(lane, "", text.data);
+	tl_text_free(&text);
 }
 
 static void put_before(struct tl_http_lane_state *lane, struct tl_http_pieces *pieces,
@@ -453,7 +496,7 @@ int tl_http_lane_init(struct tl_http_lane_state *lane, const struct tl_http_sink
 		      uint32_t error_size)
 {
 	struct tl_queue_options queue = spec->options->queue;
-	char folder[160];
+	char folder[160], agent[64];
 
 	*lane = (struct tl_http_lane_state) {
 		.options = spec->options, .ops = spec->ops, .arg = spec->arg,
@@ -476,6 +519,9 @@ int tl_http_lane_init(struct tl_http_lane_state *lane, const struct tl_http_sink
 		return -ENOMEM;
 	}
 	set_up(lane);
+	(void)snprintf(agent, sizeof(agent), "tapline/%s",
+		       spec->env->version != NULL ? spec->env->version : "");
+	(void)curl_easy_setopt(lane->easy, CURLOPT_USERAGENT, agent);
 	return 0;
 }
 
@@ -488,6 +534,8 @@ uint64_t tl_http_lane_fini(struct tl_http_lane_state *lane)
 	curl_slist_free_all(lane->headers);
 	free_pieces(lane->pieces);
 	tl_text_free(&lane->answer.body);
+	tl_text_free(&lane->token);
+	tl_text_free(&lane->secret);
 	return lost;
 }
 

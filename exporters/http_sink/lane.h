@@ -59,7 +59,7 @@ struct tl_http_lane_state {
 	uint64_t attempts;            // requests ever
 	uint64_t retries;
 	uint64_t random;
-	char token[128];              // credentials of the request, kept to be left out of messages
+	struct tl_text token, secret; // as sent, as given: kept to be left out of messages
 	char curl_error[CURL_ERROR_SIZE];
 	char error[192];              // of the last failure
 };

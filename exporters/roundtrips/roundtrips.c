@@ -112,6 +112,7 @@ static int roundtrips_roundtrip(void *arg, const struct tl_roundtrip_signal *sig
 		self->stats.delivered++;
 	} else {
 		self->stats.dropped++;
+		self->stats.dropped_by[TL_DROP_WRITE]++;
 		(void)snprintf(self->stats.last_error, sizeof(self->stats.last_error), "%s: %s",
 			       self->file != NULL ? self->options->filename : "standard output",
 			       strerror(-rc));

@@ -298,6 +298,23 @@ static void set_port_metrics(struct tl_metrics *metrics, struct tl_pipeline *pip
 	}
 }
 
+static void set_sink_drops(struct tl_metrics *metrics, const char *name,
+			   const struct tl_exporter_stats *stats)
+{
+	char labels[160];
+	uint64_t rest = stats->dropped;
+
+	for (uint32_t i = 1; i < TL_DROP_COUNT; i++)
+		rest -= stats->dropped_by[i];
+	for (uint32_t i = 0; i < TL_DROP_COUNT; i++) {
+		(void)snprintf(labels, sizeof(labels), "exporter=\"%s\",reason=\"%s\"", name,
+			       tl_exporter_drop_name((enum tl_exporter_drop)i));
+		tl_metrics_set(metrics, "tapline_exporter_dropped_total", labels, "counter",
+			       "Items an exporter lost, by reason.",
+			       (double)(i == TL_DROP_OTHER ? rest : stats->dropped_by[i]));
+	}
+}
+
 static void set_sink_metrics(struct tl_metrics *metrics, struct tl_sinks *sinks)
 {
 	char labels[96];
@@ -310,10 +327,31 @@ static void set_sink_metrics(struct tl_metrics *metrics, struct tl_sinks *sinks)
 			       "Items an exporter took.", (double)stats.accepted);
 		tl_metrics_set(metrics, "tapline_exporter_delivered_total", labels, "counter",
 			       "Items known to have arrived.", (double)stats.delivered);
-		tl_metrics_set(metrics, "tapline_exporter_dropped_total", labels, "counter",
-			       "Items an exporter lost.", (double)stats.dropped);
+		set_sink_drops(metrics, name, &stats);
 		tl_metrics_set(metrics, "tapline_exporter_queued", labels, "gauge",
 			       "Items waiting in an exporter.", (double)stats.queued);
+		tl_metrics_set(metrics, "tapline_exporter_queued_bytes", labels, "gauge",
+			       "Bytes waiting in an exporter's queue.", (double)stats.queued_bytes);
+		tl_metrics_set(metrics, "tapline_exporter_queued_age_seconds", labels, "gauge",
+			       "Age of the oldest that waits in an exporter's queue.",
+			       (double)stats.queued_age_ns / 1e9);
+		tl_metrics_set(metrics, "tapline_exporter_requests_total", labels, "counter",
+			       "Requests sent to a receiver, retries included.",
+			       (double)stats.requests);
+		tl_metrics_set(metrics, "tapline_exporter_retries_total", labels, "counter",
+			       "Requests sent again.", (double)stats.retries);
+		tl_metrics_set(metrics, "tapline_exporter_damaged_bytes_total", labels, "counter",
+			       "Bytes of queue files that were left out because they don't check.",
+			       (double)stats.damaged_bytes);
+		tl_metrics_set(metrics, "tapline_exporter_unclean_starts_total", labels, "counter",
+			       "Queues whose last run ended without an orderly stop.",
+			       (double)stats.unclean_starts);
+		tl_metrics_set(metrics, "tapline_exporter_clock_steps_total", labels, "counter",
+			       "Times that a sample's time was held because the clock went back.",
+			       (double)stats.clock_steps);
+		tl_metrics_set(metrics, "tapline_exporter_last_success_timestamp_seconds", labels,
+			       "gauge", "Wall time of the last delivery, 0: none yet.",
+			       (double)stats.last_success_ns / 1e9);
 	}
 }
 
@@ -468,6 +506,16 @@ static int start_http(struct agent *agent, char *error)
 		agent->bus, on_call, agent, &agent->http, error, ERROR_BYTES);
 }
 
+static void log_of_sink(enum tl_exporter_severity severity, const char *line)
+{
+	static const enum tl_log_severity severities[] = {
+		[TL_EXPORTER_INFO] = TL_LOG_SEVERITY_INFO,
+		[TL_EXPORTER_WARNING] = TL_LOG_SEVERITY_WARNING,
+		[TL_EXPORTER_ERROR] = TL_LOG_SEVERITY_ERROR,
+	};
+	tl_log(severities[severity], "%s", line);
+}
+
 // Without ports there is no DPDK, no worker and no probe.
 static int start_capture(struct agent *agent, char *error)
 {
@@ -507,7 +555,13 @@ static int start(struct agent *agent, const char *version, char *error)
 	int rc = tl_setup_rules(config, &agent->rules, error, ERROR_BYTES);
 	if (rc == 0)
 		rc = tl_collection_start(config, &agent->collection, error, ERROR_BYTES);
-	struct tl_exporter_env env = {.probe = agent->page.probe, .version = agent->page.version};
+	struct tl_exporter_env env = {
+		.probe = agent->page.probe,
+		.version = agent->page.version,
+		.le_seconds = &config->metrics.le_seconds,
+		.le_bytes = &config->metrics.le_bytes,
+		.log = log_of_sink,
+	};
 	if (rc == 0)
 		rc = tl_sinks_open(config, &env, &agent->sinks, error, ERROR_BYTES);
 	if (rc == 0)

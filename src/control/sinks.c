@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define CLOSE_NS UINT64_C(5000000000) // a sink may take this long to get rid of what waits
+#define CLOSE_NS UINT64_C(5000000000) // for all sinks together to get rid of what waits
 
 struct sink {
 	const struct tl_exporter *exporter;
@@ -75,10 +75,11 @@ void tl_sinks_close(struct tl_sinks *sinks)
 {
 	if (sinks == NULL)
 		return;
+	uint64_t deadline_ns = now_ns() + CLOSE_NS;
 	for (uint32_t i = 0; i < sinks->count; i++) {
 		struct sink *sink = &sinks->sinks[i];
 		if (sink->exporter->flush != NULL)
-			(void)sink->exporter->flush(sink->self, now_ns() + CLOSE_NS);
+			(void)sink->exporter->flush(sink->self, deadline_ns);
 		sink->exporter->close(sink->self);
 	}
 	free(sinks);

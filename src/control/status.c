@@ -46,6 +46,17 @@ static json_t *lcores_json(struct tl_probe *probe)
 	return list;
 }
 
+static void add_drop(json_t *object, const char *reason, uint64_t count)
+{
+	json_t *reasons = json_object_get(object, "dropped_by");
+
+	if (reasons == NULL) {
+		reasons = json_object();
+		(void)json_object_set_new(object, "dropped_by", reasons);
+	}
+	(void)json_object_set_new(reasons, reason, json_integer((json_int_t)count));
+}
+
 static json_t *sinks_json(struct tl_sinks *sinks)
 {
 	json_t *list = json_array();
@@ -53,12 +64,17 @@ static json_t *sinks_json(struct tl_sinks *sinks)
 	for (uint32_t i = 0; i < tl_sinks_count(sinks); i++) {
 		struct tl_exporter_stats stats;
 		const char *name = tl_sinks_stats(sinks, i, &stats);
-		json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "name", name, "accepted",
-					   (json_int_t)stats.accepted, "delivered",
-					   (json_int_t)stats.delivered, "dropped",
-					   (json_int_t)stats.dropped, "queued",
-					   (json_int_t)stats.queued, "retries",
-					   (json_int_t)stats.retries);
+		json_t *object = json_pack(
+			"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "name", name, "accepted",
+			(json_int_t)stats.accepted, "delivered", (json_int_t)stats.delivered,
+			"dropped", (json_int_t)stats.dropped, "queued", (json_int_t)stats.queued,
+			"retries", (json_int_t)stats.retries, "queued_bytes",
+			(json_int_t)stats.queued_bytes, "queued_age_seconds",
+			(double)stats.queued_age_ns / 1e9);
+		for (uint32_t d = 0; d < TL_DROP_COUNT; d++)
+			if (stats.dropped_by[d] != 0)
+				add_drop(object, tl_exporter_drop_name((enum tl_exporter_drop)d),
+					 stats.dropped_by[d]);
 		if (stats.last_error[0] != '\0')
 			(void)json_object_set_new(object, "last_error",
 						  json_string(stats.last_error));

@@ -28,7 +28,7 @@ static const struct tl_field fake_fields[FAKE_FIELDS] = {
 static const char *const fake_counters[] = {"bad_line", "bad_chunk"};
 static const struct tl_decoder fake_decoder = {
 	.name = "http", .title = "HTTP/1", .fields = fake_fields, .field_count = FAKE_FIELDS,
-	.counters = fake_counters, .counter_count = 2,
+	.counters = fake_counters, .counter_count = 2, .timeout_s = 30,
 };
 const struct tl_decoder *const tl_decoders[] = {NULL, &fake_decoder};
 const uint16_t tl_decoder_count = 2;
