@@ -48,7 +48,7 @@ static bool http_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_
 		http->switch_offset = 0;
 		http->doubt = HTTP_SETTLE_ROUNDTRIPS;
 		// With one at a time, no answer of theirs can come behind the next request.
-		http->is_fresh = http->is_fresh || waiting > 1;
+		http->is_fresh = http->is_fresh || waiting > 1 || http->pipelines;
 	} else {
 		tl_http_distrust(http);
 	}

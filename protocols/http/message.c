@@ -176,10 +176,29 @@ static void lose_framing(struct http_call *call, uint8_t counter, enum tl_reason
 
 // ---- Requests --------------------------------------------------------------------------------
 
+// A request is sent while others wait. Right behind a loss this shows that responses may lag behind.
+static void note_pipelining(struct http_call *call)
+{
+	struct http *http = call->http;
+
+	http->pipelines = true;
+	if (http->doubt == 0)
+		return;
+	tl_cancel_all(call->ctx, TL_STATUS_UNANSWERED, TL_REASON_GAP);
+	http->is_fresh = true;
+}
+
 static void open_request(struct http_call *call, const struct http_request_line *line,
 			 uint64_t key)
 {
 	struct http *http = call->http;
+
+	if (http->is_fresh && tl_after_silence(call->ctx, TL_CLIENT, key)) {
+		tl_cancel_all(call->ctx, TL_STATUS_UNANSWERED, TL_REASON_GAP);
+		http->is_fresh = false;
+	}
+	if (tl_pending_count(call->ctx, TL_CLIENT) != 0)
+		note_pipelining(call);
 	struct http_memo memo = {
 		.method = (uint8_t)line->kind,
 		.is_simple = line->version.len == 0,
@@ -261,8 +280,9 @@ static void orphan(struct http_call *call, enum tl_reason reason)
 
 // A response belongs to the oldest open request, unless bytes were lost since: requests in the
 // hole have answers too. So a request opened behind a hole is paired only after the connection
-// was seen to be quiet, which is all it takes where clients do not pipeline; and until a few
-// roundtrips went well, records carry the flag `gap`.
+// was seen to owe no response, which is all it takes where clients do not pipeline; and until a few
+// roundtrips went well, records carry the flag `gap`. Responses to a client that pipelines may lag
+// behind forever: what it asks is paired again when it asks after a silence.
 static void pair_response(struct http_call *call, enum tl_status status)
 {
 	struct http *http = call->http;
@@ -288,7 +308,7 @@ static void pair_response(struct http_call *call, enum tl_status status)
 		if (http->doubt != 0)
 			http->doubt--;
 	}
-	if (tl_pending_count(call->ctx, TL_CLIENT) == 0)
+	if (tl_pending_count(call->ctx, TL_CLIENT) == 0 && !http->pipelines)
 		http->is_fresh = false;
 }
 

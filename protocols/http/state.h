@@ -81,7 +81,8 @@ struct http {
 	uint8_t trace_source;     // rank of the header that the message's trace is from
 	uint8_t doubt;            // roundtrips until pairing is trusted again, 0: it is
 	bool is_fresh;            // no response that could belong to a lost request came since
-	uint8_t reserved[3];
+	bool pipelines;           // requests were sent while others waited: see pair_response()
+	uint8_t reserved[2];
 };
 
 _Static_assert(sizeof(struct http) <= 64, "one block of the smallest size per connection");

@@ -9,32 +9,62 @@
 
 // ---- Groups and requests ----------------------------------------------------------------------
 
-// After a loss a group may be paired again once the server is ready and owes nothing.
-static bool sees_again(struct pg *pg)
+static uint32_t clean_groups_needed(const struct pg *pg)
 {
-	if (!pg->is_ready || (pg->owed != 0 && ++pg->stuck <= PG_STUCK_GROUPS_MAX))
+	if (pg->calm < PG_CALM_GROUPS_FEW)
+		return PG_CLEAN_STRANGER;
+	return pg->calm < PG_CALM_GROUPS ? PG_CLEAN_NEW : 1;
+}
+
+// After a loss a group, which begins at `offset`, may be paired again once the server is ready and
+// owes nothing. Answers to a client that sends groups without waiting may lag behind forever: then
+// only a silence tells. For others it takes some groups in good order, the fewer the more of them
+// were seen before the loss.
+static bool sees_again(struct pg_call *call, uint64_t offset)
+{
+	struct pg *pg = call->pg;
+	bool is_silent = tl_after_silence(call->ctx, TL_CLIENT, offset);
+
+	if (!pg->is_ready || (pg->pipelines && !is_silent))
+		return false;
+	if (pg->owed != 0 && !is_silent)
+		return false;
+	if (!is_silent && ++pg->clean < clean_groups_needed(pg))
 		return false;
 	pg->is_blind = false;
 	pg->owed = 0;
-	pg->stuck = 0;
+	pg->clean = 0;
 	pg->server.group = pg->client.group;
 	return true;
 }
 
-// A message of a group; false: the group is not looked at.
-static bool enter_group(struct pg_call *call)
+// A group is sent while another waits. Right behind a loss this shows that answers may lag behind.
+static void note_pipelining(struct pg_call *call)
+{
+	call->pg->pipelines = true;
+	if (call->pg->doubt == 0)
+		return;
+	tl_pg_lose_track(call);
+	call->pg->client.is_muted = true;
+}
+
+// A message of a group, which is at `offset`; false: the group is not looked at.
+static bool enter_group(struct pg_call *call, uint64_t offset)
 {
 	struct pg *pg = call->pg;
 
 	if (pg->client.in_group)
 		return !pg->client.is_muted;
 	pg->client.in_group = true;
-	pg->client.is_muted = pg->is_blind && !sees_again(pg);
-	if (pg->client.is_muted) {
-		tl_count(call->ctx, PG_COUNT_UNSURE_DROPPED);
-	} else if (tl_pending_count(call->ctx, TL_CLIENT) != 0) {
-		pg->pipelines = true;
+	pg->client.is_muted = pg->is_blind && !sees_again(call, offset);
+	if (!pg->client.is_muted && tl_pending_count(call->ctx, TL_CLIENT) != 0) {
+		note_pipelining(call);
+		pg->client.in_group = true;
+	} else if (!pg->client.is_muted && pg->calm < PG_CALM_GROUPS) {
+		pg->calm++;
 	}
+	if (pg->client.is_muted)
+		tl_count(call->ctx, PG_COUNT_UNSURE_DROPPED);
 	pg->is_ready = false;
 	return !pg->client.is_muted;
 }
@@ -153,7 +183,7 @@ static bool enter_request(struct pg_call *call, const struct pg_message *m)
 
 	if (me->making == PG_MAKING_DONE)
 		tl_pg_client_open(call, false);
-	if (!enter_group(call))
+	if (!enter_group(call, m->offset))
 		return false;
 	if (me->making == PG_MAKING_PARTS)
 		return true;
@@ -236,7 +266,7 @@ static void read_query(struct pg_call *call, const struct pg_message *m)
 
 	finish_parts(call, m->offset);
 	tl_pg_client_open(call, false);
-	if (enter_group(call)) {
+	if (enter_group(call, m->offset)) {
 		begin_request(call, m->offset);
 		read_text(call, text, full, &sql, masked, &s);
 		show_statement(call, &s);
@@ -253,7 +283,7 @@ static void read_function(struct pg_call *call, const struct pg_message *m)
 {
 	finish_parts(call, m->offset);
 	tl_pg_client_open(call, false);
-	if (enter_group(call)) {
+	if (enter_group(call, m->offset)) {
 		begin_request(call, m->offset);
 		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_COMMAND,
 				tl_pg_command(PG_COMMAND_FUNCTION));
@@ -406,7 +436,7 @@ static void read_sync(struct pg_call *call, const struct pg_message *m)
 
 	finish_parts(call, m->offset);
 	tl_pg_client_open(call, true);
-	(void)enter_group(call);
+	(void)enter_group(call, m->offset);
 	leave_group(pg);
 	pg->client.syncs = (uint8_t)(pg->client.syncs + (pg->client.syncs != UINT8_MAX));
 }

@@ -23,7 +23,7 @@ void tl_pg_lose_track(struct pg_call *call)
 	pg->is_settled = false;
 	pg->has_lost = true;
 	pg->owed = 0;
-	pg->stuck = 0;
+	pg->clean = 0;
 	pg->doubt = PG_SETTLE_GROUPS;
 }
 

@@ -20,7 +20,12 @@
 #define PG_NAME_BYTES_MAX 63u         // NAMEDATALEN of the server without the NUL
 #define PG_NEED_MAX (PG_TEXT_BYTES_MAX + PG_HEAD_BYTES)
 #define PG_SETTLE_GROUPS 4u           // flagged after a loss, until pairing is trusted again
-#define PG_STUCK_GROUPS_MAX 4u        // answers waited for in vain before a new start is tried
+// Groups in good order that it takes to pair again behind a loss, by the calm ones before it, which
+// were sent while no other one waited: 1 of PG_CALM_GROUPS, ...
+#define PG_CALM_GROUPS 64u
+#define PG_CLEAN_NEW 4u               // ... this many of less, ...
+#define PG_CALM_GROUPS_FEW 8u
+#define PG_CLEAN_STRANGER 64u         // ... and this of even less
 
 enum pg_field {
 	PG_FIELD_COMMAND,
@@ -134,7 +139,8 @@ struct pg {
 	struct pg_client client;
 	struct pg_server server;
 	uint8_t doubt;        // groups until pairing is trusted again
-	uint8_t stuck;        // groups that waited for quiet in vain
+	uint8_t calm;         // groups, saturating
+	uint8_t clean;        // groups in good order since the loss
 	uint16_t owed;        // answers to muted groups that have not come
 	bool is_blind;        // nothing is paired until the server is ready and nothing is owed
 	bool is_ready;        // ReadyForQuery came, and no request since

@@ -36,8 +36,6 @@ static void lose_replies(struct redis_call *call, uint64_t offset)
 			     (memo->role == REDIS_ROLE_PSYNC || memo->role == REDIS_ROLE_SYNC);
 	const uint64_t offsets[TL_LANE_COUNT] = {may_replicate ? memo->end : 0, offset};
 
-	if (tl_pending_count(call->ctx, TL_CLIENT) == 1)
-		redis->flags &= (uint16_t)~(REDIS_FIRST_TURN | REDIS_LONG_TURN);
 	tl_redis_give_up(call, TL_REASON_GAP);
 	memset(&redis->reply, 0, sizeof(redis->reply));
 	redis->reply.phase = REDIS_DISCARD;

@@ -12,11 +12,12 @@
 //    shows that an older request was outstanding, and the order is LOST again.
 //  - A connection joined late is trusted at once, but the first turn seen may lack its first
 //    requests: where it has several, none of them is paired, and one alone carries the flag `gap`.
-//  - A turn that begins with as many replies as requests is a clean one. As many clean turns as
-//    clean_turns_needed() asks for end the probation; pairing goes on with the request at hand.
-// How many are needed depends on what was seen before the loss: `history` has a bit for each of
-// the last 32 turns, set when requests were outstanding as it began. A client whose turns all
-// began like that is never trusted again: nothing tells how far its replies lag behind.
+//  - A turn that begins with as many replies as requests is a clean one. Some of them end the
+//    probation, the fewer the more calm turns, which began with nothing outstanding, were seen
+//    before the loss; pairing goes on with the request at hand.
+// For a client of which a turn was seen to begin with requests outstanding counting proves
+// nothing, as replies may lag behind forever. For it, as for the others, the order is known again
+// when a turn begins after a silence (tl_after_silence()).
 #pragma once
 
 #include "redis.h"
@@ -33,8 +34,12 @@
 #define REDIS_ELEMENTS_MAX (UINT64_C(1) << 40) // outstanding elements of a reply
 #define REDIS_DEPTH_MAX 8u                   // aggregates around a streamed one
 #define REDIS_PATTERNS_MAX 64u               // key patterns tried
-#define REDIS_CLEAN_TURNS 448u               // see clean_turns_needed()
-#define REDIS_CLEAN_BATCHES 2u               // the same for clients that send batches
+// Clean turns that end a probation, by the calm turns before the loss: see above.
+#define REDIS_CALM_TURNS 64u      // 1, but
+#define REDIS_CLEAN_BATCHES 2u    // for clients that send batches
+#define REDIS_CLEAN_NEW 4u        // for less than REDIS_CALM_TURNS
+#define REDIS_CALM_TURNS_FEW 8u
+#define REDIS_CLEAN_STRANGER 64u  // for even less than REDIS_CALM_TURNS_FEW
 #define REDIS_HUNT_BYTES_MAX (256u * 1024u)  // read in search of a command before giving up
 #define REDIS_CHAIN_MAX 32u                  // arguments looked at to believe in a command
 
@@ -76,7 +81,7 @@ enum redis_flag {
 	REDIS_SUBSCRIBER = 1u << 6,   // arrays may be pub/sub messages
 	REDIS_MONITORS = 1u << 7,     // lines that begin with a time are no replies
 	REDIS_SELECTS = 1u << 9,      // a SELECT was not answered yet
-	REDIS_FIRST_TURN = 1u << 10,  // the client's first turn is not over
+	REDIS_OVERLAPS = 1u << 10,    // a turn began with requests outstanding
 	REDIS_LONG_TURN = 1u << 11,   // this turn has several requests
 	REDIS_BATCHES = 1u << 12,     // such a turn ended with all its replies
 	REDIS_DOUBT = 1u << 8,        // joined late, in this turn of the client: see begin_turn()
@@ -139,13 +144,13 @@ struct redis {
 	struct redis_request request;
 	struct redis_reply reply;
 	uint32_t subscriptions[3]; // channels, patterns, shard channels
-	uint32_t history;          // see above
 	uint32_t db;               // selected database + 1, 0: none was selected
 	uint32_t multi_db;         // the same before MULTI
 	uint16_t clean_turns;      // of the probation
 	uint16_t flags;            // enum redis_flag
 	uint8_t order;             // enum redis_order
-	uint8_t reserved[3];
+	uint8_t calm_turns;        // see above, saturating
+	uint8_t reserved[2];
 };
 
 _Static_assert(sizeof(struct redis) <= 256, "connections are many");

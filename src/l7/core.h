@@ -194,6 +194,9 @@ struct tl_conn {
 	uint64_t patience_ns;
 	uint32_t extra;
 	uint32_t tail_bytes;  // of field values held
+	uint16_t silent_offset; // low bits: this byte of the lane came after a silence ...
+	uint8_t silent_lane;  // ... 1 + enum tl_lane; 0: the other one spoke since
+	bool has_hole;        // something was lost since the newest byte
 	uint8_t client_side;
 	bool is_udp;
 	bool is_late_join;

@@ -26,6 +26,7 @@
 #define TL_MEMO_BYTES 16u            // what a decoder may keep with an open request
 #define TL_MESSAGE_TAIL_BYTES_MAX 16384u // field values of one message; more are cut, flagged
 #define TL_PENDING_MAX 1024u         // open requests per connection (option limits.pending)
+#define TL_SILENCE_NS UINT64_C(500000000) // see tl_after_silence(); TCP has sent again by then
 
 // Which side sent the bytes.
 enum tl_lane { TL_CLIENT, TL_SERVER, TL_LANE_COUNT };
@@ -335,6 +336,10 @@ const void *tl_options(const struct tl_ctx *ctx);
 // Secrets are to be masked before they are stored (rules: `redact`).
 bool tl_redact(const struct tl_ctx *ctx);
 bool tl_is_late_join(const struct tl_ctx *ctx); // the connection's begin was not seen
+// The byte at `offset` of `lane` came after TL_SILENCE_NS in which neither side said anything and
+// nothing was lost. When it is the client's, and the server spoke last, then no answer is owed: what
+// a decoder that pairs by order needs to know after a loss where clients don't wait for answers.
+bool tl_after_silence(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset);
 bool tl_is_udp(const struct tl_ctx *ctx);
 uint16_t tl_server_port(const struct tl_ctx *ctx);
 bool tl_is_multicast(const struct tl_ctx *ctx); // the server's address is a multicast group

@@ -390,6 +390,26 @@ static uint32_t stall_of(const struct tl_lane_state *lane, uint64_t time_ns, uin
 	return stall_ns / 1000 < UINT32_MAX / 2 ? (uint32_t)(stall_ns / 1000) : UINT32_MAX / 2;
 }
 
+// Whether the piece in hand comes after a silence: tl_after_silence() asks for it.
+static void note_silence(struct tl_ctx *ctx)
+{
+	struct tl_conn *conn = ctx->conn;
+
+	if (TL_UNLIKELY(ctx->piece_ns >= conn->byte_ns + TL_SILENCE_NS) && !conn->has_hole) {
+		conn->silent_offset = (uint16_t)ctx->piece_offset;
+		conn->silent_lane = (uint8_t)(1 + ctx->lane);
+	} else if (conn->silent_lane != 1 + ctx->lane) {
+		conn->silent_lane = 0;
+	}
+	conn->has_hole = false;
+}
+
+bool tl_after_silence(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+{
+	return ctx->conn->silent_lane == 1 + lane && ctx->conn->silent_offset == (uint16_t)offset &&
+	       ctx->unit == &ctx->conn->unit;
+}
+
 void tl_conn_data(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, struct tl_bytes bytes,
 		  uint64_t time_ns, uint64_t stall_ns)
 {
@@ -398,6 +418,8 @@ void tl_conn_data(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, struct t
 
 	if (bytes.len == 0)
 		return;
+	tl_ctx_piece(&ctx, lane, bytes, time_ns);
+	note_silence(&ctx);
 	if (time_ns > conn->byte_ns)
 		conn->byte_ns = time_ns;
 	if (stall_ns != 0) {
@@ -441,6 +463,7 @@ void tl_conn_gap(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, uint64_t 
 
 	if (lost == 0)
 		return;
+	conn->has_hole = true;
 	tl_ctx_piece(&ctx, lane, TL_NO_BYTES, time_ns);
 	if (ctx.unit->mode == TL_UNIT_DETECT) {
 		// From here on it is as if the connection had been joined late.

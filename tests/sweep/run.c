@@ -348,7 +348,7 @@ static void check_ledger(const struct tl_counters *c, const struct sink *sink, s
 		say(&t, "%s; ", sink->problem);
 }
 
-static struct tl_engine *engine_create(const struct tl_rules *rules, struct sink *sink)
+struct tl_engine *run_engine_create(const struct tl_rules *rules, tl_roundtrip_fn *take, void *arg)
 {
 	const uint64_t second = 1000000000ull;
 	struct tl_engine_options options = {
@@ -378,7 +378,7 @@ static struct tl_engine *engine_create(const struct tl_rules *rules, struct sink
 		.defrag = {.datagrams_max = 4, .bytes_max = 1u << 18, .timeout_ns = 30 * second},
 		.seed = 1,
 	};
-	struct tl_engine *engine = tl_engine_create(&options, rules, take_record, sink);
+	struct tl_engine *engine = tl_engine_create(&options, rules, take, arg);
 	TL_ASSERT(engine != NULL);
 	return engine;
 }
@@ -390,7 +390,7 @@ void run_plan(const struct conversation *c, const struct tl_rules *rules, const 
 	struct sink sink = {.result = ret};
 
 	memset(ret, 0, sizeof(*ret));
-	struct tl_engine *engine = engine_create(rules, &sink);
+	struct tl_engine *engine = run_engine_create(rules, take_record, &sink);
 	for (uint32_t i = 0; i < plan->count; i++) {
 		uint32_t len = packet_write(&plan->packets[i], bytes);
 		const struct tl_chunk chunk = {.data = bytes, .len = len};

@@ -55,6 +55,9 @@ void result_free(struct result *r);
 // Writes "status reason=R flags=F req... res..." with the flags in `ignore` left out.
 void record_text(const struct record *r, uint32_t ignore, char *ret, size_t size);
 
+// An engine of few connections; tl_engine_destroy() it.
+struct tl_engine *run_engine_create(const struct tl_rules *rules, tl_roundtrip_fn *take, void *arg);
+
 // Rules that detect every protocol, with the conversation's options. run_options_free() both.
 struct run_options;
 struct run_options *run_options_create(const struct conversation *c);

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "loss.h"
+
+#include "base/check.h"
+#include "l7/decoder.h"
+#include "l7/field.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void loss_add(struct loss_text *text, const void *bytes, size_t len)
+{
+	TL_ASSERT(len <= sizeof(text->bytes) - text->len);
+	memcpy(text->bytes + text->len, bytes, len);
+	text->len += (uint32_t)len;
+}
+
+void loss_print(struct loss_text *text, const char *format, ...)
+{
+	char line[512];
+	va_list args;
+
+	va_start(args, format);
+	int len = vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	TL_ASSERT(len >= 0 && (size_t)len < sizeof(line));
+	loss_add(text, line, (size_t)len);
+}
+
+void loss_fill(struct loss_text *text, char byte, uint32_t count)
+{
+	TL_ASSERT(count <= sizeof(text->bytes) - text->len);
+	memset(text->bytes + text->len, byte, count);
+	text->len += count;
+}
+
+// ---- Numbers in records ------------------------------------------------------------------------
+
+// The number behind the first "nonce" (in either case) of a half's texts.
+static uint64_t nonce_of(struct tl_bytes tail)
+{
+	struct tl_value value;
+	uint32_t at = 0;
+	char text[16];
+
+	while (tl_value_next(tail, &at, &value)) {
+		for (uint32_t i = 0; i + 11 <= value.bytes.len; i++) {
+			if (!tl_bytes_is_nocase(tl_bytes(value.bytes.ptr + i, 5), "nonce"))
+				continue;
+			memcpy(text, value.bytes.ptr + i + 5, 6);
+			text[6] = '\0';
+			return strtoull(text, NULL, 10);
+		}
+	}
+	return LOSS_NO_NUMBER;
+}
+
+static uint64_t uint_of(struct tl_bytes tail, const struct tl_roundtrip *record, const char *name)
+{
+	const struct tl_decoder *decoder = tl_decoder_at(record->protocol);
+	struct tl_value value;
+	uint32_t at = 0;
+
+	while (tl_value_next(tail, &at, &value))
+		if (strcmp(decoder->fields[value.field].name, name) == 0)
+			return tl_value_uint(&value);
+	return LOSS_NO_NUMBER;
+}
+
+static bool is_command(const struct tl_roundtrip *record, const char *command)
+{
+	const struct tl_decoder *decoder = tl_decoder_at(record->protocol);
+	struct tl_bytes tail = tl_roundtrip_request_tail(record);
+	struct tl_value value;
+	uint32_t at = 0;
+
+	while (tl_value_next(tail, &at, &value))
+		if (strcmp(decoder->fields[value.field].name, "command") == 0)
+			return tl_bytes_is(value.bytes, command);
+	return false;
+}
+
+static bool text_numbers(const struct tl_roundtrip *record, uint64_t *ret_asked,
+			 uint64_t *ret_answered)
+{
+	*ret_asked = nonce_of(tl_roundtrip_request_tail(record));
+	*ret_answered = nonce_of(tl_roundtrip_response_tail(record));
+	return true;
+}
+
+// SQL: a statement's number is in its text; rows that were changed, or an error, repeat it.
+static bool sql_numbers(const struct tl_roundtrip *record, uint64_t *ret_asked,
+			uint64_t *ret_answered)
+{
+	if (is_command(record, "STARTUP") || is_command(record, "LOGIN"))
+		return false;
+	text_numbers(record, ret_asked, ret_answered);
+	if (*ret_answered == LOSS_NO_NUMBER)
+		*ret_answered =
+			uint_of(tl_roundtrip_response_tail(record), record, "affected_rows");
+	return true;
+}
+
+// ---- HTTP/1 ------------------------------------------------------------------------------------
+
+static uint32_t http_unit(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			  struct loss_text *answer)
+{
+	static const uint32_t sizes[] = {0, 17, 700, 3000, 9000};
+	uint32_t size = sizes[loss_random(r, TL_COUNT_OF(sizes))] * (loss_random(r, 4) == 0);
+	uint32_t body = loss_random(r, 6) == 0 ? 1 + loss_random(r, 2500) : 0;
+
+	loss_print(ask, "%s /nonce%06u HTTP/1.1\r\nHost: loss\r\n", body != 0 ? "POST" : "GET", nonce);
+	if (body != 0)
+		loss_print(ask, "Content-Length: %u\r\n", body);
+	loss_print(ask, "\r\n");
+	loss_fill(ask, 'b', body);
+	loss_print(answer, "HTTP/1.1 200 OK\r\nX-Number: nonce%06u\r\n", nonce);
+	if (loss_random(r, 3) != 0) {
+		loss_print(answer, "Content-Length: %u\r\n\r\n", size);
+		loss_fill(answer, 'a', size);
+	} else {
+		loss_print(answer, "Transfer-Encoding: chunked\r\n\r\n");
+		if (size != 0)
+			loss_print(answer, "%x\r\n", size);
+		loss_fill(answer, 'c', size);
+		loss_print(answer, "%s0\r\n\r\n", size != 0 ? "\r\n" : "");
+	}
+	return 1;
+}
+
+// ---- Redis -------------------------------------------------------------------------------------
+
+// A GET whose value is as long as its key, or an unknown command whose error is its name.
+static uint32_t redis_unit(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			   struct loss_text *answer)
+{
+	uint32_t len = 1 + loss_random(r, 600);
+
+	if (loss_random(r, 3) == 0) {
+		loss_print(ask, "*2\r\n$11\r\nnonce%06u\r\n$1\r\nx\r\n", nonce);
+		loss_print(answer, "-NONCE%06u is unknown\r\n", nonce);
+		return 1;
+	}
+	loss_print(ask, "*2\r\n$3\r\nGET\r\n$%u\r\n", len);
+	loss_fill(ask, 'k', len);
+	loss_print(ask, "\r\n");
+	loss_print(answer, "$%u\r\n", len);
+	loss_fill(answer, 'v', len);
+	loss_print(answer, "\r\n");
+	return 1;
+}
+
+static bool redis_numbers(const struct tl_roundtrip *record, uint64_t *ret_asked,
+			  uint64_t *ret_answered)
+{
+	text_numbers(record, ret_asked, ret_answered);
+	if (*ret_asked == LOSS_NO_NUMBER)
+		*ret_asked = 1000000 + uint_of(tl_roundtrip_request_tail(record), record,
+					       "argument_bytes");
+	if (*ret_answered == LOSS_NO_NUMBER)
+		*ret_answered = 1000000 + record->response.body_bytes;
+	// What a hole cut short has no number.
+	if (uint_of(tl_roundtrip_request_tail(record), record, "argument_bytes") == LOSS_NO_NUMBER)
+		*ret_asked = LOSS_NO_NUMBER;
+	return true;
+}
+
+// ---- PostgreSQL ----------------------------------------------------------------------------------
+
+static void pg_message(struct loss_text *text, char type, const void *body, size_t len)
+{
+	uint32_t total = (uint32_t)len + 4;
+	const uint8_t head[] = {(uint8_t)type, (uint8_t)(total >> 24), (uint8_t)(total >> 16),
+				(uint8_t)(total >> 8), (uint8_t)total};
+
+	loss_add(text, head + (type == 0), sizeof(head) - (type == 0));
+	loss_add(text, body, len);
+}
+
+#define PG(text, type, literal) pg_message(text, type, literal, sizeof(literal) - 1)
+
+static uint32_t pg_hello(uint32_t turn, struct loss_text *text)
+{
+	if (turn == 0) {
+		PG(text, 0, "\0\3\0\0user\0loss\0\0");
+		return 0;
+	}
+	PG(text, 'R', "\0\0\0\0");
+	PG(text, 'K', "\0\0\x12\x34\1\2\3\4");
+	PG(text, 'Z', "I");
+	return 1;
+}
+
+// What one statement gets: rows and a tag that counts `nonce` of them, or an error. True: an error.
+static bool pg_answer(struct loss_random *r, uint32_t nonce, struct loss_text *answer)
+{
+	uint8_t row[6 + 1400] = {0, 1};
+	char text[80];
+
+	if (loss_random(r, 5) == 0) {
+		int len = snprintf(text, sizeof(text),
+				   "SERROR%cVERROR%cC42P01%cMno relation nonce%06u%c", 0, 0, 0,
+				   nonce, 0);
+		pg_message(answer, 'E', text, (size_t)len + 1);
+		return true;
+	}
+	uint32_t rows = loss_random(r, 3);
+	if (rows != 0)
+		PG(answer, 'T', "\0\1a\0\0\0\0\0\0\0\0\0\0\x17\0\4\xff\xff\xff\xff\0\0");
+	for (uint32_t i = 0; i < rows; i++) {
+		uint32_t len = 1 + loss_random(r, loss_random(r, 8) == 0 ? 1400 : 40);
+		row[4] = (uint8_t)(len >> 8);
+		row[5] = (uint8_t)len;
+		pg_message(answer, 'D', row, 6 + len);
+	}
+	int len = snprintf(text, sizeof(text), "UPDATE %u", nonce);
+	pg_message(answer, 'C', text, (size_t)len + 1);
+	return false;
+}
+
+static uint32_t pg_simple(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			  struct loss_text *answer)
+{
+	char text[64];
+	int len = snprintf(text, sizeof(text), "UPDATE nonce%06u SET a = 1", nonce);
+
+	pg_message(ask, 'Q', text, (size_t)len + 1);
+	(void)pg_answer(r, nonce, answer);
+	PG(answer, 'Z', "I");
+	return 1;
+}
+
+// Up to four statements, each parsed, bound and executed, and a Sync.
+static uint32_t pg_extended(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			    struct loss_text *answer)
+{
+	uint32_t count = 1 + loss_random(r, 4) * loss_random(r, 2);
+	bool has_failed = false;
+	char text[64];
+
+	for (uint32_t i = 0; i < count; i++) {
+		int len = snprintf(text, sizeof(text), "%cUPDATE nonce%06u SET a = 1%c%c", 0, nonce + i,
+				   0, 0);
+		pg_message(ask, 'P', text, (size_t)len + 1);
+		PG(ask, 'B', "\0\0\0\0\0\0\0\0");
+		PG(ask, 'E', "\0\0\0\0\0");
+		if (has_failed)
+			continue;
+		PG(answer, '1', "");
+		PG(answer, '2', "");
+		has_failed = pg_answer(r, nonce + i, answer);
+	}
+	PG(ask, 'S', "");
+	PG(answer, 'Z', "I");
+	return count;
+}
+
+static uint32_t pg_unit(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			struct loss_text *answer)
+{
+	return loss_random(r, 2) == 0 ? pg_simple(r, nonce, ask, answer)
+				      : pg_extended(r, nonce, ask, answer);
+}
+
+// ---- MySQL ---------------------------------------------------------------------------------------
+
+static void mysql_packet(struct loss_text *text, uint8_t sequence, const void *body, size_t len)
+{
+	const uint8_t head[] = {(uint8_t)len, (uint8_t)(len >> 8), 0, sequence};
+
+	loss_add(text, head, sizeof(head));
+	loss_add(text, body, len);
+}
+
+#define MYSQL(text, sequence, literal) mysql_packet(text, sequence, literal, sizeof(literal) - 1)
+
+static uint32_t mysql_hello(uint32_t turn, struct loss_text *text)
+{
+	switch (turn) {
+	case 0:
+		MYSQL(text, 0,
+		      "\x0a" "8.0.30\0\7\0\0\0abcdefgh\0\x09\xa2!\2\0(\0\x15\0\0\0\0\0\0\0\0\0\0"
+		      "ijklmnopqrst\0mysql_native_password\0");
+		return 0;
+	case 1:
+		MYSQL(text, 1,
+		      "\x09\xa2(\0\0\0\0\1!\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0app\0"
+		      "\x14ssssssssssssssssssss\0mysql_native_password\0");
+		return 0;
+	default:
+		MYSQL(text, 2, "\0\0\0\2\0\0\0");
+		return 1;
+	}
+}
+
+static uint32_t mysql_unit(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			   struct loss_text *answer)
+{
+	char text[96];
+
+	int len = snprintf(text, sizeof(text), "\3UPDATE nonce%06u SET a = 1", nonce);
+	mysql_packet(ask, 0, text, (size_t)len);
+	if (loss_random(r, 4) == 0) {
+		len = snprintf(text, sizeof(text), "\xff\x7a\x04#42S02No table nonce%06u", nonce);
+		mysql_packet(answer, 1, text, (size_t)len);
+		return 1;
+	}
+	// OK: affected rows as a length-encoded number of three bytes, no insert id, no warnings.
+	const uint8_t ok[] = {0, 0xfd, (uint8_t)nonce, (uint8_t)(nonce >> 8), (uint8_t)(nonce >> 16),
+			      0, 2, 0, 0, 0};
+	mysql_packet(answer, 1, ok, sizeof(ok));
+	return 1;
+}
+
+// ---- All -----------------------------------------------------------------------------------------
+
+const struct loss_dialect loss_dialects[] = {
+	{.name = "http", .port = 80, .pipelines = true, .unit = http_unit, .numbers = text_numbers},
+	{.name = "redis", .port = 6379, .pipelines = true, .unit = redis_unit,
+	 .numbers = redis_numbers},
+	{.name = "postgresql", .port = 5432, .pipelines = true, .hello = pg_hello, .hello_turns = 2,
+	 .hello_first = 0, .unit = pg_unit, .numbers = sql_numbers},
+	{.name = "mysql", .port = 3306, .hello = mysql_hello, .hello_turns = 3, .hello_first = 1,
+	 .unit = mysql_unit, .numbers = sql_numbers},
+};
+
+const uint32_t loss_dialect_count = TL_COUNT_OF(loss_dialects);
