@@ -356,7 +356,9 @@ static struct tl_step status_line(struct http_call *call, uint32_t at)
 	if (parsed.code < 200 && parsed.code != 101) {
 		call->me->flags |= HTTP_INTERIM;
 	} else {
-		pair_response(call, status_of(parsed.code));
+		// Where a 101 belongs is known when it is known to what it switches.
+		if (parsed.code != 101)
+			pair_response(call, status_of(parsed.code));
 		tl_values_open(&call->values, call->ctx, TL_SERVER);
 		tl_values_uint(&call->values, HTTP_FIELD_STATUS_CODE, parsed.code);
 		tl_values_text(&call->values, HTTP_FIELD_VERSION, HTTP_VERSION_BYTES_MAX,
@@ -401,10 +403,35 @@ static bool captures(const struct http_call *call)
 	       (call->me->flags & HTTP_COMPRESSED) == 0;
 }
 
+// A response behind which, at `end`, another protocol begins. The answer to an upgrade to HTTP/2
+// comes there, on stream 1: the request goes over, and its 101 was an interim response.
+static void switch_protocols(struct http_call *call, uint64_t end)
+{
+	struct http *http = call->http;
+	uint64_t offset[TL_LANE_COUNT] = {http->switch_offset, end};
+	bool is_101 = call->me->code == 101;
+	uint16_t protocol = (call->me->flags & HTTP_HAS_UPGRADE) != 0 ? http->switch_protocol
+								      : TL_PROTOCOL_DETECT;
+	uint64_t key = 0;
+	const struct http_memo *memo = NULL;
+
+	if (is_101 && protocol < TL_PROTOCOL_OPAQUE)
+		memo = (const struct http_memo *)tl_pending_oldest(call->ctx, TL_CLIENT, &key);
+	bool goes_over = memo != NULL && !memo->is_fresh && http->switch_offset != 0;
+	if (is_101 && (goes_over || (memo == NULL && protocol < TL_PROTOCOL_OPAQUE)))
+		tl_part(call->ctx, TL_SERVER, key);
+	else if (is_101)
+		pair_response(call, TL_STATUS_OK);
+	finish_message(call, end);
+	if (goes_over)
+		tl_switch_with(call->ctx, protocol, offset, key, 1);
+	else
+		tl_switch(call->ctx, protocol, offset);
+}
+
 // A head that ends at `end` and is the whole message.
 static struct tl_step end_without_body(struct http_call *call, uint32_t at, uint64_t end)
 {
-	struct http *http = call->http;
 	uint16_t flags = call->me->flags;
 	uint64_t key;
 
@@ -415,14 +442,13 @@ static struct tl_step end_without_body(struct http_call *call, uint32_t at, uint
 		memset(call->me, 0, sizeof(*call->me));
 		return tl_ate(at);
 	}
+	if (call->lane == TL_SERVER && (flags & HTTP_TUNNEL) != 0) {
+		switch_protocols(call, end);
+		return tl_ate(at);
+	}
 	if (call->lane == TL_CLIENT && (flags & (HTTP_TUNNEL | HTTP_HAS_UPGRADE)) != 0)
-		http->switch_offset = end;
-	uint64_t offset[TL_LANE_COUNT] = {http->switch_offset, end};
-	uint16_t protocol = (flags & HTTP_HAS_UPGRADE) != 0 ? http->switch_protocol
-							   : TL_PROTOCOL_DETECT;
+		call->http->switch_offset = end;
 	finish_message(call, end);
-	if (call->lane == TL_SERVER && (flags & HTTP_TUNNEL) != 0)
-		tl_switch(call->ctx, protocol, offset);
 	return tl_ate(at);
 }
 

@@ -13,10 +13,14 @@ static bool http2_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64
 
 	(void)lost, (void)offset;
 	tl_hpack_rejoin(call.table);
+	if (call.me->in_data)
+		tl_http2_data_lost(&call);
 	tl_message_set_aside(ctx, lane);
 	tl_flag_open(ctx, TL_FLAG_GAP); // parts of any stream may have been in the hole
+	uint16_t epoch = (uint16_t)(call.me->epoch + 1u); // calls see that messages were lost
 	memset(call.me, 0, sizeof(*call.me));
 	call.me->had_frame = had_frame;
+	call.me->epoch = epoch;
 	if (lane == TL_SERVER) {
 		http->server_gap = true;
 	} else {
@@ -50,81 +54,13 @@ static enum tl_match http2_match(enum tl_lane lane, struct tl_bytes first)
 }
 
 static const struct tl_field http2_fields[HTTP2_FIELD_COUNT] = {
-	[HTTP2_FIELD_METHOD] = {
-		.name = "method", .label = "method", .attribute = "http.request.method",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
-		.parent = TL_FIELD_TOP, .max = 32,
-		.help = "Method; <unknown> where only earlier bytes could tell.",
-	},
-	[HTTP2_FIELD_PATH] = {
-		.name = "path", .label = "path", .attribute = "url.path",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_SUMMARY, .parent = TL_FIELD_TOP, .max = 1024,
-		.help = "Target without the query; <unknown> where only earlier bytes could tell.",
-	},
-	[HTTP2_FIELD_STATUS_CODE] = {
-		.name = "status_code", .label = "status_code",
-		.attribute = "http.response.status_code", .type = TL_FIELD_UINT,
-		.cardinality = TL_CARDINALITY_LOW,
-		.flags = TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
-		.parent = TL_FIELD_TOP, .help = "Status code.",
-	},
-	[HTTP2_FIELD_TARGET] = {
-		.name = "target", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = HPACK_VALUE_MAX,
-		.help = "The :path pseudo-header; without its query where secrets are masked.",
-	},
-	[HTTP2_FIELD_QUERY] = {
-		.name = "query", .attribute = "url.query", .type = TL_FIELD_TEXT,
-		.cardinality = TL_CARDINALITY_HIGH, .flags = TL_FIELD_REQUEST,
-		.parent = TL_FIELD_TOP, .max = 1024,
-		.help = "Query of the target; left out where secrets are masked.",
-	},
-	[HTTP2_FIELD_HOST] = {
-		.name = "host", .label = "remote_host", .attribute = "server.address",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_MIDDLE,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP,
-		.help = "The :authority pseudo-header without userinfo, else the host header.",
-	},
+	TL_HTTP_METHOD_FIELD,
+	TL_HTTP_STATUS_FIELD,
+	TL_HTTP_FIELDS("Protocol version: 2, or 1.1 of a request that came with an upgrade."),
 	[HTTP2_FIELD_SCHEME] = {
 		.name = "scheme", .attribute = "url.scheme", .type = TL_FIELD_TEXT,
 		.cardinality = TL_CARDINALITY_LOW, .flags = TL_FIELD_REQUEST,
 		.parent = TL_FIELD_TOP, .max = 32, .help = "The :scheme pseudo-header.",
-	},
-	[HTTP2_FIELD_VERSION] = {
-		.name = "version", .label = "version", .attribute = "network.protocol.version",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = 8,
-		.help = "Protocol version: 2.",
-	},
-	[HTTP2_FIELD_USER_AGENT] = {
-		.name = "user_agent", .label = "user_agent", .attribute = "user_agent.original",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .help = "User-Agent header.",
-	},
-	[HTTP2_FIELD_REQUEST_ID] = {
-		.name = "x_request_id", .attribute = "http.request.header.x-request-id",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = 128,
-		.help = "X-Request-Id header.",
-	},
-	[HTTP2_FIELD_TRACESTATE] = {
-		.name = "tracestate", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
-		.flags = TL_FIELD_REQUEST, .parent = TL_FIELD_TOP, .max = 512,
-		.help = "Vendor part of the W3C trace context.",
-	},
-	[HTTP2_FIELD_SERVER] = {
-		.name = "server", .label = "server_software", .attribute = "http.response.header.server",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_MIDDLE,
-		.flags = TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 128,
-		.help = "Server header.",
-	},
-	[HTTP2_FIELD_CONTENT_TYPE] = {
-		.name = "content_type", .label = "content_type", .type = TL_FIELD_TEXT,
-		.cardinality = TL_CARDINALITY_MIDDLE,
-		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 128,
-		.help = "Content-Type header.",
 	},
 	[HTTP2_FIELD_STREAM_ID] = {
 		.name = "stream_id", .type = TL_FIELD_UINT, .cardinality = TL_CARDINALITY_HIGH,
@@ -135,7 +71,8 @@ static const struct tl_field http2_fields[HTTP2_FIELD_COUNT] = {
 		.name = "error_code", .label = "error_code", .attribute = "http2.error_code",
 		.type = TL_FIELD_UINT, .cardinality = TL_CARDINALITY_LOW,
 		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP,
-		.help = "Code of the RST_STREAM that ended the stream, on its sender's side.",
+		.help = "Code of the RST_STREAM that ended the stream, on its sender's side, or of the "
+			"GOAWAY that refused it.",
 	},
 };
 
@@ -146,6 +83,7 @@ static const char *const http2_counters[HTTP2_COUNTER_COUNT] = {
 	[HTTP2_COUNT_MANY_FIELDS] = "many_fields",
 	[HTTP2_COUNT_UNKNOWN_FIELDS] = "unknown_fields",
 	[HTTP2_COUNT_UNKNOWN_FRAMES] = "unknown_frames",
+	[HTTP2_COUNT_BAD_MESSAGE] = "bad_message",
 };
 
 static const uint16_t http2_ports[] = {50051, 50052, 7070, 0};
@@ -165,6 +103,8 @@ const struct tl_decoder tl_decoder_http2 = {
 	.field_count = HTTP2_FIELD_COUNT,
 	.counter_count = HTTP2_COUNTER_COUNT,
 	.counters = http2_counters,
+	.options = tl_http_option_rows,
+	.options_size = sizeof(struct tl_http_options),
 	.status_help = "below 400 ok, 4xx client_error, 5xx and above server_error; RST_STREAM "
 		       "CANCEL or NO_ERROR cancelled, others server_error; above GOAWAY cancelled",
 	.match = http2_match,

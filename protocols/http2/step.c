@@ -2,8 +2,8 @@
 // Frames: one per step, the fragments of header blocks as they come.
 #include "http2.h"
 
-
-// Everything about the connection's begin is decided at its first bytes.
+// Everything about the connection's begin is decided at its first bytes. One that was upgraded from
+// HTTP/1 begins with a request: stream 1 (RFC 7540 section 3.2).
 static void get_ready(struct http2_call *call)
 {
 	struct http2_room *room = tl_room(call->ctx);
@@ -12,6 +12,13 @@ static void get_ready(struct http2_call *call)
 	for (uint32_t i = 0; i < TL_LANE_COUNT; i++)
 		tl_hpack_init(&room->table[i], late);
 	call->http->is_ready = true;
+	call->http->grpc_id = tl_protocol_id("grpc");
+	if (tl_message_resume(call->ctx, TL_CLIENT, TL_CLIENT, 1)) {
+		tl_message_flag(call->ctx, TL_CLIENT, TL_FLAG_UPGRADED);
+		tl_message_uint(call->ctx, TL_CLIENT, HTTP2_FIELD_STREAM_ID, 1);
+		tl_message_set_aside(call->ctx, TL_CLIENT);
+		call->http->first_stream = call->http->last_stream = 1;
+	}
 }
 
 struct http2_call tl_http2_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
@@ -21,6 +28,7 @@ struct http2_call tl_http2_begin_call(struct tl_ctx *ctx, void *state, enum tl_l
 	struct http2 *http = (struct http2 *)state;
 	struct http2_call call = {
 		.ctx = ctx,
+		.options = (const struct tl_http_options *)tl_options(ctx),
 		.http = http,
 		.me = &http->lane[lane],
 		.table = &room->table[lane],
@@ -114,88 +122,25 @@ static struct tl_step fragment_begins(struct http2_call *call, const struct fram
 
 // ---- Other frames ---------------------------------------------------------------------------
 
-static struct tl_step data_frame(struct http2_call *call, const struct frame *frame)
-{
-	struct tl_ctx *ctx = call->ctx;
-	struct tl_bytes bytes = call->view->bytes;
-	uint64_t end = call->view->offset + FRAME_HEAD_BYTES + frame->length;
-	bool ends = (frame->flags & FRAME_END_STREAM) != 0;
-	uint32_t framing = 0;
-
-	if ((frame->flags & FRAME_PADDED) != 0 && frame->length != 0) {
-		if (bytes.len < FRAME_HEAD_BYTES + 1)
-			return tl_need(FRAME_HEAD_BYTES + 1);
-		framing = 1u + bytes.ptr[FRAME_HEAD_BYTES];
-		framing = framing < frame->length ? framing : frame->length;
-	}
-	if (tl_message_resume(ctx, call->lane, TL_CLIENT, frame->stream)) {
-		tl_message_body(ctx, call->lane, frame->length - framing);
-		if (ends && call->lane == TL_CLIENT)
-			tl_message_end(ctx, TL_CLIENT, end);
-		else if (ends)
-			tl_http2_close(call, frame->stream, end);
-	} else if (ends && call->lane == TL_SERVER &&
-		   tl_pending(ctx, TL_CLIENT, frame->stream) != NULL) {
-		// The response's head was lost.
-		tl_cancel(ctx, TL_CLIENT, frame->stream, TL_STATUS_UNANSWERED, TL_REASON_GAP);
-	}
-	return tl_skip((uint64_t)FRAME_HEAD_BYTES + frame->length);
-}
-
-static enum tl_status reset_status(uint32_t error)
-{
-	return error == HTTP2_CANCEL || error == HTTP2_NO_ERROR ? TL_STATUS_CANCELLED
-								: TL_STATUS_SERVER_ERROR;
-}
-
 static struct tl_step reset_frame(struct http2_call *call, const struct frame *frame)
 {
-	struct tl_ctx *ctx = call->ctx;
 	struct tl_bytes bytes = call->view->bytes;
-	uint64_t offset = call->view->offset;
 
 	if (bytes.len < FRAME_HEAD_BYTES + 4)
 		return tl_need(FRAME_HEAD_BYTES + 4);
-	uint32_t error = tl_load_be32(bytes.ptr + FRAME_HEAD_BYTES);
-	struct tl_step ate = tl_ate(FRAME_HEAD_BYTES + 4);
-	const struct http2_memo *memo = tl_pending(ctx, TL_CLIENT, frame->stream);
-	if (memo == NULL)
-		return ate; // it changes nothing any more
-	bool resumed = tl_message_resume(ctx, call->lane, TL_CLIENT, frame->stream);
-	if (call->lane == TL_SERVER && !resumed && memo->code == 0)
-		tl_message_begin(ctx, TL_SERVER, offset); // it is the answer
-	tl_message_uint(ctx, call->lane, HTTP2_FIELD_ERROR_CODE, error);
-	if (call->lane == TL_CLIENT) {
-		tl_message_set_aside(ctx, TL_CLIENT);
-		tl_cancel(ctx, TL_CLIENT, frame->stream, reset_status(error), TL_REASON_NONE);
-		return ate;
-	}
-	tl_message_end(ctx, TL_SERVER, offset + FRAME_HEAD_BYTES + 4);
-	tl_close(ctx, TL_SERVER, frame->stream, reset_status(error), TL_REASON_NONE);
-	return ate;
+	tl_http2_reset(call, frame->stream, tl_load_be32(bytes.ptr + FRAME_HEAD_BYTES));
+	return tl_ate(FRAME_HEAD_BYTES + 4);
 }
 
-// The server says which streams it will not process: those above.
 static struct tl_step goaway_frame(struct http2_call *call, const struct frame *frame)
 {
-	struct http2 *http = call->http;
 	struct tl_bytes bytes = call->view->bytes;
 
 	if (bytes.len < FRAME_HEAD_BYTES + 8)
 		return tl_need(FRAME_HEAD_BYTES + 8);
-	uint32_t last = tl_load_be32(bytes.ptr + FRAME_HEAD_BYTES) & 0x7fffffff;
-	uint32_t from = http->is_going && http->goaway < http->last_stream ? http->goaway
-									   : http->last_stream;
-	if (call->lane == TL_SERVER && (!http->is_going || last < http->goaway)) {
-		http->is_going = true;
-		http->goaway = last;
-		// Streams are opened in order: the open ones are among the latest.
-		for (uint32_t n = 0; n < TL_PENDING_MAX && from > last; n++) {
-			tl_cancel(call->ctx, TL_CLIENT, from, TL_STATUS_CANCELLED,
-				  TL_REASON_GOAWAY_UNPROCESSED);
-			from -= from > 1 ? 2 : 1;
-		}
-	}
+	if (call->lane == TL_SERVER)
+		tl_http2_goaway(call, tl_load_be32(bytes.ptr + FRAME_HEAD_BYTES) & 0x7fffffff,
+				tl_load_be32(bytes.ptr + FRAME_HEAD_BYTES + 4));
 	return tl_skip((uint64_t)FRAME_HEAD_BYTES + frame->length);
 }
 
@@ -215,7 +160,7 @@ static struct tl_step frame_begins(struct http2_call *call, const struct frame *
 		tl_message_set_aside(call->ctx, call->lane);
 	switch ((enum frame_type)frame->type) {
 	case FRAME_DATA:
-		return data_frame(call, frame);
+		return tl_http2_data_frame(call, frame);
 	case FRAME_HEADERS:
 		return fragment_begins(call, frame,
 				       (frame->flags & FRAME_HAS_PRIORITY) != 0 ? 5u : 0u);
@@ -272,6 +217,8 @@ struct tl_step tl_http2_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 
 	if (call.me->in_fragment)
 		return read_fragment(&call);
+	if (call.me->in_data)
+		return tl_http2_data(&call);
 	if (lane == TL_CLIENT && view->bytes.ptr[0] == 'P')
 		return preface(&call);
 	if (view->bytes.len < FRAME_HEAD_BYTES)

@@ -169,6 +169,11 @@ static inline void tl_values_uint(struct tl_values *values, uint8_t field, uint6
 // Opens the next object of an OBJECTS field: values of its members that follow belong to it.
 void tl_message_object(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field);
 void tl_message_flag(struct tl_ctx *ctx, enum tl_lane lane, enum tl_roundtrip_flag flag);
+// The first value of a field of bytes that was set, empty if none was. Good until the next is set.
+struct tl_bytes tl_message_value(const struct tl_ctx *ctx, enum tl_lane lane, uint8_t field);
+// Fields set from now on are those of `protocol`, which agrees on the ids of those set before: the
+// message belongs to a request that carries it.
+void tl_message_as(struct tl_ctx *ctx, enum tl_lane lane, uint16_t protocol);
 // Sets the trace context; what is not TL_TRACE_PRESENT yet is kept for tl_message_trace_of() only.
 void tl_message_trace(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_trace *trace);
 // What was set, NULL if nothing was.
@@ -269,6 +274,14 @@ uint16_t tl_protocol_id(const char *name);
 void tl_switch_with(struct tl_ctx *ctx, uint16_t protocol, const uint64_t offset[TL_LANE_COUNT],
 		    uint64_t key, uint64_t new_key);
 
+// A field of the open request `key`, whatever its lane is reading now.
+void tl_request_uint(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint8_t field,
+		     uint64_t value);
+void tl_request_text(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint8_t field,
+		     struct tl_bytes value);
+struct tl_bytes tl_request_value(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key,
+				 uint8_t field);
+
 // -- Requests that carry another protocol (gRPC in an HTTP stream). The open request goes on in the
 //    inner protocol's name, with a state of that protocol beside its memo. The field tables of
 //    both agree on the ids of what the outer one sets. The inner decoder is called once for each
@@ -359,6 +372,7 @@ struct tl_decoder {
 			      // budget of field values; without it the connection isn't decoded.
 	bool room_later;      // only some connections need the room: see tl_room()
 	uint32_t timeout_s;   // default time to wait for an answer
+	const char *carrier;  // TL_AS_INNER: the protocol whose connections rules for it mean
 	const uint16_t *ports; // usual server ports, a hint; ended by 0
 	const struct tl_field *fields;
 	uint8_t field_count;

@@ -81,3 +81,57 @@ void tl_inner_end(struct tl_ctx *ctx, const struct tl_exchange *exchange,
 		*now = before;
 	}
 }
+
+// ---- Fields of a request that is not being read ----------------------------------------------
+
+// Makes the request the current message of its lane for a moment; gives that lane, NULL if the
+// request was not seen.
+static struct tl_lane_state *borrow(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key,
+				    uint32_t *ret_before)
+{
+	const struct tl_exchange *exchange = tl_pair_find(ctx, opener, key);
+
+	if (exchange == NULL || exchange->request == TL_NONE)
+		return NULL;
+	struct tl_lane_state *lane = &ctx->unit->lanes[opener];
+	*ret_before = lane->message;
+	lane->message = exchange->request;
+	return lane;
+}
+
+void tl_request_uint(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint8_t field,
+		     uint64_t value)
+{
+	uint32_t before;
+	struct tl_lane_state *lane = borrow(ctx, opener, key, &before);
+
+	if (lane == NULL)
+		return;
+	tl_message_uint(ctx, opener, field, value);
+	lane->message = before;
+}
+
+void tl_request_text(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint8_t field,
+		     struct tl_bytes value)
+{
+	uint32_t before;
+	struct tl_lane_state *lane = borrow(ctx, opener, key, &before);
+
+	if (lane == NULL)
+		return;
+	tl_message_text(ctx, opener, field, value);
+	lane->message = before;
+}
+
+struct tl_bytes tl_request_value(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key,
+				 uint8_t field)
+{
+	uint32_t before;
+	struct tl_lane_state *lane = borrow(ctx, opener, key, &before);
+
+	if (lane == NULL)
+		return tl_bytes(NULL, 0);
+	struct tl_bytes value = tl_message_value(ctx, opener, field);
+	lane->message = before;
+	return value;
+}

@@ -440,6 +440,30 @@ void tl_message_object(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field)
 		(void)tail_add(ctx, message, field, 0, 0);
 }
 
+struct tl_bytes tl_message_value(const struct tl_ctx *ctx, enum tl_lane lane, uint8_t field)
+{
+	const struct tl_message *message = current(ctx, lane);
+	struct tl_value value;
+	uint32_t at = 0;
+
+	if (message == NULL || message->tail == TL_SLAB_NONE)
+		return tl_bytes(NULL, 0);
+	struct tl_bytes tail =
+		tl_bytes(tl_slab_at(&ctx->l7->values, message->tail), message->tail_len);
+	while (tl_value_next(tail, &at, &value))
+		if (value.field == field)
+			return value.bytes;
+	return tl_bytes(NULL, 0);
+}
+
+void tl_message_as(struct tl_ctx *ctx, enum tl_lane lane, uint16_t protocol)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message != NULL && tl_decoder_at(protocol) != NULL)
+		message->protocol = protocol;
+}
+
 // Where the last value of `field` lies in the tail, TL_NONE if there is none.
 static uint32_t tail_find(const struct tl_ctx *ctx, const struct tl_message *message, uint8_t field)
 {

@@ -172,6 +172,9 @@ static int fill_rule(const struct tl_rule_spec *spec, struct rule *r, char *ret_
 		unknown_protocol(name, ret_text, size);
 		return -EINVAL;
 	}
+	// What others carry is found in their connections.
+	if (decoder->carrier != NULL && tl_decoder_by_name(decoder->carrier) != NULL)
+		decoder = tl_decoder_by_name(decoder->carrier);
 	while (tl_decoders[r->protocol] != decoder)
 		r->protocol++;
 	if (spec->ports.count > RULE_PORTS_MAX || spec->hosts.count > RULE_HOSTS_MAX) {
