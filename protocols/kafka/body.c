@@ -294,8 +294,7 @@ void tl_kafka_body_show(struct kafka_call *call)
 static struct tl_step to_the_end(struct kafka_call *call, uint32_t ate, bool *ret_done)
 {
 	*ret_done = true;
-	uint64_t rest = call->me->end - call->offset;
-	return rest <= ate ? tl_ate(ate) : tl_ate_and_skip(ate, rest);
+	return tl_ate_and_skip(ate, call->me->end - call->offset);
 }
 
 struct tl_step tl_kafka_body_step(struct kafka_call *call, bool *ret_done)
@@ -315,6 +314,11 @@ struct tl_step tl_kafka_body_step(struct kafka_call *call, bool *ret_done)
 	uint32_t ate = begin > call->offset ? (uint32_t)(begin - call->offset) : 0;
 	struct tl_bytes view = tl_bytes_from(call->view, ate);
 
+	if (ate > call->view.len) { // a client id that is longer than what is shown of it
+		if (walk->left != 0)
+			return tl_ate_and_skip(call->view.len, ate);
+		ate = call->view.len;
+	}
 	if (view.len > walk->left)
 		view = tl_bytes_first(view, (uint32_t)walk->left);
 	struct kafka_result result = tl_kafka_walk(walk, &sink, view);
