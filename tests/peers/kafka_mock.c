@@ -37,7 +37,7 @@ static void obey(rd_kafka_mock_cluster_t *cluster, const char *line)
 
 int main(int argc, char **argv)
 {
-	int brokers = argc > 1 ? atoi(argv[1]) : 1;
+	int brokers = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
 	char error[256];
 	char line[256];
 
