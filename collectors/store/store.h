@@ -60,3 +60,11 @@ void tl_store_get_stats(struct tl_store_stats *ret_stats);
 typedef bool tl_store_visit_fn(void *arg, const struct tl_stored *stored); // false: enough
 int tl_store_read(const char *path, const char *tracer, uint64_t since_ns,
 		  tl_store_visit_fn *visit, void *arg);
+
+// What is appended from the first look on, by this or another process; `stored` then has neither
+// time nor type. NULL on no memory.
+struct tl_store_follower;
+struct tl_store_follower *tl_store_follow(const char *path, const char *tracer);
+// Visits what has come since the last look. False when `visit` had enough.
+bool tl_store_look(struct tl_store_follower *follower, tl_store_visit_fn *visit, void *arg);
+void tl_store_unfollow(struct tl_store_follower *follower); // accepts NULL

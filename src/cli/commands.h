@@ -6,6 +6,7 @@
 extern const struct tl_command tl_command_watch;
 extern const struct tl_command tl_command_stats;
 extern const struct tl_command tl_command_agent;
+extern const struct tl_command tl_command_events;
 extern const struct tl_command tl_command_config;
 extern const struct tl_command tl_command_protocols;
 extern const struct tl_command tl_command_ifaces;
