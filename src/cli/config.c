@@ -8,6 +8,7 @@
 #include <pcap/pcap.h>
 
 #include "cli/commands.h"
+#include "control/setup.h"
 
 struct config_options {
 	const char *check;
@@ -57,12 +58,30 @@ static struct tl_config *load(const char *path)
 	return config;
 }
 
+// Text as YAML takes it between double quotes.
+static void print_quoted(const char *text)
+{
+	(void)putchar('"');
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text >= 0x20)
+			(void)printf(*text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+	(void)putchar('"');
+}
+
+static void print_target(const struct tl_config *config, const char *probe)
+{
+	const char *address = config->server.address;
+
+	(void)printf("  static_configs:\n  - targets: [\"%s%s\"]\n    labels: {probe: ",
+		     *address == ':' ? "localhost" : "", address);
+	print_quoted(probe);
+	(void)puts("}");
+}
+
 static int print_scrape(const struct tl_config *config)
 {
-	static const char *const styles[] = {"vmrange", "le", "native"};
-	const char *address = config->server.address;
-	const char *host = *address == ':' ? "localhost" : "";
-	const char *style = styles[config->metrics.histogram];
+	char host[256] = "";
+	const char *probe = tl_setup_probe_name(config, host, sizeof(host));
 
 	if (!config->server.enabled)
 		return tl_cli_error(TL_EXIT_USAGE,
@@ -71,17 +90,15 @@ static int print_scrape(const struct tl_config *config)
 		     "scrape_configs:\n"
 		     "# The probe itself: packets, losses, queues.\n"
 		     "- job_name: tapline\n"
-		     "  metrics_path: /metrics\n"
-		     "  static_configs:\n"
-		     "  - targets: [\"%s%s\"]\n"
-		     "# What it saw. Histograms: vmrange for VictoriaMetrics, le for Prometheus.\n"
+		     "  metrics_path: /metrics\n");
+	print_target(config, probe);
+	(void)printf("# What it saw. Every store understands le; with VictoriaMetrics take vmrange, which is\n"
+		     "# finer and adds up over probes: histogram: [vmrange]\n"
 		     "- job_name: tapline-protocols\n"
 		     "  metrics_path: /protocol/metrics\n"
 		     "  params:\n"
-		     "    histogram: [%s]\n"
-		     "  static_configs:\n"
-		     "  - targets: [\"%s%s\"]\n",
-		     host, address, style, host, address);
+		     "    histogram: [le]\n");
+	print_target(config, probe);
 	return TL_EXIT_DONE;
 }
 
