@@ -85,7 +85,7 @@ struct remote_write {
 	// Helper thread.
 	struct tl_series_options series;
 	struct tl_snapshot *before;
-	int64_t time_ms, before_ms; // of this round and the one before
+	struct tl_series_times times;
 	struct tl_write_request requests[SHARDS_MAX];
 	struct tl_text name, payload;
 	uint64_t metadata_ns;
@@ -175,13 +175,13 @@ static void on_series(void *arg, const struct tl_series_point *point)
 
 	// Without a 0 before it, rate() and increase() would never see what a series begins with.
 	if (point->state == TL_SERIES_NEW && point->is_counter)
-		samples[count++] = (struct tl_write_sample) {0, self->before_ms};
+		samples[count++] = (struct tl_write_sample) {0, self->times.before_ms};
 	// One ms before this round, so that the series may begin again with a 0 at its time.
 	if (point->state == TL_SERIES_ENDED)
 		samples[count++] = (struct tl_write_sample) {tl_write_stale_marker(),
-							     self->time_ms - 1};
+							     self->times.now_ms - 1};
 	else
-		samples[count++] = (struct tl_write_sample) {point->value, self->time_ms};
+		samples[count++] = (struct tl_write_sample) {point->value, self->times.now_ms};
 	if (request->samples + count > self->options->samples_max)
 		send_request(self, shard);
 	size_t len = request->body.len;
@@ -216,28 +216,18 @@ static void add_metadata(struct remote_write *self, const struct tl_snapshot *sn
 	}
 }
 
-// Times only go forward, also over a restart and when the clock is set back: what is older than a
-// sample before would be refused together with all that is in its request.
 static void set_time(struct remote_write *self, uint64_t wall_ns)
 {
-	int64_t now_ms = (int64_t)(wall_ns / 1000000);
+	int64_t last_ms = 0;
 
-	if (self->time_ms != 0) {
-		self->before_ms = self->time_ms;
-	} else { // the first round: the one before it is made up, behind all of an earlier run
-		self->before_ms = now_ms - (int64_t)(self->options->interval_ns / 1000000);
-		for (uint32_t i = 0; i < self->shard_count; i++) {
-			int64_t last = (int64_t)(tl_http_sink_last_time(self->sink, i) / 1000000);
-			if (self->before_ms <= last)
-				self->before_ms = last + 1;
-		}
+	for (uint32_t i = 0; i < self->shard_count; i++) {
+		int64_t last = (int64_t)(tl_http_sink_last_time(self->sink, i) / 1000000);
+		if (last > last_ms)
+			last_ms = last;
 	}
-	self->time_ms = now_ms;
-	// Two, since the end of a series lies one ms before a round.
-	if (self->time_ms < self->before_ms + 2) {
+	if (!tl_series_next_round(&self->times, (int64_t)(wall_ns / 1000000),
+				  (int64_t)(self->options->interval_ns / 1000000), last_ms))
 		atomic_fetch_add_explicit(&self->clock_steps, 1, memory_order_relaxed);
-		self->time_ms = self->before_ms + 2;
-	}
 }
 
 static void remote_write_encode(void *arg, struct tl_http_sink *sink, void *opaque)

@@ -9,6 +9,20 @@
 #include <stdio.h>
 #include <string.h>
 
+bool tl_series_next_round(struct tl_series_times *times, int64_t wall_ms, int64_t interval_ms,
+			  int64_t last_ms)
+{
+	if (times->now_ms != 0)
+		times->before_ms = times->now_ms;
+	else
+		times->before_ms = wall_ms - interval_ms > last_ms ? wall_ms - interval_ms :
+				   last_ms + 1;
+	// Two, since the end of a series lies one ms before a round.
+	bool is_late_enough = wall_ms >= times->before_ms + 2;
+	times->now_ms = is_late_enough ? wall_ms : times->before_ms + 2;
+	return is_late_enough;
+}
+
 struct walk {
 	const struct tl_series_options *options;
 	tl_series_fn *fn;

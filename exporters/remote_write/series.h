@@ -30,6 +30,20 @@ struct tl_series_options {
 	const struct tl_real_list *le_seconds, *le_bytes;
 };
 
+// The times of two rounds. They only go forward, also over a restart and when the clock is set
+// back: what is older than a sample before would be refused together with all that is in its
+// request. Zero-initialised to begin with.
+struct tl_series_times {
+	int64_t before_ms; // of the round before, where the 0 of a new series lies
+	int64_t now_ms;    // of this one; what ended lies one ms before it
+};
+
+// Begins a round at wall time `wall_ms`. `last_ms` is the newest time of an earlier run, 0 for
+// none; it only matters in the first round, whose predecessor is made up. False: the clock stands
+// too early, and the time was held.
+bool tl_series_next_round(struct tl_series_times *times, int64_t wall_ms, int64_t interval_ms,
+			  int64_t last_ms);
+
 // Either picture may be NULL: nothing before, nothing any more.
 void tl_series_compare(const struct tl_snapshot *before, const struct tl_snapshot *now,
 		       const struct tl_series_options *options, tl_series_fn *fn, void *arg);
