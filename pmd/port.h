@@ -4,6 +4,8 @@
 // with a distributor lcore) and device/ (any other DPDK ethdev: vdevs by devargs, PCI devices).
 #pragma once
 
+#include <stdatomic.h>
+
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
 
@@ -47,6 +49,35 @@ static inline uint16_t tl_mbuf_link_type(const struct rte_mbuf *mbuf)
 static inline bool tl_mbuf_is_reassembled(const struct rte_mbuf *mbuf)
 {
 	return (mbuf->packet_type & TL_MBUF_REASSEMBLED) != 0;
+}
+
+// Small packets share an mbuf, which costs what one packet alone would: the caches of two CPUs
+// exchange few and adjacent lines, and rings and pools are touched once for all of them. Such an mbuf
+// has this mark, the number of its frames in hash.usr, and in its one segment frame after frame.
+#define TL_MBUF_FRAMES 0x20000u
+
+struct tl_frame {
+	uint64_t time_ns;
+	uint32_t original_len;
+	uint16_t len;       // bytes of the packet, which follow; the next frame begins at ...
+	uint16_t link_type;
+};
+
+// ... this distance.
+static inline uint32_t tl_frame_bytes(uint32_t len)
+{
+	return (uint32_t)(sizeof(struct tl_frame) + len + 7) & ~7u;
+}
+
+static inline bool tl_mbuf_has_frames(const struct rte_mbuf *mbuf)
+{
+	return (mbuf->packet_type & TL_MBUF_FRAMES) != 0;
+}
+
+// Packets in an mbuf.
+static inline uint32_t tl_mbuf_packets(const struct rte_mbuf *mbuf)
+{
+	return tl_mbuf_has_frames(mbuf) ? mbuf->hash.usr : 1;
 }
 
 // The books of a port close: received = filtered + ring_dropped + pool_dropped
@@ -100,6 +131,12 @@ struct tl_port_ops {
 	void (*close)(struct tl_port *port); // accepts a half-open port; frees it
 };
 
+// What a worker has taken of a port. No two workers' counts lie in one cache line.
+struct tl_port_taken {
+	_Atomic uint64_t packets;
+	uint64_t distance[7];
+};
+
 struct tl_port {
 	const struct tl_port_ops *ops;
 	char name[64];          // for people: "eth1", "trace.pcap"
@@ -113,6 +150,7 @@ struct tl_port {
 	int fd;                 // readable when turn() has something to do, -1: not known
 	const char *link;       // link type or state in words
 	char error[256];        // why the source failed, "" if it did not
+	struct tl_port_taken taken[TL_WORKERS_MAX]; // written by the workers
 };
 
 // What all kinds need to know to open a port.

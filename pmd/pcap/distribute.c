@@ -17,7 +17,7 @@
 #include <rte_ethdev.h>
 #include <rte_prefetch.h>
 
-#define BURST 32u
+#define BURST 16u // mbufs handed over at once; also frames' mbufs that wait for company
 #define POOL_CACHE 256u
 // Without huge pages an object may not straddle a page: up to this size two fit in 4 KiB.
 #define ROOM_BYTES 1792u
@@ -37,6 +37,10 @@ struct output {
 	bool has_ethdev;
 	uint32_t pending_count;
 	uint32_t stock_count;
+	struct rte_mbuf *open; // takes further frames; NULL if none does
+	uint32_t open_at;      // bytes in it
+	uint64_t handed;       // packets given to the ring
+	_Atomic uint64_t told; // the same, for others
 	struct rte_mbuf *pending[BURST];                 // packets on their way to the ring
 	struct rte_mbuf *stock[BURST + CHUNK_MBUFS_MAX]; // fresh mbufs
 };
@@ -49,6 +53,7 @@ struct tl_distributor {
 	struct tl_defrag *defrag; // NULL with one worker: its engine does it
 	struct rte_ring *tx_ring; // never used; an ethdev must have one
 	struct tl_port_stats stats;
+	const struct tl_port *port; // counts what its workers have taken
 	_Alignas(64) _Atomic uint64_t clock_ns;
 	atomic_bool is_done;
 	_Alignas(64) struct output outputs[];
@@ -177,8 +182,9 @@ void tl_distributor_destroy(struct tl_distributor *d)
 	free(d);
 }
 
-void tl_distributor_attach(const struct tl_distributor *d, struct tl_port *port)
+void tl_distributor_attach(struct tl_distributor *d, struct tl_port *port)
 {
+	d->port = port;
 	for (uint32_t i = 0; i < d->workers; i++) {
 		port->ethdev[i] = d->outputs[i].ethdev;
 		port->queue[i] = 0;
@@ -189,11 +195,24 @@ void tl_distributor_attach(const struct tl_distributor *d, struct tl_port *port)
 
 // ---- Per packet ----------------------------------------------------------------------------
 
+static uint64_t packets_in(struct rte_mbuf *const *mbufs, uint32_t count)
+{
+	uint64_t packets = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		packets += tl_mbuf_packets(mbufs[i]);
+	return packets;
+}
+
 static void push(struct tl_distributor *d, struct output *out)
 {
 	uint32_t done = 0;
 	uint32_t turns = 0;
+	uint64_t packets = packets_in(out->pending, out->pending_count);
 
+	// Before they can be taken: what is queued must never come out below zero.
+	out->handed += packets;
+	atomic_store_explicit(&out->told, out->handed, memory_order_relaxed);
 	for (;;) {
 		done += rte_ring_sp_enqueue_burst(out->ring, (void *const *)&out->pending[done],
 						  out->pending_count - done, NULL);
@@ -203,7 +222,10 @@ static void push(struct tl_distributor *d, struct output *out)
 		tl_wait_turn(&turns);
 	}
 	if (TL_UNLIKELY(done < out->pending_count)) {
-		d->stats.ring_dropped += out->pending_count - done;
+		packets = packets_in(&out->pending[done], out->pending_count - done);
+		d->stats.ring_dropped += packets;
+		out->handed -= packets;
+		atomic_store_explicit(&out->told, out->handed, memory_order_relaxed);
 		rte_pktmbuf_free_bulk(&out->pending[done], out->pending_count - done);
 	}
 	out->pending_count = 0;
@@ -234,13 +256,64 @@ static bool restock(struct tl_distributor *d, struct output *out, uint32_t count
 	return true;
 }
 
-static struct rte_mbuf *copy_in(struct rte_mbuf *m, const uint8_t *data, uint32_t len)
+static void enqueue(struct tl_distributor *d, struct output *out, struct rte_mbuf *m)
 {
+	out->pending[out->pending_count++] = m;
+	if (out->pending_count == BURST)
+		push(d, out);
+}
+
+// No more frames into the open mbuf.
+static void seal(struct tl_distributor *d, struct output *out)
+{
+	struct rte_mbuf *m = out->open;
+
+	if (m == NULL)
+		return;
+	m->data_len = (uint16_t)out->open_at;
+	m->pkt_len = out->open_at;
+	out->open = NULL;
+	enqueue(d, out, m);
+}
+
+static bool open_next(struct tl_distributor *d, struct output *out)
+{
+	seal(d, out);
+	if (TL_UNLIKELY(out->stock_count == 0) && !restock(d, out, 1))
+		return false;
+	struct rte_mbuf *m = out->stock[--out->stock_count];
 	m->data_off = 0;
-	m->data_len = (uint16_t)len;
-	m->pkt_len = len;
-	memcpy(m->buf_addr, data, len);
-	return m;
+	m->packet_type = TL_MBUF_FRAMES;
+	m->hash.usr = 0;
+	out->open = m;
+	out->open_at = 0;
+	if (out->stock_count > 0)
+		__builtin_prefetch(out->stock[out->stock_count - 1], 1);
+	return true;
+}
+
+// A packet of one chunk that fits an mbuf: a frame in the open one, or in a fresh one.
+static void deal_frame(struct tl_distributor *d, struct output *out, const struct tl_packet *packet)
+{
+	uint32_t bytes = tl_frame_bytes(packet->len);
+
+	if (out->open == NULL || out->open_at + bytes > ROOM_BYTES) {
+		if (!open_next(d, out)) {
+			d->stats.pool_dropped++;
+			return;
+		}
+	}
+	struct tl_frame *frame =
+		(struct tl_frame *)(void *)((uint8_t *)out->open->buf_addr + out->open_at);
+	*frame = (struct tl_frame) {
+		.time_ns = packet->time_ns,
+		.original_len = packet->original_len,
+		.len = (uint16_t)packet->len,
+		.link_type = packet->link_type,
+	};
+	memcpy(frame + 1, packet->chunks[0].data, packet->len);
+	out->open_at += bytes;
+	out->open->hash.usr++;
 }
 
 // A packet that does not fit one mbuf, or whose chunks are several: a chain of full mbufs.
@@ -271,31 +344,29 @@ static void deal(struct tl_distributor *d, struct output *out, const struct tl_p
 {
 	uint32_t len = packet->len;
 
+	if (TL_LIKELY(len <= ROOM_BYTES - sizeof(struct tl_frame) && packet->chunk_count == 1 &&
+		      !packet->is_reassembled)) {
+		deal_frame(d, out, packet);
+		return;
+	}
 	if (TL_UNLIKELY(len > CHUNK_MBUFS_MAX * ROOM_BYTES)) {
 		len = CHUNK_MBUFS_MAX * ROOM_BYTES;
 		d->stats.cut++;
 	}
+	seal(d, out);
 	uint32_t mbufs = len <= ROOM_BYTES ? 1 : (len + ROOM_BYTES - 1) / ROOM_BYTES;
 	if (TL_UNLIKELY(out->stock_count < mbufs) && !restock(d, out, mbufs)) {
 		d->stats.pool_dropped++;
 		return;
 	}
-	struct rte_mbuf *m;
-	if (TL_LIKELY(mbufs == 1 && packet->chunk_count == 1))
-		m = copy_in(out->stock[--out->stock_count], packet->chunks[0].data, len);
-	else
-		m = copy_chain(out, packet, len);
+	struct rte_mbuf *m = copy_chain(out, packet, len);
 	tl_mbuf_mark(m, packet->link_type, packet->is_reassembled);
 	struct tl_mbuf_meta *meta = tl_mbuf_meta(m);
 	meta->time_ns = packet->time_ns;
 	meta->original_len = packet->original_len;
 	if (TL_UNLIKELY(packet->is_reassembled))
 		meta->outer = packet->outer;
-	out->pending[out->pending_count++] = m;
-	if (out->pending_count == BURST)
-		push(d, out);
-	else if (out->stock_count > 0)
-		__builtin_prefetch(out->stock[out->stock_count - 1]->buf_addr, 1);
+	enqueue(d, out, m);
 }
 
 // Takes a fragment; gives the datagram that it completed, or NULL.
@@ -343,6 +414,7 @@ void tl_distributor_packet(struct tl_distributor *d, const struct tl_packet *pac
 void tl_distributor_flush(struct tl_distributor *d, uint64_t clock_ns)
 {
 	for (uint32_t i = 0; i < d->workers; i++) {
+		seal(d, &d->outputs[i]);
 		if (d->outputs[i].pending_count > 0)
 			push(d, &d->outputs[i]);
 	}
@@ -382,8 +454,13 @@ void tl_distributor_stats(const struct tl_distributor *d, struct tl_port_stats *
 	ret_stats->fragments_not_followed = d->stats.fragments_not_followed;
 	ret_stats->reassembled_bytes = d->stats.reassembled_bytes;
 	ret_stats->queued = 0;
-	for (uint32_t i = 0; i < d->workers; i++)
-		ret_stats->queued += rte_ring_count(d->outputs[i].ring);
+	for (uint32_t i = 0; i < d->workers; i++) {
+		// In this order, as never more was taken than had been told before.
+		uint64_t taken = d->port == NULL ? 0 : atomic_load_explicit(
+			&d->port->taken[i].packets, memory_order_acquire);
+		ret_stats->queued += atomic_load_explicit(&d->outputs[i].told,
+							  memory_order_relaxed) - taken;
+	}
 	if (d->defrag != NULL)
 		tl_defrag_stats(d->defrag, &ret_stats->fragments);
 }

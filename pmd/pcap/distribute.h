@@ -28,7 +28,7 @@ int tl_distributor_create(const struct tl_distributor_options *options,
 void tl_distributor_destroy(struct tl_distributor *distributor);
 
 // Tells `port` which ethdevs its workers poll.
-void tl_distributor_attach(const struct tl_distributor *distributor, struct tl_port *port);
+void tl_distributor_attach(struct tl_distributor *distributor, struct tl_port *port);
 
 // Takes a packet (copies it). On the rx lcore, like all that follow.
 void tl_distributor_packet(struct tl_distributor *distributor, const struct tl_packet *packet);

@@ -21,6 +21,7 @@ struct tl_worker_scratch {
 };
 
 #define BOOK_EVERY_TURNS 4096u
+#define SHARED_MBUFS_MAX 16u // of mbufs that may hold 22 packets each, in one turn
 
 // ---- Records -------------------------------------------------------------------------------
 
@@ -97,35 +98,89 @@ static void fill_chain(struct tl_worker_scratch *scratch, uint32_t index, struct
 	packet->len += list_chunks(m, packet->len, packet, chunks);
 }
 
-// Fills scratch->packets from scratch->mbufs.
-static void make_packets(struct tl_worker_scratch *scratch, uint32_t count, uint8_t port)
+static void fill(struct tl_worker_scratch *scratch, uint32_t index, struct rte_mbuf *m,
+		 struct tl_chunk *chunk, uint8_t port)
+{
+	struct tl_packet *packet = &scratch->packets[index];
+	const struct tl_mbuf_meta *meta = tl_mbuf_meta(m);
+
+	packet->chunks = chunk;
+	packet->link_type = tl_mbuf_link_type(m);
+	packet->port = port;
+	packet->is_reassembled = tl_mbuf_is_reassembled(m);
+	packet->time_ns = meta->time_ns;
+	if (TL_LIKELY(m->nb_segs == 1)) {
+		packet->chunk_count = 1;
+		packet->len = m->data_len;
+		chunk->data = rte_pktmbuf_mtod(m, const uint8_t *);
+		chunk->len = m->data_len;
+	} else {
+		fill_chain(scratch, index, m, packet, chunk);
+	}
+	packet->original_len = meta->original_len > packet->len ? meta->original_len : packet->len;
+	if (TL_UNLIKELY(packet->is_reassembled))
+		packet->outer = meta->outer;
+}
+
+// How far the mbufs of a burst have become packets.
+struct progress {
+	uint32_t mbuf;
+	uint32_t at; // in an mbuf of frames: the next one
+};
+
+// The frames of an mbuf from `progress` on, until the scratch is full; gives the packets there are.
+static uint32_t fill_frames(struct tl_worker_scratch *scratch, uint32_t count, uint8_t port,
+			    struct tl_chunk *chunk, struct progress *progress)
+{
+	struct rte_mbuf *m = scratch->mbufs[progress->mbuf];
+	const uint8_t *data = m->buf_addr;
+	uint32_t end = m->data_len;
+	uint32_t at = progress->at;
+
+	for (; at < end && count < TL_BURST_MAX; count++, chunk++) {
+		const struct tl_frame *frame = (const struct tl_frame *)(const void *)(data + at);
+		struct tl_packet *packet = &scratch->packets[count];
+		packet->chunks = chunk;
+		packet->chunk_count = 1;
+		packet->link_type = frame->link_type;
+		packet->port = port;
+		packet->is_reassembled = false;
+		packet->len = frame->len;
+		packet->original_len = frame->original_len;
+		packet->time_ns = frame->time_ns;
+		chunk->data = (const uint8_t *)(frame + 1);
+		chunk->len = frame->len;
+		at += tl_frame_bytes(frame->len);
+	}
+	progress->at = at;
+	if (at >= end) {
+		progress->at = 0;
+		progress->mbuf++;
+	}
+	return count;
+}
+
+// Fills scratch->packets from scratch->mbufs, up to a burst.
+static uint32_t make_packets(struct tl_worker_scratch *scratch, uint32_t mbufs, uint8_t port,
+			     struct progress *progress)
 {
 	struct tl_chunk *chunk = scratch->chunks;
+	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct rte_mbuf *m = scratch->mbufs[i];
-		struct tl_packet *packet = &scratch->packets[i];
-		const struct tl_mbuf_meta *meta = tl_mbuf_meta(m);
-
-		packet->chunks = chunk;
-		packet->link_type = tl_mbuf_link_type(m);
-		packet->port = port;
-		packet->is_reassembled = tl_mbuf_is_reassembled(m);
-		packet->time_ns = meta->time_ns;
-		if (TL_LIKELY(m->nb_segs == 1)) {
-			packet->chunk_count = 1;
-			packet->len = m->data_len;
-			chunk->data = rte_pktmbuf_mtod(m, const uint8_t *);
-			chunk->len = m->data_len;
+	while (progress->mbuf < mbufs && count < TL_BURST_MAX) {
+		struct rte_mbuf *m = scratch->mbufs[progress->mbuf];
+		if (tl_mbuf_has_frames(m)) {
+			uint32_t before = count;
+			count = fill_frames(scratch, count, port, chunk, progress);
+			chunk += count - before;
 		} else {
-			fill_chain(scratch, i, m, packet, chunk);
+			fill(scratch, count, m, chunk, port);
+			chunk += scratch->packets[count].chunk_count;
+			count++;
+			progress->mbuf++;
 		}
-		packet->original_len =
-			meta->original_len > packet->len ? meta->original_len : packet->len;
-		if (TL_UNLIKELY(packet->is_reassembled))
-			packet->outer = meta->outer;
-		chunk += packet->chunk_count;
 	}
+	return count;
 }
 
 static void prefetch(struct tl_worker_scratch *scratch, uint32_t count)
@@ -143,18 +198,26 @@ static uint32_t work(struct tl_worker *worker, struct tl_port *port)
 {
 	struct tl_worker_scratch *scratch = worker->scratch;
 	uint16_t ethdev = port->ethdev[worker->index];
-	uint16_t count = rte_eth_rx_burst(ethdev, port->queue[worker->index], scratch->mbufs,
-					  TL_BURST_MAX);
+	uint16_t max = port->has_distributor ? SHARED_MBUFS_MAX : TL_BURST_MAX;
+	uint16_t count = rte_eth_rx_burst(ethdev, port->queue[worker->index], scratch->mbufs, max);
+	struct progress progress = {0, 0};
+	uint32_t packets = 0;
 
 	if (count == 0)
 		return 0;
 	prefetch(scratch, count);
 	if (port->ops->stamp != NULL && !port->has_distributor)
 		port->ops->stamp(port, scratch->mbufs, count);
-	make_packets(scratch, count, port->index);
-	tl_engine_burst(worker->engine, scratch->packets, count);
+	while (progress.mbuf < count) {
+		uint32_t ready = make_packets(scratch, count, port->index, &progress);
+		tl_engine_burst(worker->engine, scratch->packets, ready);
+		packets += ready;
+	}
 	rte_pktmbuf_free_bulk(scratch->mbufs, count);
-	return count;
+	_Atomic uint64_t *taken = &port->taken[worker->index].packets;
+	uint64_t before = atomic_load_explicit(taken, memory_order_relaxed);
+	atomic_store_explicit(taken, before + packets, memory_order_release);
+	return packets;
 }
 
 // ---- What ports did in the workers' place --------------------------------------------------
