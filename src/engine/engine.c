@@ -149,6 +149,24 @@ static void settle(struct tl_engine *e, struct tl_flow *flow, bool was_busy)
 		tl_engine_flow_wake(e, flow, flow->last_ns);
 }
 
+// A segment that follows in order, as most do.
+static inline void take_straight(struct tl_engine *e, struct tl_flow *flow, const struct staged *p)
+{
+	const struct tl_packet *packet = p->packet;
+	const struct tl_headers *h = &p->headers;
+	bool was_busy = flow->conn != NULL;
+
+	if (e->copies.window_ns != 0)
+		tl_copies_remember(&e->copies, flow, tl_packet_fingerprint(packet, h),
+				   packet->time_ns);
+	note_time(flow, packet->time_ns);
+	tl_tcp_straight(&e->tcp, flow, p->side, h, packet);
+	engine_count(e, TL_COUNT_TCP_PACKETS);
+	tl_counter_add(&e->counters, TL_COUNT_TCP_BYTES, h->payload_len);
+	take_payload_bytes(e, flow, h->payload_len);
+	settle(e, flow, was_busy);
+}
+
 static void feed_tcp(struct tl_engine *e, struct tl_flow *flow, const struct staged *p)
 {
 	const struct tl_headers *h = &p->headers;
@@ -188,6 +206,10 @@ static bool take_tcp(struct tl_engine *e, const struct staged *p)
 	if (TL_LIKELY(flow != NULL) && !tl_engine_flow_touch(e, flow, p->packet->time_ns))
 		flow = NULL;
 	if (TL_LIKELY(flow != NULL)) {
+		if (TL_LIKELY(tl_tcp_is_straight(flow, p->side, h, p->packet))) {
+			take_straight(e, flow, p);
+			return true;
+		}
 		if (is_copy(e, flow, p)) {
 			engine_count(e, TL_COUNT_DUPLICATES_TCP);
 			return true;
@@ -376,12 +398,13 @@ void tl_engine_burst(struct tl_engine *e, const struct tl_packet *packets, uint3
 {
 	struct staged staged[TL_BURST_MAX];
 	uint32_t ready = 0;
+	uint64_t bytes = 0;
 
 	TL_CHECK(count <= TL_BURST_MAX);
+	tl_counter_add(&e->counters, TL_COUNT_PACKETS_OFFERED, count);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct tl_packet *packet = &packets[i];
-		engine_count(e, TL_COUNT_PACKETS_OFFERED);
-		tl_counter_add(&e->counters, TL_COUNT_BYTES_OFFERED, packet->original_len);
+		bytes += packet->original_len;
 		enum tl_decoded decoded = tl_packet_decode(packet, &staged[ready].headers);
 		if (TL_LIKELY(decoded == TL_DECODED_OK)) {
 			stage(e, packet, &staged[ready]);
@@ -396,6 +419,7 @@ void tl_engine_burst(struct tl_engine *e, const struct tl_packet *packets, uint3
 			engine_count(e, drop_cause(decoded));
 		}
 	}
+	tl_counter_add(&e->counters, TL_COUNT_BYTES_OFFERED, bytes);
 	take_staged(e, staged, ready);
 	(void)tl_engine_sweep(e, e->clock_ns, ENGINE_SWEEP_BUDGET);
 	advance_defrag(e);

@@ -2,7 +2,6 @@
 #include "flow/copies.h"
 
 #include "base/check.h"
-#include "base/hash.h"
 
 #include <errno.h>
 
@@ -99,56 +98,17 @@ bool tl_copies_is_copy(struct tl_copies *copies, struct tl_flow *flow, uint32_t 
 	return false;
 }
 
-static inline uint64_t word_at(const uint8_t *p)
-{
-	uint64_t word;
-	memcpy(&word, p, sizeof(word));
-	return word;
-}
-
-// The rare cases of the following two, out of the way of the others.
-static __attribute__((noinline)) uint64_t hash_options(const uint8_t *options, uint32_t len)
-{
-	return len == 0 ? 0 : tl_hash64(options, len, 0);
-}
-
-static __attribute__((noinline)) uint64_t first_bytes(const struct tl_packet *packet,
-						      const struct tl_headers *h)
-{
-	uint64_t word = 0;
-	uint32_t len = h->payload_len < sizeof(word) ? h->payload_len : sizeof(word);
-
-	(void)tl_packet_copy(packet, h->payload_offset, len, &word);
-	return word;
-}
-
 // Selective acknowledgements differ between otherwise equal ACKs; routers rewrite the MSS of SYNs.
-static inline uint64_t options_word(const struct tl_packet *packet, const struct tl_headers *h)
+uint64_t tl_print_options(const struct tl_packet *packet, const struct tl_headers *h)
 {
-	const uint8_t *options =
-		packet->chunks[0].data + h->payload_offset - h->tcp_options_len;
+	uint32_t len = h->tcp_options_len;
 
-	if (h->tcp_options_len == 0 || (h->tcp_flags & TL_TCP_SYN) != 0)
+	if (len == 0 || (h->tcp_flags & TL_TCP_SYN) != 0)
 		return 0;
-	if (TL_LIKELY(h->tcp_options_len == 12)) // the time stamps behind two fillers
-		return word_at(options + 4);
-	return hash_options(options, h->tcp_options_len);
+	return tl_hash64(packet->chunks[0].data + h->payload_offset - len, len, 0);
 }
 
-// A word of the payload will do: at an equal sequence number it hardly ever differs.
-static inline uint64_t payload_word(const struct tl_packet *packet, const struct tl_headers *h)
-{
-	const struct tl_chunk *first = &packet->chunks[0];
-
-	if (TL_LIKELY(h->payload_len >= sizeof(uint64_t) &&
-		      h->payload_offset + sizeof(uint64_t) <= first->len))
-		return word_at(first->data + h->payload_offset);
-	return h->payload_len == 0 ? 0 : first_bytes(packet, h);
-}
-
-// The beginning of a datagram: nothing else tells two queries of one socket apart for sure.
-static __attribute__((noinline)) uint64_t datagram_word(const struct tl_packet *packet,
-							const struct tl_headers *h)
+uint64_t tl_print_datagram(const struct tl_packet *packet, const struct tl_headers *h)
 {
 	uint8_t head[PRINT_PAYLOAD];
 	uint32_t len = h->payload_len < PRINT_PAYLOAD ? h->payload_len : PRINT_PAYLOAD;
@@ -157,22 +117,11 @@ static __attribute__((noinline)) uint64_t datagram_word(const struct tl_packet *
 	return tl_hash64(head, len, 0);
 }
 
-uint32_t tl_packet_fingerprint(const struct tl_packet *packet, const struct tl_headers *h)
+uint64_t tl_print_bytes(const struct tl_packet *packet, const struct tl_headers *h)
 {
-	bool is_tcp = h->tuple.protocol == 6;
-	uint64_t first = is_tcp ? options_word(packet, h) : datagram_word(packet, h);
-	uint64_t second = is_tcp ? payload_word(packet, h) : 0;
-	uint64_t print = tl_hash_mix(((uint64_t)h->tcp_seq << 32 | h->tcp_ack) ^
-					     UINT64_C(0xa0761d6478bd642f),
-				     ((uint64_t)h->payload_wire_len << 32 |
-				      (uint64_t)h->ip_id << 16 | h->tcp_window) ^
-					     UINT64_C(0xe7037ed1a0b428db));
+	uint64_t word = 0;
+	uint32_t len = h->payload_len < sizeof(word) ? h->payload_len : sizeof(word);
 
-	print ^= tl_hash_mix(first ^ UINT64_C(0x8ebc6af09c88c6e3),
-			     ((uint64_t)h->tuple.source_port << 16 |
-			      (uint64_t)h->tuple.source[15] << 8 | h->tcp_flags) ^
-				     UINT64_C(0x589965cc75374cc3));
-	print ^= second * UINT64_C(0x9e3779b97f4a7c15);
-	uint32_t folded = (uint32_t)(print >> 32) ^ (uint32_t)print;
-	return folded != 0 ? folded : 1; // 0 marks a free place
+	(void)tl_packet_copy(packet, h->payload_offset, len, &word);
+	return word;
 }

@@ -32,16 +32,6 @@ void tl_flow_table_fini(struct tl_flow_table *table)
 	tl_pool_fini(&table->pool);
 }
 
-uint32_t tl_flow_table_hash(const struct tl_flow_table *table, const struct tl_tuple *tuple,
-			    const struct tl_outer *outer)
-{
-	uint32_t hash = tl_tuple_hash(tuple, table->seed);
-	// Only the outermost id, which the SYN table has as well; 0 (untagged) changes nothing.
-	if (table->vlan_in_key && outer->vlan_count != 0)
-		hash ^= outer->vlans[0] * 0x9e3779b1u;
-	return hash;
-}
-
 struct lookup {
 	const struct tl_flow_table *table;
 	const struct tl_tuple *tuple;

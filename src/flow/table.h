@@ -125,8 +125,16 @@ int tl_flow_table_init(struct tl_flow_table *table, const struct tl_flow_options
 void tl_flow_table_fini(struct tl_flow_table *table);
 
 // The hash of a key: of its tuple, and of its VLAN ids where they count.
-uint32_t tl_flow_table_hash(const struct tl_flow_table *table, const struct tl_tuple *tuple,
-			    const struct tl_outer *outer);
+static inline uint32_t tl_flow_table_hash(const struct tl_flow_table *table,
+					  const struct tl_tuple *tuple,
+					  const struct tl_outer *outer)
+{
+	uint32_t hash = tl_tuple_hash(tuple, table->seed);
+	// Only the outermost id, which the SYN table has as well; 0 (untagged) changes nothing.
+	if (table->vlan_in_key && outer->vlan_count != 0)
+		hash ^= outer->vlans[0] * 0x9e3779b1u;
+	return hash;
+}
 
 // NULL if there is none.
 struct tl_flow *tl_flow_table_find(const struct tl_flow_table *table, uint32_t hash,

@@ -2,7 +2,6 @@
 #include "packet/packet.h"
 
 #include "base/check.h"
-#include "base/hash.h"
 
 #include <assert.h>
 
@@ -60,22 +59,4 @@ uint32_t tl_packet_copy(const struct tl_packet *packet, uint32_t offset, uint32_
 		offset = 0;
 	}
 	return copied;
-}
-
-// One end of a conversation. The port enters by a multiplication of its own: mixed into an
-// address word, it would let a peer trade address bits for port bits without changing the hash.
-static inline uint64_t hash_end(const uint8_t address[16], uint16_t port, uint64_t seed)
-{
-	uint64_t h = tl_hash_mix(tl_hash_word(address, 8) ^ seed ^ UINT64_C(0xa0761d6478bd642f),
-				 tl_hash_word(address + 8, 8) ^ UINT64_C(0xe7037ed1a0b428db));
-	return tl_hash_mix(h ^ seed, port ^ UINT64_C(0x8ebc6af09c88c6e3));
-}
-
-// Both ends are hashed side by side and added, which is as symmetric as sorting them first but
-// has no branch. A sum and no exclusive or: a host that talks to itself would always give 0.
-uint32_t tl_tuple_hash(const struct tl_tuple *tuple, uint64_t seed)
-{
-	uint64_t sum = hash_end(tuple->source, tuple->source_port, seed) +
-		       hash_end(tuple->destination, tuple->destination_port, seed);
-	return (uint32_t)tl_hash_mix(sum ^ tuple->protocol, UINT64_C(0x589965cc75374cc3));
 }

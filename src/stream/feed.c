@@ -39,10 +39,12 @@ void tl_feed_straight(struct tl_feed *feed, struct tl_flow *flow, uint8_t side,
 		      struct tl_bytes bytes, uint64_t time_ns)
 {
 	tl_counter_add(feed->counters, TL_COUNT_STREAM_BYTES, bytes.len);
-	if (!tl_feed_open(feed, flow, time_ns))
+	if (!tl_feed_open(feed, flow, time_ns)) {
 		tl_counter_add(feed->counters, TL_COUNT_STREAM_IGNORED, bytes.len);
-	else if (!tl_conn_pass(flow->conn, side, bytes.len, time_ns))
+	} else if (!tl_conn_pass(flow->conn, side, bytes.len, time_ns)) {
 		tl_conn_data(feed->l7, flow->conn, side, bytes, time_ns, 0);
+		tl_feed_settle(feed, flow, time_ns);
+	}
 }
 
 void tl_feed_unwanted(struct tl_feed *feed, struct tl_flow *flow, uint8_t side, uint32_t len,

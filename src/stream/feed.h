@@ -24,8 +24,8 @@ void tl_feed_gap(struct tl_feed *feed, struct tl_flow *flow, uint8_t side, uint6
 		 uint64_t time_ns);
 void tl_feed_datagram(struct tl_feed *feed, struct tl_flow *flow, uint8_t side,
 		      struct tl_bytes bytes, uint32_t wire_len, uint64_t time_ns);
-// In-order bytes of a side that waited for nothing: as tl_feed_data(), in short for bodies that are
-// skipped and flows that nobody reads.
+// In-order bytes of a side that waited for nothing: tl_feed_data() and tl_feed_settle(), in short for
+// bodies that are skipped and flows that nobody reads.
 void tl_feed_straight(struct tl_feed *feed, struct tl_flow *flow, uint8_t side,
 		      struct tl_bytes bytes, uint64_t time_ns);
 // Gives back a connection whose decoders look no more.

@@ -3,9 +3,6 @@
 
 #include "base/check.h"
 
-// Farther than this from what is expected is not this connection, or a long loss. Twice the largest
-// window in common use, a sixty-fourth of the sequence space: a random number is rarely inside.
-#define NEAR_BYTES_MAX (1 << 26)
 // A RST may run ahead of what the tap saw by data it missed.
 #define RESET_AHEAD_BYTES_MAX (1 << 20)
 // A hole filled sooner was reordering in the network or the capture, not a retransmission.
@@ -54,7 +51,7 @@ static bool is_seen(const struct tl_flow *flow, uint8_t s)
 static bool is_near(uint32_t a, uint32_t b)
 {
 	int32_t diff = tl_seq_diff(a, b);
-	return diff <= NEAR_BYTES_MAX && diff >= -NEAR_BYTES_MAX;
+	return diff <= TL_TCP_NEAR_BYTES_MAX && diff >= -TL_TCP_NEAR_BYTES_MAX;
 }
 
 void tl_tcp_expect(struct tl_flow *flow, uint8_t side, uint32_t seq)
@@ -609,7 +606,7 @@ static void take_bare(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, const
 		int32_t ahead = tl_seq_diff(a->seq, flow->side[s].next_seq);
 		if (ahead == -1 && !tl_flow_is(flow, (uint32_t)TL_FLOW_FIN << s))
 			count(tcp, TL_COUNT_TCP_KEEP_ALIVES);
-		if (ahead > 0 && ahead <= NEAR_BYTES_MAX) {
+		if (ahead > 0 && ahead <= TL_TCP_NEAR_BYTES_MAX) {
 			struct tl_reorder_flow *state = tl_reorder_open(&tcp->reorder, flow);
 			if (state != NULL &&
 			    (!state->side[s].has_beyond ||
@@ -677,49 +674,9 @@ static enum tl_tcp_result take_payload(struct tl_tcp *tcp, struct tl_flow *flow,
 	return tl_tcp_is_over(flow) ? TL_TCP_ENDED : TL_TCP_GOES_ON;
 }
 
-// What most segments are: payload right behind what came before, while nothing waits on either
-// side, with an ACK for nothing that was not seen. The rules above come to the same for them.
-static inline bool take_straight(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s,
-				 const struct tl_headers *h, const struct tl_packet *packet)
-{
-	const uint32_t seen = (uint32_t)TL_FLOW_SEEN << s;
-	const uint32_t known = (uint32_t)TL_FLOW_KNOWN << s;
-	const uint32_t never = (uint32_t)(TL_FLOW_FIN | TL_FLOW_ZERO) << s;
-	const uint32_t peer_known = (uint32_t)TL_FLOW_KNOWN << (s ^ 1);
-	const uint32_t peer_seen = (uint32_t)TL_FLOW_SEEN << (s ^ 1);
-	struct tl_flow_side *side = &flow->side[s];
-	const struct tl_flow_side *peer = &flow->side[s ^ 1];
-	uint32_t len = h->payload_len;
-
-	if (flow->reorder != TL_POOL_NONE || (flow->bits & (known | never)) != known ||
-	    (h->tcp_flags & (TL_TCP_SYN | TL_TCP_FIN | TL_TCP_RST | TL_TCP_ACK)) != TL_TCP_ACK ||
-	    h->tcp_seq != side->next_seq || len == 0 || len != h->payload_wire_len ||
-	    h->tcp_window == 0 || h->payload_offset + len > packet->chunks[0].len)
-		return false;
-	if ((flow->bits & peer_known) != 0) {
-		int32_t ahead = tl_seq_diff(h->tcp_ack, peer->next_seq);
-		if ((flow->bits & peer_seen) == 0 || ahead > 0 || ahead < -NEAR_BYTES_MAX ||
-		    tl_seq_diff(peer->acked, side->next_seq + len) > 0)
-			return false;
-		if (tl_seq_diff(h->tcp_ack, side->acked) > 0)
-			side->acked = h->tcp_ack;
-		else if (tl_seq_diff(side->acked, peer->next_seq) > 0)
-			return false;
-	}
-	tl_flow_mark(flow, seen);
-	side->next_seq += len;
-	tl_feed_straight(&tcp->feed, flow, s,
-			 tl_bytes(packet->chunks[0].data + h->payload_offset, len), packet->time_ns);
-	if (flow->conn != NULL)
-		tl_feed_settle(&tcp->feed, flow, packet->time_ns);
-	return true;
-}
-
 enum tl_tcp_result tl_tcp_packet(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s,
 				 const struct tl_headers *h, const struct tl_packet *packet)
 {
-	if (TL_LIKELY(take_straight(tcp, flow, s, h, packet)))
-		return TL_TCP_GOES_ON;
 	const struct arrival a = {
 		.headers = h,
 		.packet = packet,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One worker on made-up HTTP traffic, metrics on: roundtrips and packets per second, including
 // the making of each packet on the same lcore. Each load has a process: EAL starts once.
+//   bench_pipeline [--quick] [LOAD]   all loads, or the one of that name
 #include "base/check.h"
 #include "figure.h"
 #include "l7/rules.h"
@@ -178,7 +179,10 @@ int main(int argc, char **argv)
 	};
 	bool is_quick = argc > 1 && strcmp(argv[1], "--quick") == 0;
 
+	const char *only = argc > 1 + is_quick ? argv[1 + is_quick] : NULL;
 	for (size_t i = 0; i < TL_COUNT_OF(loads); i++) {
+		if (only != NULL && strcmp(only, loads[i].id) != 0)
+			continue;
 		if (is_quick)
 			loads[i].made.packets /= 8;
 		in_child(measure, &loads[i]);
