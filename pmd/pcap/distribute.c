@@ -47,6 +47,7 @@ struct output {
 
 struct tl_distributor {
 	uint32_t workers;
+	uint32_t packets_max;
 	bool is_lossless;
 	uint64_t seed;
 	uint64_t last_ns; // stamp of the last packet
@@ -134,6 +135,7 @@ int tl_distributor_create(const struct tl_distributor_options *options,
 		return fail(error, error_size, "distributor");
 	memset(d, 0, size);
 	d->workers = options->workers;
+	d->packets_max = options->packets_max;
 	d->is_lossless = options->is_lossless;
 	// Peers must not be able to aim all flows at one worker.
 	if (getrandom(&d->seed, sizeof(d->seed), GRND_NONBLOCK) < 0)
@@ -204,16 +206,29 @@ static uint64_t packets_in(struct rte_mbuf *const *mbufs, uint32_t count)
 	return packets;
 }
 
+// Packets that the worker has not taken yet.
+static uint64_t queued(const struct tl_distributor *d, const struct output *out)
+{
+	// In this order, as never more was taken than had been told before.
+	uint64_t taken = d->port == NULL ? 0 : atomic_load_explicit(
+		&d->port->taken[out - d->outputs].packets, memory_order_acquire);
+
+	return atomic_load_explicit(&out->told, memory_order_relaxed) - taken;
+}
+
 static void push(struct tl_distributor *d, struct output *out)
 {
 	uint32_t done = 0;
 	uint32_t turns = 0;
 	uint64_t packets = packets_in(out->pending, out->pending_count);
+	// No more packets wait than there are mbufs, however many of them share one: all that waits is
+	// worked off after a stop.
+	bool is_full = !d->is_lossless && queued(d, out) + packets > d->packets_max;
 
 	// Before they can be taken: what is queued must never come out below zero.
 	out->handed += packets;
 	atomic_store_explicit(&out->told, out->handed, memory_order_relaxed);
-	for (;;) {
+	while (!is_full) {
 		done += rte_ring_sp_enqueue_burst(out->ring, (void *const *)&out->pending[done],
 						  out->pending_count - done, NULL);
 		if (done == out->pending_count || !d->is_lossless)
@@ -454,13 +469,8 @@ void tl_distributor_stats(const struct tl_distributor *d, struct tl_port_stats *
 	ret_stats->fragments_not_followed = d->stats.fragments_not_followed;
 	ret_stats->reassembled_bytes = d->stats.reassembled_bytes;
 	ret_stats->queued = 0;
-	for (uint32_t i = 0; i < d->workers; i++) {
-		// In this order, as never more was taken than had been told before.
-		uint64_t taken = d->port == NULL ? 0 : atomic_load_explicit(
-			&d->port->taken[i].packets, memory_order_acquire);
-		ret_stats->queued += atomic_load_explicit(&d->outputs[i].told,
-							  memory_order_relaxed) - taken;
-	}
+	for (uint32_t i = 0; i < d->workers; i++)
+		ret_stats->queued += queued(d, &d->outputs[i]);
 	if (d->defrag != NULL)
 		tl_defrag_stats(d->defrag, &ret_stats->fragments);
 }
