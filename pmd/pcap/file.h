@@ -16,12 +16,14 @@
 
 struct tl_capture_file;
 
+// The two lengths lie apart: side by side they would be copied as one word right after they were
+// written as two, which holds a CPU up for longer than the rest of reading a record takes.
 struct tl_capture_record {
 	uint64_t time_ns;      // since the epoch; a simple packet block has the time before it
 	uint32_t len;          // bytes captured
-	uint32_t original_len; // bytes on the wire, >= len
 	uint16_t link_type;    // registered LINKTYPE_ number
 	const uint8_t *data;   // borrowed: valid until the next call of tl_capture_file_next
+	uint32_t original_len; // bytes on the wire, >= len
 };
 
 // Opens `path`, "-" is standard input. A regular file is checked at once: an empty or foreign one
