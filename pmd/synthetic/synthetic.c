@@ -132,8 +132,13 @@ static void write_packet(struct synthetic_port *s, struct rte_mbuf *m)
 	uint8_t *bytes = m->buf_addr;
 	uint8_t *client = bytes + (frame->side == 0 ? 26 : 30);
 	uint8_t *server = bytes + (frame->side == 0 ? 30 : 26);
+	const struct frame **held = rte_mbuf_to_priv(m); // a new pool's is zeroed
 
-	memcpy(bytes, frame->bytes, frame->len);
+	// An mbuf keeps its bytes while it is free: those that differ are rewritten.
+	if (*held != frame) {
+		memcpy(bytes, frame->bytes, frame->len);
+		*held = frame;
+	}
 	put32(client, 0x0a000000u + (s->flow >> 4));
 	put32(server, 0x0aff0001u);
 	uint32_t client_port = 20000 + (s->flow & 15);
@@ -197,8 +202,9 @@ static int synthetic_start(struct tl_port *port, uint32_t worker_count)
 		return rc;
 	tl_distributor_attach(s->distributor, port);
 	port->has_distributor = false;
-	s->pool = rte_pktmbuf_pool_create("tlsyn_pool", s->options.packets_max, POOL_CACHE, 0,
-					  ROOM_BYTES, SOCKET_ID_ANY);
+	s->pool = rte_pktmbuf_pool_create("tlsyn_pool", s->options.packets_max, POOL_CACHE,
+					  sizeof(const struct frame *), ROOM_BYTES,
+					  SOCKET_ID_ANY);
 	s->conversations = calloc(s->load.flows, sizeof(*s->conversations));
 	if (s->pool == NULL || s->conversations == NULL ||
 	    rte_eth_add_rx_callback(port->ethdev[0], 0, replay, s) == NULL) {

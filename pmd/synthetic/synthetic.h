@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Traffic made in memory, for benchmarks: an rx callback on a ring port hands out HTTP
 // conversations whose addresses and sequence numbers are rewritten as they go on for ever. The
-// worker's lcore makes its own packets, so figures include the copy of each frame.
+// worker's lcore makes its own packets, so figures include that: the rewriting, and a copy of the
+// frame where the mbuf held one of another kind before.
 #pragma once
 
 #include <stdint.h>
