@@ -10,11 +10,16 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
+
+#ifndef MAP_HUGE_2MB
+#include <linux/mman.h>
+#endif
 
 #define EAL_ARGS_MAX (24 + 2 * TL_PORTS_MAX)
 #define EAL_LCORES_TEXT_MAX 65536u
@@ -261,16 +266,35 @@ static void plan_lcores(const struct tl_eal_options *options, struct tl_eal *eal
 	}
 }
 
-static void plan_memory(const struct tl_eal_options *options, struct tl_eal *eal,
-			struct eal_args *args)
+// Whether the kernel would give so much of its huge pages now: those that are free may be promised
+// to others, or be more than this process's cgroup allows. Nothing is touched or kept.
+static bool can_map_hugepages(uint64_t bytes)
 {
-	uint64_t need = options->memory_bytes;
+	size_t size = (bytes + EAL_HUGEPAGE_BYTES - 1) & ~(EAL_HUGEPAGE_BYTES - 1);
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
+
+	if (map == MAP_FAILED)
+		return false;
+	(void)munmap(map, size);
+	return true;
+}
+
+static bool are_hugepages_enough(uint64_t need)
+{
 	uint64_t free_pages =
 		number_in_file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0);
 
 	// A fifth more and a few pages: hugepages hold whole memory zones only.
-	eal->has_hugepages = free_pages * EAL_HUGEPAGE_BYTES > need + need / 5 + (16u << 20);
-	if (eal->has_hugepages) {
+	need += need / 5 + (16u << 20);
+	return free_pages * EAL_HUGEPAGE_BYTES > need && can_map_hugepages(need);
+}
+
+static void plan_memory(const struct tl_eal_options *options, struct eal_args *args, bool is_huge)
+{
+	uint64_t need = options->memory_bytes;
+
+	if (is_huge) {
 		args_add(args, "--in-memory");
 		return;
 	}
@@ -282,12 +306,35 @@ static void plan_memory(const struct tl_eal_options *options, struct tl_eal *eal
 	args_add(args, args->memory);
 }
 
+static int init(const struct tl_eal_options *options, struct tl_eal *eal, struct eal_args *args)
+{
+	TL_ASSERT(args->argc == 0);
+	args_add(args, "tapline");
+	plan_lcores(options, eal, args);
+	args_add(args, "--lcores");
+	args_add(args, args->lcores);
+	args_add(args, "--main-lcore");
+	args_add(args, "0");
+	plan_memory(options, args, eal->has_hugepages);
+	args_add(args, "--no-telemetry");
+	args_add(args, "--log-level=*:4");
+	// Without an allow list EAL would take over every unused network card it knows.
+	if (options->pci_count == 0)
+		args_add(args, "--no-pci");
+	for (uint32_t i = 0; i < options->pci_count; i++) {
+		args_add(args, "-a");
+		args_add(args, options->pci[i]);
+	}
+	if (rte_eal_init(args->argc, args->argv) < 0)
+		return rte_errno > 0 ? -rte_errno : -EIO;
+	return 0;
+}
+
 int tl_eal_start(const struct tl_eal_options *options, struct tl_eal *ret_eal, char *error,
 		 uint32_t error_size)
 {
-	static struct eal_args args; // 64 KiB; EAL keeps pointers to its arguments
+	static struct eal_args args[2]; // 64 KiB each; EAL keeps pointers to its arguments
 
-	TL_ASSERT(args.argc == 0);
 	TL_ASSERT(options->rx_lcores <= 1);
 	if (options->rx_lcores + options->workers + 1 > TL_LCORES_MAX) {
 		(void)snprintf(error, error_size, "%u workers are too many: at most %u",
@@ -296,32 +343,28 @@ int tl_eal_start(const struct tl_eal_options *options, struct tl_eal *ret_eal, c
 	}
 	memset(ret_eal, 0, sizeof(*ret_eal));
 	log_open();
-	args_add(&args, "tapline");
-	plan_lcores(options, ret_eal, &args);
-	args_add(&args, "--lcores");
-	args_add(&args, args.lcores);
-	args_add(&args, "--main-lcore");
-	args_add(&args, "0");
-	plan_memory(options, ret_eal, &args);
-	args_add(&args, "--no-telemetry");
-	args_add(&args, "--log-level=*:4");
-	// Without an allow list EAL would take over every unused network card it knows.
-	if (options->pci_count == 0)
-		args_add(&args, "--no-pci");
-	for (uint32_t i = 0; i < options->pci_count; i++) {
-		args_add(&args, "-a");
-		args_add(&args, options->pci[i]);
+	ret_eal->has_hugepages = are_hugepages_enough(options->memory_bytes);
+	int rc = init(options, ret_eal, &args[0]);
+	// Somebody may have taken the huge pages since. Where EAL noticed before it began anything, it
+	// can be started again without them; else it says that it was started already.
+	if (rc < 0 && ret_eal->has_hugepages) {
+		ret_eal->has_hugepages = false;
+		int again = init(options, ret_eal, &args[1]);
+		if (again == -EALREADY) {
+			(void)snprintf(error, error_size, "huge pages were free a moment ago, but DPDK "
+				       "did not get them (%s): start again", tl_eal_log_text());
+			return rc;
+		}
+		rc = again;
 	}
-	if (rte_eal_init(args.argc, args.argv) < 0) {
-		int err = rte_errno > 0 ? rte_errno : EIO;
+	if (rc < 0) {
 		const char *text = tl_eal_log_text();
-		(void)snprintf(error, error_size, "DPDK did not start (%s%s): %s",
-			       ret_eal->has_hugepages ? "huge pages" : "MiB of memory: ",
-			       ret_eal->has_hugepages ? "" : args.memory,
-			       *text != '\0' ? text : strerror(err));
-		return -err;
+		(void)snprintf(error, error_size, "DPDK did not start (MiB of memory: %s): %s",
+			       args[0].memory[0] != '\0' ? args[0].memory : args[1].memory,
+			       *text != '\0' ? text : strerror(-rc));
+		return rc;
 	}
-	int rc = tl_mbuf_meta_register();
+	rc = tl_mbuf_meta_register();
 	if (rc < 0)
 		(void)snprintf(error, error_size, "DPDK has no room for packet data: %s",
 			       strerror(-rc));
