@@ -179,11 +179,13 @@ int tl_capture_run(const char *command, const struct tl_capture_flags *flags,
 	(void)sigaction(SIGTERM, &action, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	c->config = tl_config_default();
-	int rc = c->config == NULL ? -ENOMEM : set_ports(c, flags, error);
+	int rc = c->config == NULL ? -ENOMEM
+				   : tl_setup_pipeline(c->config, c->ports, &c->options.pipeline, error,
+						       ERROR_BYTES);
+	if (rc == 0) // in the place of the configuration's
+		rc = set_ports(c, flags, error);
 	if (rc == 0)
 		rc = make_rules(c, flags, &rules, error);
-	if (rc == 0)
-		rc = tl_setup_pipeline(c->config, c->ports, &c->options.pipeline, error, ERROR_BYTES);
 	if (rc < 0) {
 		status = tl_cli_error(rc == -EINVAL ? TL_EXIT_USAGE : TL_EXIT_FAILURE, "%s: %s",
 				      command, error);
