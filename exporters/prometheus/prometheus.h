@@ -17,11 +17,32 @@ struct tl_prometheus_options {
 	const struct tl_real_list *le_bytes; // of all histograms that are no times
 };
 
+// A rendering under way. It holds one piece, whatever the size of the page, so that many readers
+// may be served at once; the snapshot must stay until the end. Any thread, one at a time.
+struct tl_prometheus_page {
+	struct tl_text text; // the present piece
+	// Private.
+	const struct tl_snapshot *snapshot;
+	struct tl_prometheus_options options;
+	uint32_t from, to; // samples of the family under way
+	uint32_t at;       // the next of them
+	uint32_t part;     // vmrange: buckets, sums, counts
+	bool is_open;      // OpenMetrics
+	bool is_done;
+};
+
+// 0, or -ENOTSUP with a line for the user in `error` (native histograms have no text form).
+int tl_prometheus_begin(struct tl_prometheus_page *page, const struct tl_snapshot *snapshot,
+			const struct tl_prometheus_options *options, char *error,
+			uint32_t error_size);
+// The next piece of at least 16 KiB, or the rest. False when there is none.
+bool tl_prometheus_next(struct tl_prometheus_page *page);
+void tl_prometheus_end(struct tl_prometheus_page *page);
+
 // Takes the next piece of the page; anything but 0 ends the rendering and is its result.
 typedef int tl_prometheus_write_fn(void *arg, const char *data, size_t len);
 
-// Renders the whole page in pieces of some 16 KiB. 0, what `write` gave, or -ENOTSUP with a line
-// for the user in `error` (native histograms have no text form). Any thread.
+// Renders the whole page. 0, what `write` gave, or as tl_prometheus_begin.
 int tl_prometheus_render(const struct tl_snapshot *snapshot,
 			 const struct tl_prometheus_options *options, tl_prometheus_write_fn *write,
 			 void *arg, char *error, uint32_t error_size);

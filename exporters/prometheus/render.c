@@ -21,25 +21,7 @@ static double default_bytes[] = {
 	50 << 20, 80 << 20, 100 << 20, 150 << 20, 200 << 20, 500 << 20,
 };
 
-struct page {
-	const struct tl_prometheus_options *options;
-	tl_prometheus_write_fn *write;
-	void *arg;
-	int result;
-	bool is_open; // OpenMetrics
-	struct tl_text text;
-};
-
-static void flush(struct page *p, size_t from)
-{
-	if (p->text.len < from || p->text.len == 0)
-		return;
-	if (p->result == 0)
-		p->result = p->write(p->arg, p->text.data, p->text.len);
-	tl_text_clear(&p->text);
-}
-
-static void put_escaped(struct page *p, const char *value, bool with_quotes)
+static void put_escaped(struct tl_prometheus_page *p, const char *value, bool with_quotes)
 {
 	for (; *value != 0; value++) {
 		size_t plain = strcspn(value, with_quotes ? "\\\n\"" : "\\\n");
@@ -52,7 +34,7 @@ static void put_escaped(struct page *p, const char *value, bool with_quotes)
 }
 
 // The family's name on the metadata lines: OpenMetrics names counters without `_total`.
-static void put_head(struct page *p, const struct tl_sample *sample, const char *suffix, int len,
+static void put_head(struct tl_prometheus_page *p, const struct tl_sample *sample, const char *suffix, int len,
 		     const char *type, bool has_unit)
 {
 	tl_text_printf(&p->text, "# HELP %.*s%s ", len, sample->family, suffix);
@@ -64,7 +46,7 @@ static void put_head(struct page *p, const struct tl_sample *sample, const char 
 }
 
 // `name{labels,extra="value"} `; `extra` may be NULL.
-static void put_series(struct page *p, const struct tl_sample *sample, int len, const char *suffix,
+static void put_series(struct tl_prometheus_page *p, const struct tl_sample *sample, int len, const char *suffix,
 		       const char *extra, const char *value)
 {
 	const char *between = "{";
@@ -82,12 +64,12 @@ static void put_series(struct page *p, const struct tl_sample *sample, int len, 
 	tl_text_puts(&p->text, *between == ',' ? "} " : " ");
 }
 
-static void put_time(struct page *p, uint64_t ns)
+static void put_time(struct tl_prometheus_page *p, uint64_t ns)
 {
 	tl_text_printf(&p->text, "%" PRIu64 ".%03" PRIu64, ns / 1000000000, ns / 1000000 % 1000);
 }
 
-static void put_exemplar(struct page *p, const struct tl_sample *sample)
+static void put_exemplar(struct tl_prometheus_page *p, const struct tl_sample *sample)
 {
 	static const uint8_t none[16];
 
@@ -102,13 +84,13 @@ static void put_exemplar(struct page *p, const struct tl_sample *sample)
 	put_time(p, sample->exemplar_ns);
 }
 
-static void put_number_line(struct page *p, double value)
+static void put_number_line(struct tl_prometheus_page *p, double value)
 {
 	tl_prometheus_number(&p->text, value, false);
 	tl_text_puts(&p->text, "\n");
 }
 
-static void put_created(struct page *p, const struct tl_sample *sample, int len)
+static void put_created(struct tl_prometheus_page *p, const struct tl_sample *sample, int len)
 {
 	if (!p->is_open || sample->created_ns == 0)
 		return;
@@ -117,63 +99,57 @@ static void put_created(struct page *p, const struct tl_sample *sample, int len)
 	tl_text_puts(&p->text, "\n");
 }
 
-static void put_plain(struct page *p, const struct tl_snapshot *s, uint32_t from, uint32_t to)
+// One sample of a family that is no histogram, the family's head before its first.
+static void put_plain(struct tl_prometheus_page *p, const struct tl_sample *sample)
 {
-	const struct tl_sample *first = tl_snapshot_at(s, from);
-	size_t len = strlen(first->family);
-	bool is_total = len > 6 && strcmp(first->family + len - 6, "_total") == 0;
-	bool is_counter = first->type == TL_METRIC_COUNTER && is_total;
+	size_t len = strlen(sample->family);
+	bool is_total = len > 6 && strcmp(sample->family + len - 6, "_total") == 0;
+	bool is_counter = sample->type == TL_METRIC_COUNTER && is_total;
 	// packetd has counters that are not called _total; under a strict reader's eyes these are
 	// of no known type.
-	const char *type = is_counter ? "counter" : first->type == TL_METRIC_GAUGE ? "gauge" :
+	const char *type = is_counter ? "counter" : sample->type == TL_METRIC_GAUGE ? "gauge" :
 			   p->is_open ? "unknown" : "untyped";
 	int base = (int)(is_counter ? len - 6 : len);
 
-	put_head(p, first, "", p->is_open ? base : (int)len, type, true);
-	for (uint32_t i = from; i < to; i++) {
-		const struct tl_sample *sample = tl_snapshot_at(s, i);
-		put_series(p, sample, (int)len, "", NULL, NULL);
-		tl_prometheus_number(&p->text, sample->value, false);
-		if (is_counter)
-			put_exemplar(p, sample);
-		tl_text_puts(&p->text, "\n");
-		if (is_counter)
-			put_created(p, sample, base);
-		flush(p, PIECE_BYTES);
-	}
+	if (p->at == p->from)
+		put_head(p, sample, "", p->is_open ? base : (int)len, type, true);
+	put_series(p, sample, (int)len, "", NULL, NULL);
+	tl_prometheus_number(&p->text, sample->value, false);
+	if (is_counter)
+		put_exemplar(p, sample);
+	tl_text_puts(&p->text, "\n");
+	if (is_counter)
+		put_created(p, sample, base);
 }
 
-// Three families of no known type: a `histogram` without `le` is invalid to strict readers.
-static void put_vmrange(struct page *p, const struct tl_snapshot *s, uint32_t from, uint32_t to)
+// Three families of no known type, one behind the other: a `histogram` without `le` is invalid to
+// strict readers.
+static const char *const vmrange_parts[] = {"_bucket", "_sum", "_count"};
+
+static void put_vmrange(struct tl_prometheus_page *p, const struct tl_sample *sample)
 {
-	static const char *const suffixes[] = {"_bucket", "_sum", "_count"};
-	const struct tl_sample *first = tl_snapshot_at(s, from);
-	int len = (int)strlen(first->family);
+	const struct tl_histogram_value *h = sample->histogram;
+	int len = (int)strlen(sample->family);
 
-	for (uint32_t part = 0; part < TL_COUNT_OF(suffixes); part++) {
-		put_head(p, first, suffixes[part], len, p->is_open ? "unknown" : "untyped", false);
-		for (uint32_t i = from; i < to; i++) {
-			const struct tl_sample *sample = tl_snapshot_at(s, i);
-			const struct tl_histogram_value *h = sample->histogram;
-			for (uint32_t k = 0; part == 0 && k < h->bucket_count; k++) {
-				put_series(p, sample, len, "_bucket", "vmrange",
-					   tl_vmrange_label(h->buckets[k].index));
-				put_number_line(p, (double)h->buckets[k].count);
-			}
-			if (part != 0) {
-				put_series(p, sample, len, suffixes[part], NULL, NULL);
-				put_number_line(p, part == 1 ? h->sum : (double)h->count);
-			}
-			flush(p, PIECE_BYTES);
-		}
+	if (p->at == p->from)
+		put_head(p, sample, vmrange_parts[p->part], len,
+			 p->is_open ? "unknown" : "untyped", false);
+	for (uint32_t k = 0; p->part == 0 && k < h->bucket_count; k++) {
+		put_series(p, sample, len, "_bucket", "vmrange",
+			   tl_vmrange_label(h->buckets[k].index));
+		put_number_line(p, (double)h->buckets[k].count);
+	}
+	if (p->part != 0) {
+		put_series(p, sample, len, vmrange_parts[p->part], NULL, NULL);
+		put_number_line(p, p->part == 1 ? h->sum : (double)h->count);
 	}
 }
 
-static struct tl_real_list boundaries_of(const struct page *p, const struct tl_sample *sample)
+static struct tl_real_list boundaries_of(const struct tl_prometheus_page *p, const struct tl_sample *sample)
 {
 	bool is_time = strcmp(sample->unit, "seconds") == 0;
 	const struct tl_real_list *list =
-		is_time ? p->options->le_seconds : p->options->le_bytes;
+		is_time ? p->options.le_seconds : p->options.le_bytes;
 
 	if (list != NULL && list->count != 0)
 		return *list;
@@ -184,7 +160,7 @@ static struct tl_real_list boundaries_of(const struct page *p, const struct tl_s
 
 // A vmrange bucket counts under the first boundary that is not below its upper end: never too
 // early, and too late only for values within 14 % below a boundary that cuts a bucket.
-static void put_le_series(struct page *p, const struct tl_sample *sample, int len)
+static void put_le_series(struct tl_prometheus_page *p, const struct tl_sample *sample, int len)
 {
 	const struct tl_histogram_value *h = sample->histogram;
 	struct tl_real_list boundaries = boundaries_of(p, sample);
@@ -219,52 +195,99 @@ static void put_le_series(struct page *p, const struct tl_sample *sample, int le
 	put_created(p, sample, len);
 }
 
-static void put_le(struct page *p, const struct tl_snapshot *s, uint32_t from, uint32_t to)
+static void put_le(struct tl_prometheus_page *p, const struct tl_sample *sample)
 {
-	const struct tl_sample *first = tl_snapshot_at(s, from);
-	int len = (int)strlen(first->family);
+	int len = (int)strlen(sample->family);
 
-	put_head(p, first, "", len, "histogram", true);
-	for (uint32_t i = from; i < to; i++) {
-		put_le_series(p, tl_snapshot_at(s, i), len);
-		flush(p, PIECE_BYTES);
+	if (p->at == p->from)
+		put_head(p, sample, "", len, "histogram", true);
+	put_le_series(p, sample, len);
+}
+
+// ---- Piece by piece ----------------------------------------------------------------------------
+
+int tl_prometheus_begin(struct tl_prometheus_page *page, const struct tl_snapshot *snapshot,
+			const struct tl_prometheus_options *options, char *error,
+			uint32_t error_size)
+{
+	*page = (struct tl_prometheus_page) {
+		.snapshot = snapshot,
+		.options = *options,
+		.is_open = options->format == TL_PROMETHEUS_OPENMETRICS,
+	};
+	if (options->histogram != TL_HISTOGRAM_NATIVE)
+		return 0;
+	(void)snprintf(error, error_size, "native histograms need the protobuf exposition, "
+		       "which is not built in: choose histogram=vmrange or histogram=le");
+	return -ENOTSUP;
+}
+
+// On to the next family that is wanted; false behind the last one.
+static bool next_family(struct tl_prometheus_page *p)
+{
+	uint32_t count = tl_snapshot_count(p->snapshot);
+
+	p->part = 0;
+	do {
+		p->from = p->at = p->to;
+		if (p->from == count)
+			return false;
+		const char *family = tl_snapshot_at(p->snapshot, p->from)->family;
+		for (p->to = p->from + 1; p->to < count; p->to++)
+			if (strcmp(tl_snapshot_at(p->snapshot, p->to)->family, family) != 0)
+				break;
+	} while (tl_snapshot_at(p->snapshot, p->from)->is_self != p->options.is_self);
+	return true;
+}
+
+static void put_sample(struct tl_prometheus_page *p)
+{
+	const struct tl_sample *sample = tl_snapshot_at(p->snapshot, p->at);
+	bool is_vmrange = sample->type == TL_METRIC_HISTOGRAM &&
+			  p->options.histogram != TL_HISTOGRAM_LE;
+
+	if (sample->type != TL_METRIC_HISTOGRAM)
+		put_plain(p, sample);
+	else if (is_vmrange)
+		put_vmrange(p, sample);
+	else
+		put_le(p, sample);
+	p->at++;
+	if (p->at == p->to && is_vmrange && p->part + 1 < TL_COUNT_OF(vmrange_parts)) {
+		p->at = p->from;
+		p->part++;
 	}
+}
+
+bool tl_prometheus_next(struct tl_prometheus_page *page)
+{
+	tl_text_clear(&page->text);
+	while (!page->is_done && page->text.len < PIECE_BYTES) {
+		if (page->at == page->to && !next_family(page)) {
+			if (page->is_open)
+				tl_text_puts(&page->text, "# EOF\n");
+			page->is_done = true;
+		} else {
+			put_sample(page);
+		}
+	}
+	return page->text.len != 0;
+}
+
+void tl_prometheus_end(struct tl_prometheus_page *page)
+{
+	tl_text_free(&page->text);
 }
 
 int tl_prometheus_render(const struct tl_snapshot *snapshot,
 			 const struct tl_prometheus_options *options, tl_prometheus_write_fn *write,
 			 void *arg, char *error, uint32_t error_size)
 {
-	struct page p = {
-		.options = options,
-		.write = write,
-		.arg = arg,
-		.is_open = options->format == TL_PROMETHEUS_OPENMETRICS,
-	};
-	uint32_t count = tl_snapshot_count(snapshot);
+	struct tl_prometheus_page page;
+	int rc = tl_prometheus_begin(&page, snapshot, options, error, error_size);
 
-	if (options->histogram == TL_HISTOGRAM_NATIVE) {
-		(void)snprintf(error, error_size, "native histograms need the protobuf exposition, "
-			       "which is not built in: choose histogram=vmrange or histogram=le");
-		return -ENOTSUP;
-	}
-	for (uint32_t from = 0, to = 0; from < count && p.result == 0; from = to) {
-		const struct tl_sample *first = tl_snapshot_at(snapshot, from);
-		for (to = from + 1; to < count; to++)
-			if (strcmp(tl_snapshot_at(snapshot, to)->family, first->family) != 0)
-				break;
-		if (first->is_self != options->is_self)
-			continue;
-		if (first->type != TL_METRIC_HISTOGRAM)
-			put_plain(&p, snapshot, from, to);
-		else if (options->histogram == TL_HISTOGRAM_LE)
-			put_le(&p, snapshot, from, to);
-		else
-			put_vmrange(&p, snapshot, from, to);
-	}
-	if (p.is_open)
-		tl_text_puts(&p.text, "# EOF\n");
-	flush(&p, 1);
-	tl_text_free(&p.text);
-	return p.result;
+	while (rc == 0 && tl_prometheus_next(&page))
+		rc = write(arg, page.text.data, page.text.len);
+	tl_prometheus_end(&page);
+	return rc;
 }

@@ -20,6 +20,7 @@
 #define WATCH_MESSAGES_DEFAULT 100u       // as packetd
 #define WATCH_TIMEOUT_DEFAULT_NS UINT64_C(5000000000)
 #define WATCH_BLOCK_BYTES 32768u
+#define SCRAPE_BLOCK_BYTES 32768u
 #define POST_BYTES_MAX 4096u
 #define GOODBYE_NS UINT64_C(1000000000)   // for watchers to take the rest at the end
 
@@ -90,22 +91,35 @@ static const char *query(struct MHD_Connection *connection, const char *key)
 
 // ---- Scrapes -----------------------------------------------------------------------------------
 
+static ssize_t read_scrape(void *arg, uint64_t position, char *buffer, size_t max)
+{
+	(void)position;
+	ssize_t len = tl_scrape_read(arg, buffer, max);
+	return len > 0 ? len : len == 0 ? MHD_CONTENT_READER_END_OF_STREAM :
+	       MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void close_scrape(void *arg)
+{
+	tl_scrape_close(arg);
+}
+
 static enum MHD_Result get_metrics(struct request *request, bool is_self)
 {
 	struct tl_http *http = request->http;
 	struct MHD_Connection *connection = request->connection;
-	struct tl_scrape scrape = {
+	struct tl_scrape_request wanted = {
 		.is_self = is_self,
 		.accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept"),
 		.accept_encoding = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
 							       "Accept-Encoding"),
 		.style = http->options.histogram,
-		.le_seconds = http->options.le_seconds,
-		.le_bytes = http->options.le_bytes,
+		.le_seconds = &http->options.le_seconds,
+		.le_bytes = &http->options.le_bytes,
 	};
 	const char *style = query(connection, "histogram");
 
-	if (style[0] != '\0' && !tl_scrape_set_style(&scrape, style))
+	if (style[0] != '\0' && !tl_scrape_style(style, &wanted.style))
 		return answer_text(connection, MHD_HTTP_BAD_REQUEST,
 				   "histogram: must be vmrange or le\n");
 	(void)pthread_mutex_lock(&http->lock);
@@ -115,21 +129,17 @@ static enum MHD_Result get_metrics(struct request *request, bool is_self)
 	if (snapshot == NULL)
 		return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
 				   "no metrics have been merged yet\n");
-	int rc = tl_scrape_render(&scrape, snapshot);
-	tl_snapshot_put(snapshot);
-	if (rc < 0) {
-		tl_scrape_fini(&scrape);
+	struct tl_scrape *scrape = tl_scrape_open(&wanted, snapshot);
+	struct MHD_Response *response = scrape == NULL ? NULL :
+		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, SCRAPE_BLOCK_BYTES, read_scrape,
+						  scrape, close_scrape);
+	if (response == NULL) {
+		tl_scrape_close(scrape);
 		return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
 	}
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-		scrape.body.len, scrape.body.data, MHD_RESPMEM_MUST_FREE);
-	if (response == NULL) {
-		tl_scrape_fini(&scrape);
-		return MHD_NO;
-	}
-	(void)MHD_add_response_header(response, "Content-Type", scrape.content_type);
+	(void)MHD_add_response_header(response, "Content-Type", tl_scrape_content_type(scrape));
 	(void)MHD_add_response_header(response, "Vary", "Accept, Accept-Encoding");
-	if (scrape.is_gzip)
+	if (tl_scrape_is_gzip(scrape))
 		(void)MHD_add_response_header(response, "Content-Encoding", "gzip");
 	enum MHD_Result result = MHD_queue_response(connection, MHD_HTTP_OK, response);
 	MHD_destroy_response(response);

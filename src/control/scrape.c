@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/scrape.h"
 
-#include "exporters/prometheus/prometheus.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,20 +8,24 @@
 
 #define GZIP_LEVEL 3           // a scrape is read once, over a fast link
 #define GZIP_WINDOW (15 + 16)  // zlib's way to ask for the gzip format
-#define DEFLATE_BYTES 16384u
 
-struct writer {
-	struct tl_text *body;
-	z_stream zip;
+struct tl_scrape {
+	struct tl_snapshot *snapshot;
+	struct tl_prometheus_page page;
+	enum tl_prometheus_format format;
+	size_t taken;    // of the present piece
+	bool has_piece;
 	bool is_gzip;
+	bool is_finished; // the gzip stream
+	z_stream zip;
 };
 
-bool tl_scrape_set_style(struct tl_scrape *scrape, const char *word)
+bool tl_scrape_style(const char *word, uint32_t *ret_style)
 {
 	if (strcmp(word, "vmrange") == 0)
-		scrape->style = TL_HISTOGRAM_VMRANGE;
+		*ret_style = TL_HISTOGRAM_VMRANGE;
 	else if (strcmp(word, "le") == 0)
-		scrape->style = TL_HISTOGRAM_LE;
+		*ret_style = TL_HISTOGRAM_LE;
 	else
 		return false;
 	return true;
@@ -42,62 +44,98 @@ static bool accepts_gzip(const char *header)
 	return weight == NULL || weight > end || strtod(weight + 2, NULL) > 0;
 }
 
-static int pack(struct writer *writer, const char *data, size_t len, int flush)
+struct tl_scrape *tl_scrape_open(const struct tl_scrape_request *request,
+				 struct tl_snapshot *snapshot)
 {
-	uint8_t block[DEFLATE_BYTES];
-
-	writer->zip.next_in = (z_const Bytef *)(uintptr_t)data;
-	writer->zip.avail_in = (uInt)len;
-	do {
-		writer->zip.next_out = block;
-		writer->zip.avail_out = sizeof(block);
-		if (deflate(&writer->zip, flush) == Z_STREAM_ERROR)
-			return -EIO;
-		tl_text_add(writer->body, block, sizeof(block) - writer->zip.avail_out);
-	} while (writer->zip.avail_out == 0);
-	return 0;
-}
-
-static int write_piece(void *arg, const char *data, size_t len)
-{
-	struct writer *writer = arg;
-
-	if (writer->is_gzip)
-		return pack(writer, data, len, Z_NO_FLUSH);
-	tl_text_add(writer->body, data, len);
-	return 0;
-}
-
-int tl_scrape_render(struct tl_scrape *scrape, const struct tl_snapshot *snapshot)
-{
-	enum tl_prometheus_format format = tl_prometheus_negotiate(scrape->accept);
-	struct tl_prometheus_options options = {
-		.format = (uint8_t)format,
-		.histogram = (uint8_t)scrape->style,
-		.is_self = scrape->is_self,
-		.le_seconds = &scrape->le_seconds,
-		.le_bytes = &scrape->le_bytes,
-	};
-	struct writer writer = {.body = &scrape->body,
-				.is_gzip = accepts_gzip(scrape->accept_encoding)};
+	struct tl_scrape *scrape = calloc(1, sizeof(*scrape));
 	char error[160];
 
-	scrape->content_type = tl_prometheus_content_type(format);
-	if (writer.is_gzip && deflateInit2(&writer.zip, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8,
-					   Z_DEFAULT_STRATEGY) != Z_OK)
-		return -ENOMEM;
-	int rc = tl_prometheus_render(snapshot, &options, write_piece, &writer, error,
-				      sizeof(error));
-	if (writer.is_gzip) {
-		if (rc == 0)
-			rc = pack(&writer, "", 0, Z_FINISH);
-		(void)deflateEnd(&writer.zip);
+	if (scrape == NULL) {
+		tl_snapshot_put(snapshot);
+		return NULL;
 	}
-	scrape->is_gzip = writer.is_gzip;
-	return rc;
+	scrape->snapshot = snapshot;
+	scrape->format = tl_prometheus_negotiate(request->accept);
+	const struct tl_prometheus_options options = {
+		.format = (uint8_t)scrape->format,
+		.histogram = (uint8_t)request->style,
+		.is_self = request->is_self,
+		.le_seconds = request->le_seconds,
+		.le_bytes = request->le_bytes,
+	};
+	bool is_gzip = accepts_gzip(request->accept_encoding);
+	if (tl_prometheus_begin(&scrape->page, snapshot, &options, error, sizeof(error)) < 0 ||
+	    (is_gzip && deflateInit2(&scrape->zip, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8,
+				     Z_DEFAULT_STRATEGY) != Z_OK)) {
+		tl_scrape_close(scrape);
+		return NULL;
+	}
+	scrape->is_gzip = is_gzip;
+	return scrape;
 }
 
-void tl_scrape_fini(struct tl_scrape *scrape)
+const char *tl_scrape_content_type(const struct tl_scrape *scrape)
 {
-	tl_text_free(&scrape->body);
+	return tl_prometheus_content_type(scrape->format);
+}
+
+bool tl_scrape_is_gzip(const struct tl_scrape *scrape)
+{
+	return scrape->is_gzip;
+}
+
+// What is left of the present piece, else the next one. Empty behind the last.
+static struct tl_bytes rest_of_piece(struct tl_scrape *scrape)
+{
+	struct tl_text *text = &scrape->page.text;
+
+	if (!scrape->has_piece || scrape->taken == text->len) {
+		scrape->has_piece = tl_prometheus_next(&scrape->page);
+		scrape->taken = 0;
+	}
+	if (!scrape->has_piece)
+		return tl_bytes(NULL, 0);
+	return tl_bytes(text->data + scrape->taken, (uint32_t)(text->len - scrape->taken));
+}
+
+static ssize_t read_packed(struct tl_scrape *scrape, char *buffer, size_t max)
+{
+	z_stream *zip = &scrape->zip;
+
+	zip->next_out = (Bytef *)buffer;
+	zip->avail_out = (uInt)max;
+	while (zip->avail_out == max && !scrape->is_finished) {
+		struct tl_bytes piece = rest_of_piece(scrape);
+		zip->next_in = (z_const Bytef *)(uintptr_t)piece.ptr;
+		zip->avail_in = piece.len;
+		int rc = deflate(zip, piece.len == 0 ? Z_FINISH : Z_NO_FLUSH);
+		if (rc == Z_STREAM_ERROR)
+			return -EIO;
+		scrape->taken += piece.len - zip->avail_in;
+		scrape->is_finished = rc == Z_STREAM_END;
+	}
+	return (ssize_t)(max - zip->avail_out);
+}
+
+ssize_t tl_scrape_read(struct tl_scrape *scrape, char *buffer, size_t max)
+{
+	if (scrape->is_gzip)
+		return read_packed(scrape, buffer, max);
+	struct tl_bytes piece = rest_of_piece(scrape);
+	size_t len = piece.len < max ? piece.len : max;
+	if (len != 0)
+		memcpy(buffer, piece.ptr, len);
+	scrape->taken += len;
+	return (ssize_t)len;
+}
+
+void tl_scrape_close(struct tl_scrape *scrape)
+{
+	if (scrape == NULL)
+		return;
+	if (scrape->is_gzip)
+		(void)deflateEnd(&scrape->zip);
+	tl_prometheus_end(&scrape->page);
+	tl_snapshot_put(scrape->snapshot);
+	free(scrape);
 }
