@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,7 @@ SKIPPED = 77
 REQUESTS = 3000  # of each probe
 GROWTH = 10 ** (1 / 18)
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = pathlib.Path(tempfile.mkdtemp(prefix='tl-stores-'))
 STARTED = []
 FAILED = []
@@ -119,6 +121,22 @@ def within_a_bucket(estimate, exact):
     return exact / GROWTH / 1.001 <= estimate <= exact * GROWTH * 1.001
 
 
+def check_dashboards(base, store):
+    """Every expression of the dashboards for this store is one that it can answer."""
+    lines = subprocess.run([ROOT / 'scripts/gen-dashboards', '--list'], check=True,
+                           capture_output=True, text=True).stdout.splitlines()
+    expressions = [line.partition('\t')[2] for line in lines if line.startswith(store + '\t')]
+    wrong = []
+    for expression in expressions:
+        try:
+            query(base, expression)
+        except OSError as error:
+            wrong.append((expression, str(error)))
+    check(f'{store}: all {len(expressions)} expressions of the dashboards', not wrong and
+          len(expressions) > 50, wrong[:3] if wrong else '')
+    return expressions
+
+
 def check_victoria(base, expected, where, probes, moment=None):
     total = len(expected)
     sums = {name: one(base, f'sum(increase({name}[1h]))', moment) for name in (
@@ -154,6 +172,7 @@ def test_victoria():
         run_probe(name, capture, [f'url: "{base}/api/v1/write", histogram: vmrange'])
     get(f'{base}/internal/force_flush')
     check_victoria(base, expected, 'victoria-metrics', ('probe-a', 'probe-b'))
+    check_dashboards(base, 'victoriametrics')
     if not shutil.which('vmagent'):
         print('skipped: vmagent is not installed')
         return 1
@@ -203,7 +222,8 @@ def test_prometheus():
     os.mkfifo(FOLDER / 'in.pcap')
     config = FOLDER / 'scraped.yaml'
     config.write_text(f'probe: probe-d\ncapture: {{ports: [{{file: {FOLDER}/in.pcap}}], workers: 2}}\n'
-                      f'server: {{address: "127.0.0.1:{server}"}}\n')
+                      f'server: {{address: "127.0.0.1:{server}"}}\n'
+                      f'exporters: {{roundtrips: [{{filename: {FOLDER}/records}}]}}\n')
     scrape = subprocess.run([TAPLINE, 'config', '--scrape', '--defaults', config], check=True,
                             capture_output=True, text=True).stdout
     (FOLDER / 'prometheus.yml').write_text('global: {scrape_interval: 1s}\n' + scrape)
@@ -231,6 +251,11 @@ def test_prometheus():
         check('prometheus: series name the probe',
               one(base, 'count(http_requests_total{probe="probe-d"})') > 0)
         check_prometheus(base, expected, 'prometheus scraped')
+        used = {name for text in check_dashboards(base, 'prometheus')
+                for name in re.findall(r'\btapline_\w+', text)}
+        used |= set(re.findall(r'\btapline_\w+', (ROOT / 'deploy/prometheus/tapline-alerts.yml').read_text()))
+        unknown = sorted(name for name in used if not query(base, f'count({name})'))
+        check(f'prometheus: the {len(used)} metrics of dashboards and alerts are there', not unknown, unknown)
     agent.wait(20)
     expected = []
     for seed, name in ((5, 'probe-e'), (6, 'probe-f')):
