@@ -22,6 +22,18 @@ static void put_go(struct tl_text *text, double value, int digits)
 	}
 }
 
+void tl_prometheus_uint(struct tl_text *text, uint64_t value)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value != 0);
+	tl_text_add(text, digits + at, sizeof(digits) - at);
+}
+
 void tl_prometheus_number(struct tl_text *text, double value, bool is_go)
 {
 	char digits[40];
@@ -32,7 +44,10 @@ void tl_prometheus_number(struct tl_text *text, double value, bool is_go)
 		return;
 	}
 	if (!is_go && value == trunc(value) && fabs(value) < EXACT_INTEGERS) {
-		tl_text_printf(text, "%.0f", value);
+		if (signbit(value))
+			tl_text_printf(text, "%.0f", value);
+		else
+			tl_prometheus_uint(text, (uint64_t)value);
 		return;
 	}
 	// Few numbers need all 17 digits; most that we write were decimal once.

@@ -22,6 +22,8 @@ struct tl_prometheus_options {
 struct tl_prometheus_page {
 	struct tl_text text; // the present piece
 	// Private.
+	struct tl_text prefix;        // of the buckets of a sample
+	struct tl_text boundaries[2]; // `le` of bytes, of times
 	const struct tl_snapshot *snapshot;
 	struct tl_prometheus_options options;
 	uint32_t from, to; // samples of the family under way
@@ -52,6 +54,7 @@ int tl_prometheus_render(const struct tl_snapshot *snapshot,
 enum tl_prometheus_format tl_prometheus_negotiate(const char *accept);
 const char *tl_prometheus_content_type(enum tl_prometheus_format format);
 
+void tl_prometheus_uint(struct tl_text *text, uint64_t value);
 // Appends a number so that reading it gives the same double: the shortest such text. `is_go`: as
 // Go's %g writes it with a fraction, which is OpenMetrics' canonical form of `le`.
 void tl_prometheus_number(struct tl_text *text, double value, bool is_go);

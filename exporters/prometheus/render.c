@@ -34,8 +34,8 @@ static void put_escaped(struct tl_prometheus_page *p, const char *value, bool wi
 }
 
 // The family's name on the metadata lines: OpenMetrics names counters without `_total`.
-static void put_head(struct tl_prometheus_page *p, const struct tl_sample *sample, const char *suffix, int len,
-		     const char *type, bool has_unit)
+static void put_head(struct tl_prometheus_page *p, const struct tl_sample *sample,
+		     const char *suffix, int len, const char *type, bool has_unit)
 {
 	tl_text_printf(&p->text, "# HELP %.*s%s ", len, sample->family, suffix);
 	put_escaped(p, sample->help, p->is_open);
@@ -45,23 +45,49 @@ static void put_head(struct tl_prometheus_page *p, const struct tl_sample *sampl
 			       sample->unit);
 }
 
-// `name{labels,extra="value"} `; `extra` may be NULL.
-static void put_series(struct tl_prometheus_page *p, const struct tl_sample *sample, int len, const char *suffix,
-		       const char *extra, const char *value)
+// `name{labels`; true when there are labels.
+static bool put_labels(struct tl_prometheus_page *p, const struct tl_sample *sample, int len,
+		       const char *suffix)
 {
-	const char *between = "{";
-
-	tl_text_printf(&p->text, "%.*s%s", len, sample->family, suffix);
-	for (uint32_t i = 0; i < sample->label_count; i++, between = ",") {
-		tl_text_printf(&p->text, "%s%s=\"", between, sample->labels[i].name);
+	tl_text_add(&p->text, sample->family, (size_t)len);
+	tl_text_puts(&p->text, suffix);
+	for (uint32_t i = 0; i < sample->label_count; i++) {
+		tl_text_add(&p->text, i == 0 ? "{" : ",", 1);
+		tl_text_puts(&p->text, sample->labels[i].name);
+		tl_text_add(&p->text, "=\"", 2);
 		put_escaped(p, sample->labels[i].value, true);
-		tl_text_puts(&p->text, "\"");
+		tl_text_add(&p->text, "\"", 1);
 	}
-	if (extra != NULL) {
-		tl_text_printf(&p->text, "%s%s=\"%s\"", between, extra, value);
-		between = ",";
-	}
-	tl_text_puts(&p->text, *between == ',' ? "} " : " ");
+	return sample->label_count != 0;
+}
+
+static void put_series(struct tl_prometheus_page *p, const struct tl_sample *sample, int len,
+		       const char *suffix)
+{
+	tl_text_puts(&p->text, put_labels(p, sample, len, suffix) ? "} " : " ");
+}
+
+// The buckets of a histogram differ in one label only: what is before it is written once a sample.
+static void begin_buckets(struct tl_prometheus_page *p, const struct tl_sample *sample, int len,
+			  const char *extra)
+{
+	size_t before = p->text.len;
+
+	tl_text_puts(&p->text, put_labels(p, sample, len, "_bucket") ? "," : "{");
+	tl_text_puts(&p->text, extra);
+	tl_text_add(&p->text, "=\"", 2);
+	tl_text_clear(&p->prefix);
+	tl_text_add(&p->prefix, p->text.data + before, p->text.len - before);
+	p->text.len = before;
+}
+
+// `name_bucket{labels,extra="value"} count`, without the end of the line.
+static void put_bucket(struct tl_prometheus_page *p, const char *value, uint64_t count)
+{
+	tl_text_add(&p->text, p->prefix.data, p->prefix.len);
+	tl_text_puts(&p->text, value);
+	tl_text_add(&p->text, "\"} ", 3);
+	tl_prometheus_uint(&p->text, count);
 }
 
 static void put_time(struct tl_prometheus_page *p, uint64_t ns)
@@ -94,7 +120,7 @@ static void put_created(struct tl_prometheus_page *p, const struct tl_sample *sa
 {
 	if (!p->is_open || sample->created_ns == 0)
 		return;
-	put_series(p, sample, len, "_created", NULL, NULL);
+	put_series(p, sample, len, "_created");
 	put_time(p, sample->created_ns);
 	tl_text_puts(&p->text, "\n");
 }
@@ -113,7 +139,7 @@ static void put_plain(struct tl_prometheus_page *p, const struct tl_sample *samp
 
 	if (p->at == p->from)
 		put_head(p, sample, "", p->is_open ? base : (int)len, type, true);
-	put_series(p, sample, (int)len, "", NULL, NULL);
+	put_series(p, sample, (int)len, "");
 	tl_prometheus_number(&p->text, sample->value, false);
 	if (is_counter)
 		put_exemplar(p, sample);
@@ -134,20 +160,20 @@ static void put_vmrange(struct tl_prometheus_page *p, const struct tl_sample *sa
 	if (p->at == p->from)
 		put_head(p, sample, vmrange_parts[p->part], len,
 			 p->is_open ? "unknown" : "untyped", false);
+	if (p->part == 0)
+		begin_buckets(p, sample, len, "vmrange");
 	for (uint32_t k = 0; p->part == 0 && k < h->bucket_count; k++) {
-		put_series(p, sample, len, "_bucket", "vmrange",
-			   tl_vmrange_label(h->buckets[k].index));
-		put_number_line(p, (double)h->buckets[k].count);
+		put_bucket(p, tl_vmrange_label(h->buckets[k].index), h->buckets[k].count);
+		tl_text_add(&p->text, "\n", 1);
 	}
 	if (p->part != 0) {
-		put_series(p, sample, len, vmrange_parts[p->part], NULL, NULL);
+		put_series(p, sample, len, vmrange_parts[p->part]);
 		put_number_line(p, p->part == 1 ? h->sum : (double)h->count);
 	}
 }
 
-static struct tl_real_list boundaries_of(const struct tl_prometheus_page *p, const struct tl_sample *sample)
+static struct tl_real_list boundaries_of(const struct tl_prometheus_page *p, bool is_time)
 {
-	bool is_time = strcmp(sample->unit, "seconds") == 0;
 	const struct tl_real_list *list =
 		is_time ? p->options.le_seconds : p->options.le_bytes;
 
@@ -158,39 +184,50 @@ static struct tl_real_list boundaries_of(const struct tl_prometheus_page *p, con
 	return (struct tl_real_list) {default_bytes, TL_COUNT_OF(default_bytes)};
 }
 
+// The boundaries as texts, each with its NUL, "+Inf" last: the same for all samples of a family.
+static const char *boundary_texts(struct tl_prometheus_page *p, bool is_time,
+				  struct tl_real_list boundaries)
+{
+	struct tl_text *texts = &p->boundaries[is_time];
+
+	if (texts->len != 0)
+		return texts->data;
+	for (uint32_t i = 0; i < boundaries.count; i++) {
+		tl_prometheus_number(texts, boundaries.items[i], p->is_open);
+		tl_text_add(texts, "", 1);
+	}
+	tl_text_add(texts, "+Inf", 5);
+	return texts->data;
+}
+
 // A vmrange bucket counts under the first boundary that is not below its upper end: never too
 // early, and too late only for values within 14 % below a boundary that cuts a bucket.
 static void put_le_series(struct tl_prometheus_page *p, const struct tl_sample *sample, int len)
 {
 	const struct tl_histogram_value *h = sample->histogram;
-	struct tl_real_list boundaries = boundaries_of(p, sample);
-	struct tl_text number = {0};
+	bool is_time = strcmp(sample->unit, "seconds") == 0;
+	struct tl_real_list boundaries = boundaries_of(p, is_time);
+	const char *text = boundary_texts(p, is_time, boundaries);
 	uint64_t below = 0;
 	uint32_t k = 0;
 	bool has_exemplar = false;
 
-	for (uint32_t i = 0; i <= boundaries.count; i++) {
+	begin_buckets(p, sample, len, "le");
+	for (uint32_t i = 0; i <= boundaries.count; i++, text += strlen(text) + 1) {
 		bool is_last = i == boundaries.count;
 		while (k < h->bucket_count &&
 		       (is_last || tl_vmrange_end(h->buckets[k].index) <= boundaries.items[i]))
 			below += h->buckets[k++].count;
-		tl_text_clear(&number);
-		if (is_last)
-			tl_text_puts(&number, "+Inf");
-		else
-			tl_prometheus_number(&number, boundaries.items[i], p->is_open);
-		put_series(p, sample, len, "_bucket", "le", number.data);
-		tl_text_printf(&p->text, "%" PRIu64, below);
+		put_bucket(p, text, below);
 		if (!has_exemplar && (is_last || sample->exemplar_value <= boundaries.items[i])) {
 			put_exemplar(p, sample);
 			has_exemplar = true;
 		}
-		tl_text_puts(&p->text, "\n");
+		tl_text_add(&p->text, "\n", 1);
 	}
-	tl_text_free(&number);
-	put_series(p, sample, len, "_sum", NULL, NULL);
+	put_series(p, sample, len, "_sum");
 	put_number_line(p, h->sum);
-	put_series(p, sample, len, "_count", NULL, NULL);
+	put_series(p, sample, len, "_count");
 	put_number_line(p, (double)h->count);
 	put_created(p, sample, len);
 }
@@ -277,6 +314,9 @@ bool tl_prometheus_next(struct tl_prometheus_page *page)
 void tl_prometheus_end(struct tl_prometheus_page *page)
 {
 	tl_text_free(&page->text);
+	tl_text_free(&page->prefix);
+	tl_text_free(&page->boundaries[0]);
+	tl_text_free(&page->boundaries[1]);
 }
 
 int tl_prometheus_render(const struct tl_snapshot *snapshot,

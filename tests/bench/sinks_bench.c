@@ -48,24 +48,31 @@ static void fill(uint64_t round)
 	(void)tl_metrics_merge(metrics, figure_clock_ns(CLOCK_REALTIME));
 }
 
-static int count_bytes(void *arg, const char *data, size_t len)
+struct page_size {
+	size_t bytes, lines;
+};
+
+static int count(void *arg, const char *data, size_t len)
 {
-	(void)data;
-	*(size_t *)arg += len;
+	struct page_size *page = arg;
+
+	page->bytes += len;
+	for (size_t i = 0; i < len; i++)
+		page->lines += data[i] == '\n';
 	return 0;
 }
 
 static void bench_page(struct tl_snapshot *snapshot, uint32_t style, const char *id, const char *of)
 {
 	const struct tl_prometheus_options options = {.histogram = (uint8_t)style};
-	size_t bytes = 0;
+	struct page_size page = {0};
 	char error[200];
 
 	uint64_t start = figure_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-	(void)tl_prometheus_render(snapshot, &options, count_bytes, &bytes, error, sizeof(error));
+	(void)tl_prometheus_render(snapshot, &options, count, &page, error, sizeof(error));
 	uint64_t ns = figure_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - start;
 	figure(id, (double)ns / 1e6, "ms", of);
-	(void)printf("%s: %zu bytes\n", id, bytes);
+	(void)printf("%s: %zu bytes, %zu lines\n", id, page.bytes, page.lines);
 }
 
 static void wait_accepted(const struct tl_exporter *exporter, void *self, uint64_t above,
