@@ -54,20 +54,9 @@ void tl_pool_fini(struct tl_pool *pool)
 
 void *tl_pool_take_raw(struct tl_pool *pool)
 {
-	void *object;
+	uint32_t index = tl_pool_take_index(pool);
 
-	if (pool->free_head != TL_POOL_NONE) {
-		object = tl_pool_at(pool, pool->free_head);
-		memcpy(&pool->free_head, object, sizeof(pool->free_head));
-	} else if (pool->touched < pool->count) {
-		object = tl_pool_at(pool, pool->touched++);
-	} else {
-		pool->exhausted++;
-		return NULL;
-	}
-	if (++pool->used > pool->used_max)
-		pool->used_max = pool->used;
-	return object;
+	return index == TL_POOL_NONE ? NULL : tl_pool_at(pool, index);
 }
 
 void *tl_pool_take(struct tl_pool *pool)
@@ -84,7 +73,5 @@ void tl_pool_put(struct tl_pool *pool, void *object)
 		return;
 	uint32_t index = tl_pool_index(pool, object);
 	TL_CHECK(index < pool->touched && tl_pool_at(pool, index) == object);
-	memcpy(object, &pool->free_head, sizeof(pool->free_head));
-	pool->free_head = index;
-	pool->used--;
+	tl_pool_put_index(pool, index);
 }

@@ -5,9 +5,12 @@
 // Not thread-safe: a pool belongs to one lcore.
 #pragma once
 
+#include "base/check.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct tl_pool {
 	uint8_t *base;       // start of the mapping, NULL before init
@@ -46,6 +49,32 @@ static inline uint32_t tl_pool_index(const struct tl_pool *pool, const void *obj
 static inline void *tl_pool_at(const struct tl_pool *pool, uint32_t index)
 {
 	return pool->base + (size_t)index * pool->size;
+}
+
+// The same by index, as those who keep indices want it: TL_POOL_NONE when all are in use.
+static inline uint32_t tl_pool_take_index(struct tl_pool *pool)
+{
+	uint32_t index = pool->free_head;
+
+	if (index != TL_POOL_NONE) {
+		memcpy(&pool->free_head, tl_pool_at(pool, index), sizeof(pool->free_head));
+	} else if (pool->touched < pool->count) {
+		index = pool->touched++;
+	} else {
+		pool->exhausted++;
+		return TL_POOL_NONE;
+	}
+	if (++pool->used > pool->used_max)
+		pool->used_max = pool->used;
+	return index;
+}
+
+static inline void tl_pool_put_index(struct tl_pool *pool, uint32_t index)
+{
+	TL_CHECK(index < pool->touched);
+	memcpy(tl_pool_at(pool, index), &pool->free_head, sizeof(pool->free_head));
+	pool->free_head = index;
+	pool->used--;
 }
 
 // Maps `size` zeroed bytes with huge pages asked for; NULL when the kernel refuses.

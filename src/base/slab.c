@@ -96,14 +96,46 @@ static bool reclaim(struct tl_slab *slab)
 	return false;
 }
 
+// Back to its page.
+static void put_block(struct tl_slab *slab, uint32_t block)
+{
+	uint32_t index = (block - 1) / TL_SLAB_UNITS_PER_PAGE;
+	struct tl_slab_page *page = &slab->pages[index];
+	TL_CHECK(index < slab->pages_touched && page->used != 0);
+
+	memcpy(tl_slab_at(slab, block), &page->free_head, sizeof(page->free_head));
+	page->free_head = (uint16_t)(((block - 1) % TL_SLAB_UNITS_PER_PAGE) >> page->size_class);
+	page->used--;
+	if (page->listed == 0) {
+		uint32_t head = slab->partial[page->size_class];
+		if (head != PAGE_NONE && slab->pages[head].used == 0)
+			page_free(slab, head);
+		list_add(slab, index);
+	}
+	if (page->used == 0 && (page->next != PAGE_NONE || page->prev != PAGE_NONE))
+		page_free(slab, index);
+}
+
+// What is kept for the next takes goes back to its pages, in need.
+static void put_spares(struct tl_slab *slab)
+{
+	for (uint32_t i = 0; i < TL_SLAB_SPARE_CLASSES; i++)
+		while (slab->spare_count[i] != 0)
+			put_block(slab, slab->spares[i][--slab->spare_count[i]]);
+}
+
 static uint32_t page_take(struct tl_slab *slab, uint32_t size_class)
 {
 	uint32_t index;
 
-	if (slab->free_page == PAGE_NONE && slab->pages_touched == slab->page_count &&
-	    !reclaim(slab)) {
-		slab->exhausted++;
-		return PAGE_NONE;
+	if (slab->free_page == PAGE_NONE && slab->pages_touched == slab->page_count) {
+		put_spares(slab);
+		if (slab->partial[size_class] != PAGE_NONE)
+			return slab->partial[size_class];
+		if (slab->free_page == PAGE_NONE && !reclaim(slab)) {
+			slab->exhausted++;
+			return PAGE_NONE;
+		}
 	}
 	if (slab->free_page != PAGE_NONE) {
 		index = slab->free_page;
@@ -121,11 +153,16 @@ uint32_t tl_slab_take(struct tl_slab *slab, uint32_t size)
 {
 	TL_CHECK(size != 0 && size <= TL_SLAB_PAGE_BYTES);
 	uint32_t size_class = class_of(size);
+	slab->used_bytes += TL_SLAB_UNIT_BYTES << size_class;
+	if (size_class < TL_SLAB_SPARE_CLASSES && slab->spare_count[size_class] != 0)
+		return slab->spares[size_class][--slab->spare_count[size_class]];
 	uint32_t index = slab->partial[size_class];
 	if (index == PAGE_NONE)
 		index = page_take(slab, size_class);
-	if (index == PAGE_NONE)
+	if (index == PAGE_NONE) {
+		slab->used_bytes -= TL_SLAB_UNIT_BYTES << size_class;
 		return TL_SLAB_NONE;
+	}
 
 	struct tl_slab_page *page = &slab->pages[index];
 	uint32_t object = page->free_head;
@@ -139,7 +176,6 @@ uint32_t tl_slab_take(struct tl_slab *slab, uint32_t size)
 	}
 	if (++page->used == page_capacity(page))
 		list_remove(slab, index);
-	slab->used_bytes += TL_SLAB_UNIT_BYTES << size_class;
 	return unit + 1;
 }
 
@@ -147,20 +183,13 @@ void tl_slab_put(struct tl_slab *slab, uint32_t block)
 {
 	if (block == TL_SLAB_NONE)
 		return;
-	uint32_t index = (block - 1) / TL_SLAB_UNITS_PER_PAGE;
-	struct tl_slab_page *page = &slab->pages[index];
-	TL_CHECK(index < slab->pages_touched && page->used != 0);
+	const struct tl_slab_page *page = &slab->pages[(block - 1) / TL_SLAB_UNITS_PER_PAGE];
+	uint32_t size_class = page->size_class;
+	TL_CHECK(page->used != 0);
 
-	memcpy(tl_slab_at(slab, block), &page->free_head, sizeof(page->free_head));
-	page->free_head = (uint16_t)(((block - 1) % TL_SLAB_UNITS_PER_PAGE) >> page->size_class);
-	page->used--;
-	slab->used_bytes -= TL_SLAB_UNIT_BYTES << page->size_class;
-	if (page->listed == 0) {
-		uint32_t head = slab->partial[page->size_class];
-		if (head != PAGE_NONE && slab->pages[head].used == 0)
-			page_free(slab, head);
-		list_add(slab, index);
-	}
-	if (page->used == 0 && (page->next != PAGE_NONE || page->prev != PAGE_NONE))
-		page_free(slab, index);
+	slab->used_bytes -= TL_SLAB_UNIT_BYTES << size_class;
+	if (size_class < TL_SLAB_SPARE_CLASSES && slab->spare_count[size_class] != TL_SLAB_SPARES)
+		slab->spares[size_class][slab->spare_count[size_class]++] = block;
+	else
+		put_block(slab, block);
 }

@@ -14,6 +14,8 @@
 #define TL_SLAB_CLASSES 11u // 64 << 0 .. 64 << 10
 #define TL_SLAB_UNITS_PER_PAGE (TL_SLAB_PAGE_BYTES / TL_SLAB_UNIT_BYTES)
 #define TL_SLAB_NONE 0u     // the handle of no block
+#define TL_SLAB_SPARES 8u   // blocks of a size that are put back last and given first
+#define TL_SLAB_SPARE_CLASSES 5u // ... of sizes up to 64 << 4
 
 struct tl_slab_page {
 	uint32_t next;      // in the list of its size, or of empty pages
@@ -32,6 +34,8 @@ struct tl_slab {
 	uint32_t pages_touched;            // the rest was never written
 	uint32_t free_page;                // head of the list of empty pages
 	uint32_t partial[TL_SLAB_CLASSES]; // pages of a size that have room
+	uint32_t spare_count[TL_SLAB_SPARE_CLASSES];
+	uint32_t spares[TL_SLAB_SPARE_CLASSES][TL_SLAB_SPARES]; // as if given, to their pages
 	uint64_t used_bytes;               // of the blocks given, rounded to their sizes
 	uint64_t exhausted;                // takes refused
 };

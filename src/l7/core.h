@@ -292,6 +292,15 @@ static inline enum tl_lane tl_lane_other(enum tl_lane lane)
 	return lane == TL_CLIENT ? TL_SERVER : TL_CLIENT;
 }
 
+// Something may be due for a message: it has ended, or its end lies where the lane may be now.
+static inline bool tl_message_may_settle(const struct tl_l7 *l7, uint32_t index)
+{
+	if (index == TL_NONE)
+		return false;
+	const struct tl_message *message = tl_l7_message(l7, index);
+	return message->ended || message->end_ahead;
+}
+
 // -- l7/message.c
 
 // Time at which the byte at `offset` of `lane` came, as exactly as it is still known.

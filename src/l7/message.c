@@ -47,8 +47,9 @@ void tl_message_free(struct tl_l7 *l7, struct tl_conn *conn, uint32_t index)
 		conn->tail_bytes -= tl_slab_room(&l7->values, message->tail);
 		tl_slab_put(&l7->values, message->tail);
 	}
-	tl_slab_put(&l7->values, message->trace);
-	tl_pool_put(&l7->messages, message);
+	if (TL_UNLIKELY(message->trace != TL_SLAB_NONE))
+		tl_slab_put(&l7->values, message->trace);
+	tl_pool_put_index(&l7->messages, index);
 }
 
 static void forget(struct tl_ctx *ctx, enum tl_lane lane)
@@ -135,32 +136,49 @@ void tl_message_cut(const struct tl_ctx *ctx, struct tl_message *message)
 	message->body_bytes -= missing < message->body_bytes ? missing : message->body_bytes;
 }
 
-void tl_message_begin(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+// The bytes before `offset` that are in hand came with the piece: nothing older is to be asked.
+static inline bool is_in_piece(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+{
+	return lane == (enum tl_lane)ctx->lane && offset >= ctx->piece_offset && !ctx->before_end;
+}
+
+__attribute__((noinline)) static void replace(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
 {
 	struct tl_message *message = current(ctx, lane);
 
-	if (message != NULL && message->role == TL_ROLE_ANSWER) {
+	if (message->role == TL_ROLE_ANSWER) {
 		tl_message_leave(ctx, lane, offset);
-	} else if (message != NULL && message->role != TL_ROLE_NONE) {
+	} else if (message->role != TL_ROLE_NONE) {
 		if (!message->ended)
 			end_at(message, offset, tl_time_of(ctx, lane, offset == 0 ? 0 : offset - 1));
 		tl_message_settle(ctx, lane);
-	} else if (message != NULL) {
+	} else {
 		forget(ctx, lane);
 	}
-	message = tl_pool_take(&ctx->l7->messages);
-	if (message == NULL) {
+}
+
+void tl_message_begin(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+{
+	bool in_piece = is_in_piece(ctx, lane, offset);
+
+	if (ctx->unit->lanes[lane].message != TL_NONE)
+		replace(ctx, lane, offset);
+	uint32_t index = tl_pool_take_index(&ctx->l7->messages);
+	if (TL_UNLIKELY(index == TL_POOL_NONE)) {
 		tl_l7_count(ctx->l7, TL_COUNT_REQUESTS_REFUSED, 1);
 		return;
 	}
-	message->begin_offset = offset;
-	message->first_ns = tl_time_of(ctx, lane, offset);
-	message->exchange = TL_NONE;
-	message->from_server = lane == TL_SERVER;
-	message->protocol = ctx->unit->protocol;
-	if (lane == ctx->lane && offset >= ctx->piece_offset)
-		message->stall_us = ctx->stall_us;
-	ctx->unit->lanes[lane].message = tl_pool_index(&ctx->l7->messages, message);
+	*tl_l7_message(ctx->l7, index) = (struct tl_message) {
+		.begin_offset = offset,
+		.first_ns = in_piece ? ctx->piece_ns : tl_time_of(ctx, lane, offset),
+		.exchange = TL_NONE,
+		.from_server = lane == TL_SERVER,
+		.protocol = ctx->unit->protocol,
+		.stall_us = lane == (enum tl_lane)ctx->lane && offset >= ctx->piece_offset
+				    ? ctx->stall_us
+				    : 0,
+	};
+	ctx->unit->lanes[lane].message = index;
 }
 
 void tl_message_end(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
@@ -169,13 +187,15 @@ void tl_message_end(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
 
 	if (message == NULL || message->ended)
 		return;
-	if (offset <= arrived(ctx, lane)) {
-		// Completion waits until step() returns: it may still copy a body into a field.
+	// Completion waits until step() returns: it may still copy a body into a field.
+	if (offset <= ctx->piece_end && offset != 0 && is_in_piece(ctx, lane, offset - 1)) {
+		end_at(message, offset, ctx->piece_ns);
+	} else if (offset <= arrived(ctx, lane)) {
 		end_at(message, offset, tl_time_of(ctx, lane, offset == 0 ? 0 : offset - 1));
-		return;
+	} else {
+		message->end_offset = offset;
+		message->end_ahead = true;
 	}
-	message->end_offset = offset;
-	message->end_ahead = true;
 }
 
 void tl_message_set_aside(struct tl_ctx *ctx, enum tl_lane lane)
@@ -340,15 +360,17 @@ void tl_message_text(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struc
 static void values_go_on(struct tl_values *values)
 {
 	const struct tl_ctx *ctx = values->ctx;
-	const struct tl_message *message = current(ctx, values->lane);
+	struct tl_message *message = current(ctx, values->lane);
 	const struct tl_slab *slab = &ctx->l7->values;
 
 	if (message == NULL || message->tail == TL_SLAB_NONE)
 		return;
-	uint8_t *tail = tl_slab_at(slab, message->tail);
 	uint32_t room = tl_slab_room(slab, message->tail);
-	values->at = tail + message->tail_len;
-	values->end = tail + (room < TL_MESSAGE_TAIL_BYTES_MAX ? room : TL_MESSAGE_TAIL_BYTES_MAX);
+	values->message = message;
+	values->tail = tl_slab_at(slab, message->tail);
+	values->at = values->tail + message->tail_len;
+	values->end = values->tail +
+		      (room < TL_MESSAGE_TAIL_BYTES_MAX ? room : TL_MESSAGE_TAIL_BYTES_MAX);
 }
 
 void tl_values_open(struct tl_values *values, struct tl_ctx *ctx, enum tl_lane lane)
@@ -358,20 +380,30 @@ void tl_values_open(struct tl_values *values, struct tl_ctx *ctx, enum tl_lane l
 	*values = (struct tl_values) {.ctx = ctx, .lane = lane};
 	if (message == NULL)
 		return;
-	if (message->tail == TL_SLAB_NONE)
-		(void)tail_grow(ctx, message, TL_TAIL_BYTES_FIRST);
-	values_go_on(values);
+	if (message->tail != TL_SLAB_NONE) {
+		values_go_on(values);
+		return;
+	}
+	struct tl_slab *slab = &ctx->l7->values;
+	uint32_t block = TL_SLAB_NONE;
+	if (ctx->conn->tail_bytes + TL_TAIL_BYTES_FIRST <= TL_CONN_TAIL_BYTES_MAX)
+		block = tl_slab_take(slab, TL_TAIL_BYTES_FIRST);
+	if (block == TL_SLAB_NONE)
+		return; // counted with the first value
+	message->tail = block;
+	ctx->conn->tail_bytes += TL_TAIL_BYTES_FIRST;
+	values->message = message;
+	values->tail = values->at = tl_slab_at(slab, block);
+	values->end = values->at + TL_TAIL_BYTES_FIRST;
 }
 
 void tl_values_close(struct tl_values *values)
 {
-	struct tl_message *message = current(values->ctx, values->lane);
-
-	TL_CHECK(values->at == NULL || message != NULL);
-	if (values->at == NULL || message == NULL)
+	if (values->message == NULL)
 		return;
-	message->tail_len = (uint16_t)(values->at - (const uint8_t *)tl_slab_at(
-							     &values->ctx->l7->values, message->tail));
+	TL_CHECK(values->message == current(values->ctx, values->lane));
+	values->message->tail_len = (uint16_t)(values->at - values->tail);
+	values->message = NULL;
 	values->at = NULL;
 	values->end = NULL;
 }

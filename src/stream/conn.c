@@ -351,13 +351,16 @@ static bool before_decoding(struct tl_ctx *ctx, struct tl_bytes *rest)
 	return tl_detect(ctx, rest);
 }
 
+// The piece is in hand already, `rest` is what is left of it.
 static void feed(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes rest, uint64_t ns)
 {
 	bool again = true;
 
 	for (uint32_t turns = 0; again && turns < TURNS_PER_PIECE_MAX; turns++) {
-		ctx->unit = unit_of(ctx->l7, ctx->conn, lane);
-		tl_ctx_piece(ctx, lane, rest, ns);
+		if (turns != 0) {
+			ctx->unit = unit_of(ctx->l7, ctx->conn, lane);
+			tl_ctx_piece(ctx, lane, rest, ns);
+		}
 		bool ready = ctx->unit->mode != TL_UNIT_DETECT || before_decoding(ctx, &rest);
 		lane = (enum tl_lane)ctx->lane; // detection may have exchanged the roles
 		if (ready)
@@ -415,6 +418,7 @@ void tl_conn_data(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, struct t
 {
 	enum tl_lane lane = lane_of_side(conn, side);
 	struct tl_ctx ctx = {.l7 = l7, .conn = conn, .unit = unit_of(l7, conn, lane)};
+	struct tl_lane_state *state = &ctx.unit->lanes[lane];
 
 	if (bytes.len == 0)
 		return;
@@ -423,10 +427,18 @@ void tl_conn_data(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, struct t
 	if (time_ns > conn->byte_ns)
 		conn->byte_ns = time_ns;
 	if (stall_ns != 0) {
-		ctx.stall_us = stall_of(&ctx.unit->lanes[lane], time_ns, stall_ns);
-		struct tl_message *message = tl_l7_message(l7, ctx.unit->lanes[lane].message);
+		ctx.stall_us = stall_of(state, time_ns, stall_ns);
+		struct tl_message *message = tl_l7_message(l7, state->message);
 		if (message != NULL && !message->ended)
 			message->stall_us += ctx.stall_us;
+	}
+	if (TL_LIKELY(conn->extra == TL_NONE && state->carry == TL_NONE)) {
+		tl_lane_feed_plain(&ctx, &bytes);
+		if (bytes.len == 0 && conn->extra == TL_NONE &&
+		    (ctx.unit->bits & TL_UNIT_STOPPED) == 0) {
+			state->last_ns = time_ns;
+			return;
+		}
 	}
 	feed(&ctx, lane, bytes, time_ns);
 }

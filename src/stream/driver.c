@@ -4,18 +4,7 @@
 #include <string.h>
 
 #define SKIP_BYTES_MAX (UINT64_MAX >> 1) // so that offsets can't wrap
-
-void tl_ctx_piece(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes bytes, uint64_t ns)
-{
-	const struct tl_lane_state *state = &ctx->unit->lanes[lane];
-
-	ctx->lane = (uint8_t)lane;
-	ctx->piece_offset = state->offset + tl_carry_bytes(ctx->l7, state).len;
-	ctx->piece_end = ctx->piece_offset + bytes.len;
-	ctx->piece_ns = ns;
-	ctx->piece_tail = bytes.len != 0 ? bytes.ptr + bytes.len : NULL;
-	ctx->before_end = bytes.len == 0;
-}
+#define PLAIN_STEPS_MAX 64u // in a row; then the general way goes on
 
 // ---- Units ----------------------------------------------------------------------------------
 
@@ -156,7 +145,7 @@ static struct tl_lane_state *lane_of(const struct tl_ctx *ctx)
 static void settle(struct tl_ctx *ctx)
 {
 	for (uint32_t i = 0; i < TL_LANE_COUNT; i++)
-		if (ctx->unit->lanes[i].message != TL_NONE)
+		if (tl_message_may_settle(ctx->l7, ctx->unit->lanes[i].message))
 			tl_message_settle(ctx, (enum tl_lane)i);
 }
 
@@ -471,6 +460,50 @@ void tl_lane_feed(struct tl_ctx *ctx, struct tl_bytes *rest)
 			step_once(ctx, rest);
 		}
 	}
+}
+
+static bool is_plain(const struct tl_ctx *ctx, const struct tl_lane_state *lane)
+{
+	const struct tl_unit *unit = ctx->unit;
+
+	return lane->carry == TL_NONE && lane->skip == 0 && lane->bits == 0 && lane->seen == 0 &&
+	       unit->mode == TL_UNIT_DECODE &&
+	       (unit->bits & (TL_UNIT_STOPPED | TL_UNIT_CHILD)) == 0 && ctx->conn->extra == TL_NONE;
+}
+
+// The step took all of the bytes that it has to do with out of the view: nothing to remember.
+static inline bool is_taken(const struct tl_step *step, uint32_t len)
+{
+	if (step->kind == TL_STEP_ATE)
+		return step->bytes != 0 && step->bytes <= len;
+	return step->kind == TL_STEP_SKIP && step->bytes != 0 && step->bytes <= len &&
+	       step->keep <= step->bytes;
+}
+
+void tl_lane_feed_plain(struct tl_ctx *ctx, struct tl_bytes *rest)
+{
+	struct tl_lane_state *lane = lane_of(ctx);
+	struct tl_bytes bytes = *rest;
+
+	for (uint32_t i = 0; bytes.len != 0 && i < PLAIN_STEPS_MAX && is_plain(ctx, lane); i++) {
+		const struct tl_decoder *decoder = tl_decoders[ctx->unit->protocol];
+		struct tl_view view = {.bytes = bytes, .offset = lane->offset};
+		struct tl_step step = decoder->step(ctx, state_of(ctx), ctx->lane, &view);
+		if (TL_LIKELY((ctx->unit->bits & TL_UNIT_STOPPED) == 0)) {
+			if (TL_LIKELY(is_taken(&step, bytes.len))) {
+				uint32_t len = (uint32_t)step.bytes;
+				uint32_t ate = step.kind == TL_STEP_ATE ? len : step.keep;
+				tl_l7_count(ctx->l7, TL_COUNT_STREAM_DECODED, ate);
+				tl_l7_count(ctx->l7, TL_COUNT_STREAM_SKIPPED, len - ate);
+				lane->offset += len;
+				bytes = tl_bytes_from(bytes, len);
+			} else {
+				obey(ctx, &bytes, view.bytes, &step);
+			}
+		}
+		settle(ctx);
+	}
+	*rest = bytes;
 }
 
 void tl_lane_datagram(struct tl_ctx *ctx, struct tl_bytes bytes, uint32_t wire_len)

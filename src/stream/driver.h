@@ -25,6 +25,9 @@ bool tl_unit_is_idle(const struct tl_l7 *l7, const struct tl_unit *unit);
 // Shows carried bytes and then `*rest` to the unit's decoder. Returns when all is consumed, kept
 // or ignored, or when the unit stopped or the lane reached a switch: then `*rest` is what is left.
 void tl_lane_feed(struct tl_ctx *ctx, struct tl_bytes *rest);
+// The same for the usual case, as far as it goes: a connection with its decoder and nothing else
+// where the lane is between two views. The bytes left are for tl_lane_feed().
+void tl_lane_feed_plain(struct tl_ctx *ctx, struct tl_bytes *rest);
 // One datagram, `wire_len` bytes before the snaplen cut it.
 void tl_lane_datagram(struct tl_ctx *ctx, struct tl_bytes bytes, uint32_t wire_len);
 void tl_lane_gap(struct tl_ctx *ctx, uint64_t lost);
@@ -32,7 +35,19 @@ void tl_lane_end(struct tl_ctx *ctx, enum tl_end end);
 // Counts carried bytes of the lane as ignored and frees their buffer.
 void tl_lane_forget(struct tl_ctx *ctx, enum tl_lane lane);
 // Sets the piece in hand.
-void tl_ctx_piece(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes bytes, uint64_t ns);
+static inline void tl_ctx_piece(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes bytes,
+				uint64_t ns)
+{
+	const struct tl_lane_state *state = &ctx->unit->lanes[lane];
+	const struct tl_carry *carry = tl_l7_carry(ctx->l7, state->carry);
+
+	ctx->lane = (uint8_t)lane;
+	ctx->piece_offset = state->offset + (carry == NULL ? 0 : carry->len);
+	ctx->piece_end = ctx->piece_offset + bytes.len;
+	ctx->piece_ns = ns;
+	ctx->piece_tail = bytes.len != 0 ? bytes.ptr + bytes.len : NULL;
+	ctx->before_end = bytes.len == 0;
+}
 
 // How an end is recorded with the requests it leaves open.
 enum tl_status tl_end_status(enum tl_end end);
