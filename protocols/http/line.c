@@ -24,8 +24,7 @@ static bool is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
-// Length of the token at the start, at most HTTP_METHOD_BYTES_MAX + 1.
-static uint32_t token_len(struct tl_bytes b)
+uint32_t tl_http_token_len(struct tl_bytes b)
 {
 	uint32_t len = 0;
 	while (len < b.len && len <= HTTP_METHOD_BYTES_MAX && is_token_char(b.ptr[len]))
@@ -33,7 +32,7 @@ static uint32_t token_len(struct tl_bytes b)
 	return len;
 }
 
-static enum http_method method_kind(struct tl_bytes method)
+enum http_method tl_http_method_kind(struct tl_bytes method)
 {
 	if (method.len == 3 && memcmp(method.ptr, "GET", 3) == 0)
 		return HTTP_GET;
@@ -44,23 +43,15 @@ static enum http_method method_kind(struct tl_bytes method)
 	return HTTP_OTHER;
 }
 
-static bool has_control(struct tl_bytes b)
-{
-	for (uint32_t i = 0; i < b.len; i++)
-		if (b.ptr[i] < 0x20 || b.ptr[i] == 0x7f)
-			return true;
-	return false;
-}
-
 bool tl_http_request_line(struct tl_bytes line, bool is_cut, struct http_request_line *ret)
 {
-	uint32_t method_len = token_len(line);
+	uint32_t method_len = tl_http_token_len(line);
 
 	if (method_len == 0 || method_len > HTTP_METHOD_BYTES_MAX || method_len >= line.len ||
 	    line.ptr[method_len] != ' ')
 		return false;
 	ret->method = tl_bytes_first(line, method_len);
-	ret->kind = method_kind(ret->method);
+	ret->kind = tl_http_method_kind(ret->method);
 	if (is_cut) {
 		ret->target = tl_bytes_from(line, method_len + 1);
 		ret->version = tl_bytes_of("1.1");
@@ -73,12 +64,12 @@ bool tl_http_request_line(struct tl_bytes line, bool is_cut, struct http_request
 	    is_digit(rest.ptr[rest.len - 1])) {
 		ret->version = tl_bytes(rest.ptr + rest.len - 3, 3);
 		ret->target = tl_bytes_trim(tl_bytes_first(rest, rest.len - 9));
-		return ret->target.len != 0 && !has_control(ret->target);
+		return ret->target.len != 0 && !tl_http_has_control(ret->target);
 	}
 	// HTTP/0.9 knew only GET, and nothing behind the target.
 	ret->version = tl_bytes(NULL, 0);
 	ret->target = rest;
-	return ret->kind == HTTP_GET && rest.len != 0 && rest.ptr[0] == '/' && !has_control(rest) &&
+	return ret->kind == HTTP_GET && rest.len != 0 && rest.ptr[0] == '/' && !tl_http_has_control(rest) &&
 	       tl_bytes_find(rest, ' ', 0) == TL_BYTES_NONE;
 }
 
@@ -115,7 +106,7 @@ enum tl_match tl_http_match_request(struct tl_bytes first)
 		return at != 0 ? TL_MATCH_UNSURE : TL_MATCH_NO;
 	uint32_t end = tl_bytes_find(first, '\n', 0);
 	if (end == TL_BYTES_NONE) {
-		uint32_t len = token_len(first);
+		uint32_t len = tl_http_token_len(first);
 		if (len == 0 || len > HTTP_METHOD_BYTES_MAX)
 			return TL_MATCH_NO;
 		if (len == first.len)

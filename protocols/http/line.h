@@ -27,6 +27,36 @@ struct http_status_line {
 	uint16_t code;
 };
 
+static inline enum tl_status tl_http_status_of(uint16_t code)
+{
+	if (code < 400)
+		return TL_STATUS_OK;
+	return code < 500 ? TL_STATUS_CLIENT_ERROR : TL_STATUS_SERVER_ERROR;
+}
+
+// Length of the token at the start of `line`, at most HTTP_METHOD_BYTES_MAX + 1.
+uint32_t tl_http_token_len(struct tl_bytes line);
+enum http_method tl_http_method_kind(struct tl_bytes method);
+
+// Bytes below a blank, or DEL. By words: a byte minus 32, or xor DEL minus 1, borrows only then.
+static inline bool tl_http_has_control(struct tl_bytes b)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t found = 0;
+	uint64_t word;
+	uint32_t i = 0;
+
+	for (; i + sizeof(word) <= b.len; i += (uint32_t)sizeof(word)) {
+		memcpy(&word, b.ptr + i, sizeof(word));
+		uint64_t other = word ^ 0x7f * ones;
+		found |= ((word - 0x20 * ones) & ~word) | ((other - ones) & ~other);
+	}
+	bool is_found = (found & 0x80 * ones) != 0;
+	for (; i < b.len; i++)
+		is_found |= b.ptr[i] < 0x20 || b.ptr[i] == 0x7f;
+	return is_found;
+}
+
 // A start line; false if it is none. `is_cut`: the line was longer than what is there, so that
 // its version can't be seen: 1.1 is assumed.
 bool tl_http_request_line(struct tl_bytes line, bool is_cut, struct http_request_line *ret);

@@ -9,17 +9,6 @@
 #include "base/check.h"
 #include "l7/decoder.h"
 
-// Kept with an open request.
-struct http_memo {
-	uint8_t method;    // enum http_method
-	bool is_simple;    // HTTP/0.9: the response is nothing but a body
-	bool is_fresh;     // opened behind a loss: the next response may be another request's
-	bool is_doubtful;  // opened before pairing settled
-	uint8_t reserved[TL_MEMO_BYTES - 4];
-};
-
-_Static_assert(sizeof(struct http_memo) == TL_MEMO_BYTES, "the core copies a whole memo");
-
 struct http_call tl_http_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 				 const struct tl_view *view)
 {
@@ -261,13 +250,6 @@ static struct tl_step request_line(struct http_call *call, uint32_t at)
 
 // ---- Responses -------------------------------------------------------------------------------
 
-static enum tl_status status_of(uint16_t code)
-{
-	if (code < 400)
-		return TL_STATUS_OK;
-	return code < 500 ? TL_STATUS_CLIENT_ERROR : TL_STATUS_SERVER_ERROR;
-}
-
 // The current message of the server lane is a final response without a request of its own.
 static void orphan(struct http_call *call, enum tl_reason reason)
 {
@@ -358,7 +340,7 @@ static struct tl_step status_line(struct http_call *call, uint32_t at)
 	} else {
 		// Where a 101 belongs is known when it is known to what it switches.
 		if (parsed.code != 101)
-			pair_response(call, status_of(parsed.code));
+			pair_response(call, tl_http_status_of(parsed.code));
 		tl_values_open(&call->values, call->ctx, TL_SERVER);
 		tl_values_uint(&call->values, HTTP_FIELD_STATUS_CODE, parsed.code);
 		tl_values_text(&call->values, HTTP_FIELD_VERSION, HTTP_VERSION_BYTES_MAX,
@@ -752,7 +734,11 @@ struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			 const struct tl_view *view)
 {
 	struct http_call call = tl_http_begin_call(ctx, state, lane, view);
-	struct tl_step step = step_once(&call);
+	struct tl_step step;
+
+	if (tl_http_straight(&call, &step))
+		return step;
+	step = step_once(&call);
 
 	// Some phases end by what they see, without eating it: at most a body that is none, then
 	// a start line that is none, then the hunt for one.

@@ -87,6 +87,17 @@ struct http {
 
 _Static_assert(sizeof(struct http) <= 64, "one block of the smallest size per connection");
 
+// Kept with an open request.
+struct http_memo {
+	uint8_t method;    // enum http_method
+	bool is_simple;    // HTTP/0.9: the response is nothing but a body
+	bool is_fresh;     // opened behind a loss: the next response may be another request's
+	bool is_doubtful;  // opened before pairing settled
+	uint8_t reserved[TL_MEMO_BYTES - 4];
+};
+
+_Static_assert(sizeof(struct http_memo) == TL_MEMO_BYTES, "the core copies a whole memo");
+
 // The call in progress.
 struct http_call {
 	struct tl_ctx *ctx;
@@ -114,5 +125,8 @@ struct http_call tl_http_begin_call(struct tl_ctx *ctx, void *state, enum tl_lan
 				 const struct tl_view *view);
 struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			 const struct tl_view *view);
+// Takes a whole head that needs no second look, with all that follows from it. False: nothing was
+// done, the general way is to take it.
+bool tl_http_straight(struct http_call *call, struct tl_step *ret_step);
 // After a loss on the client lane: requests may be missing from the queue.
 void tl_http_distrust(struct http *http);

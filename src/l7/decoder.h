@@ -131,8 +131,11 @@ void tl_message_pair(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struc
 // The same as tl_message_text() and tl_message_uint() for decoders that find many values in one run
 // of bytes: written in place, without a call each. From tl_values_open() to tl_values_close() the
 // lane's current message takes values by these alone, and nothing may complete or replace it.
+struct tl_message;
 struct tl_values {
 	struct tl_ctx *ctx;
+	struct tl_message *message; // NULL while it is not open
+	uint8_t *tail;
 	uint8_t *at; // where the next value goes
 	const uint8_t *end;
 	enum tl_lane lane;
@@ -142,23 +145,38 @@ void tl_values_close(struct tl_values *values);
 // A value that is to be cut, or that there is no room for yet.
 void tl_values_add_slowly(struct tl_values *values, uint8_t field, struct tl_bytes value);
 
+static inline uint32_t tl_value_size(uint32_t len)
+{
+	return (uint32_t)sizeof(struct tl_value_head) + ((len + 3u) & ~3u);
+}
+
+// Writes a value with its head to `at`, where tl_value_size() bytes of room are; gives what follows.
+static inline uint8_t *tl_value_put(uint8_t *at, uint8_t field, struct tl_bytes value)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	uint64_t head = field + value.len * UINT64_C(0x100010000); // as the struct has it
+#else
+	struct tl_value_head head = {
+		.field = field, .len = (uint16_t)value.len, .full_len = value.len};
+#endif
+	uint8_t *next = at + tl_value_size(value.len);
+
+	_Static_assert(sizeof(head) == sizeof(struct tl_value_head), "the head is one word");
+	memset(next - 4, 0, 4); // the padding; of an empty value its head, which follows
+	memcpy(at, &head, sizeof(head));
+	tl_copy_short(at + sizeof(head), value.ptr, value.len);
+	return next;
+}
+
 // `max` is at most the field's limit.
 static inline void tl_values_text(struct tl_values *values, uint8_t field, uint32_t max,
 				  struct tl_bytes value)
 {
-	struct tl_value_head head = {
-		.field = field, .len = (uint16_t)value.len, .full_len = value.len};
-	uint32_t size = (uint32_t)sizeof(head) + ((value.len + 3u) & ~3u);
-	uint8_t *at = values->at;
-
-	if (__builtin_expect(value.len > max || (size_t)(values->end - at) < size, 0)) {
+	if (__builtin_expect(value.len > max || (size_t)(values->end - values->at) <
+							tl_value_size(value.len), 0))
 		tl_values_add_slowly(values, field, value);
-		return;
-	}
-	values->at = at + size;
-	memset(at + size - 4, 0, 4); // the padding; of an empty value its head, which follows
-	memcpy(at, &head, sizeof(head));
-	tl_copy_short(at + sizeof(head), value.ptr, value.len);
+	else
+		values->at = tl_value_put(values->at, field, value);
 }
 
 static inline void tl_values_uint(struct tl_values *values, uint8_t field, uint64_t value)
