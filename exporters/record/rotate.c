@@ -14,6 +14,7 @@
 #include <zlib.h>
 
 #define BUFFER_BYTES (256u << 10) // lines gathered before a write
+#define MEND_BYTES_MAX (1u << 20)  // looked through for the end of the last whole line
 #define OLD_FILES_MAX 10000u      // numbers looked at when shifting names
 
 struct tl_rotating_file {
@@ -41,6 +42,27 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
+// A crash may have left half a line: it goes, so that the file holds whole lines only. What has no
+// line within reach is not ours to cut: it is ended instead.
+static int mend_end(int in, int fd, off_t size)
+{
+	char block[4096];
+	off_t at = size;
+
+	while (at > 0 && size - at < (off_t)MEND_BYTES_MAX) {
+		size_t len = at < (off_t)sizeof(block) ? (size_t)at : sizeof(block);
+		if (pread(in, block, len, at - (off_t)len) != (ssize_t)len)
+			return -EIO;
+		const char *newline = memrchr(block, '\n', len);
+		if (newline != NULL) {
+			off_t end = at - (off_t)len + (newline - block) + 1;
+			return end == size || ftruncate(fd, end) == 0 ? 0 : -errno;
+		}
+		at -= (off_t)len;
+	}
+	return size == 0 || write(fd, "\n", 1) == 1 ? 0 : -errno;
+}
+
 static int open_current(struct tl_rotating_file *file)
 {
 	struct stat st;
@@ -48,8 +70,15 @@ static int open_current(struct tl_rotating_file *file)
 	file->fd = open(file->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	if (file->fd < 0)
 		return -errno;
+	// A pipe or a terminal has no end to look at.
+	if (fstat(file->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	int in = open(file->path, O_RDONLY | O_CLOEXEC);
+	int rc = in < 0 ? 0 : mend_end(in, file->fd, st.st_size); // write-only is fine too
+	if (in >= 0)
+		(void)close(in);
 	file->size = fstat(file->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
-	return 0;
+	return rc;
 }
 
 int tl_rotating_open(const struct tl_rotating_options *options, struct tl_rotating_file **ret_file)
