@@ -268,6 +268,15 @@ static void read_messages(struct tl_http_sink *sink)
 	}
 }
 
+// What an earlier division into lanes left must go out before anything newer of the same series.
+static bool is_held(struct tl_http_sink *sink, uint32_t index)
+{
+	for (uint32_t i = 0; !sink->lanes[index].goes_first && i < sink->lane_count; i++)
+		if (sink->lanes[i].goes_first && !tl_http_lane_is_empty(&sink->lanes[i]))
+			return true;
+	return false;
+}
+
 // Nothing is left to do before an end: all is delivered, or what is not is safe on disk behind a
 // receiver that has just failed.
 static bool is_flushed(struct tl_http_sink *sink)
@@ -276,7 +285,7 @@ static bool is_flushed(struct tl_http_sink *sink)
 
 	for (uint32_t i = 0; i < sink->lane_count; i++) {
 		struct tl_http_lane_state *lane = &sink->lanes[i];
-		if (!tl_http_lane_is_empty(lane) &&
+		if (!tl_http_lane_is_empty(lane) && !(is_safe && is_held(sink, i)) &&
 		    (lane->is_busy || lane->failures == 0 || !is_safe))
 			return false;
 	}
@@ -323,7 +332,8 @@ static bool turn(struct tl_http_sink *sink)
 	sink->is_flush_begun = is_flushing;
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	for (uint32_t i = 0; i < sink->lane_count; i++)
-		tl_http_lane_start(&sink->lanes[i], sink->multi, now);
+		if (!is_held(sink, i))
+			tl_http_lane_start(&sink->lanes[i], sink->multi, now);
 	(void)curl_multi_perform(sink->multi, &running);
 	read_messages(sink);
 	if (now - sink->maintained_ns >= MAINTAIN_NS || is_flushing) {
@@ -354,7 +364,8 @@ static void *run(void *arg)
 		bool is_ready = false;
 		// A lane that has just finished goes on with its next frame at once.
 		for (uint32_t i = 0; i < sink->lane_count; i++)
-			is_ready |= !sink->lanes[i].is_busy && !tl_http_lane_is_empty(&sink->lanes[i]) &&
+			is_ready |= !sink->lanes[i].is_busy && !is_held(sink, i) &&
+				    !tl_http_lane_is_empty(&sink->lanes[i]) &&
 				    sink->lanes[i].next_ns <= clock_ns(CLOCK_MONOTONIC);
 		if (!is_ready)
 			(void)curl_multi_poll(sink->multi, NULL, 0, wait_ms(sink), NULL);

@@ -147,6 +147,9 @@ struct tl_http_sink_ops {
 struct tl_http_lane {
 	const char *name; // its folder in the sink's queue
 	const char *url;
+	// Holds what an earlier division into lanes left: the others wait until it is empty, then
+	// its folder goes. Nothing is pushed to it.
+	bool goes_first;
 };
 
 struct tl_http_sink_spec {

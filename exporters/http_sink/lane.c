@@ -497,17 +497,22 @@ int tl_http_lane_init(struct tl_http_lane_state *lane, const struct tl_http_sink
 {
 	struct tl_queue_options queue = spec->options->queue;
 	char folder[160], agent[64];
+	uint32_t sharers = 0; // of the room: lanes that take something
 
 	*lane = (struct tl_http_lane_state) {
 		.options = spec->options, .ops = spec->ops, .arg = spec->arg,
 		.random = wall_ns() ^ (uint64_t)(uintptr_t)lane,
 	};
+	lane->exporter = spec->exporter;
 	(void)snprintf(lane->name, sizeof(lane->name), "%s", spec->lanes[index].name);
 	(void)snprintf(lane->url, sizeof(lane->url), "%s", spec->lanes[index].url);
 	(void)snprintf(folder, sizeof(folder), "%s-%s/%s", spec->exporter, spec->options->name,
 		       lane->name);
-	queue.bytes_max /= spec->lane_count;
-	queue.memory_bytes_max /= spec->lane_count;
+	for (uint32_t i = 0; i < spec->lane_count; i++)
+		sharers += !spec->lanes[i].goes_first;
+	queue.bytes_max /= sharers != 0 ? sharers : 1;
+	queue.memory_bytes_max /= sharers != 0 ? sharers : 1;
+	lane->goes_first = spec->lanes[index].goes_first;
 	int rc = tl_queue_open(&queue, folder, &lane->queue, ret_recovery, error, error_size);
 	if (rc < 0)
 		return rc;
@@ -527,8 +532,15 @@ int tl_http_lane_init(struct tl_http_lane_state *lane, const struct tl_http_sink
 
 uint64_t tl_http_lane_fini(struct tl_http_lane_state *lane)
 {
+	char folder[160];
+	bool is_over = lane->goes_first && lane->queue != NULL && tl_http_lane_is_empty(lane);
 	uint64_t lost = tl_queue_close(lane->queue);
 
+	if (is_over) {
+		(void)snprintf(folder, sizeof(folder), "%s-%s/%s", lane->exporter,
+			       lane->options->name, lane->name);
+		tl_queue_remove(&lane->options->queue, folder);
+	}
 	if (lane->easy != NULL)
 		curl_easy_cleanup(lane->easy);
 	curl_slist_free_all(lane->headers);

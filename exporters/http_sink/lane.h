@@ -41,6 +41,7 @@ struct tl_http_lane_state {
 	const struct tl_http_options *options;
 	const struct tl_http_sink_ops *ops;
 	void *arg;
+	const char *exporter;
 	char name[32];
 	char url[1024];
 	struct tl_queue *queue;
@@ -52,6 +53,7 @@ struct tl_http_lane_state {
 	CURL *easy;
 	struct curl_slist *headers;
 	bool is_busy;
+	bool goes_first;
 	struct tl_http_answer answer;
 	uint64_t next_ns;             // not before, CLOCK_MONOTONIC
 	bool is_told_to_wait;         // next_ns is the receiver's wish

@@ -4,9 +4,12 @@
 #include "base/check.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SEGMENTS_WANTED 64u            // the limit of size is kept in steps of one segment
 #define SEGMENT_BYTES_MIN (64u << 10)
@@ -323,4 +326,17 @@ uint64_t tl_queue_close(struct tl_queue *queue)
 		tl_disk_close(&queue->disk, queue->options.fsync != TL_QUEUE_FSYNC_NEVER);
 	free(queue);
 	return lost;
+}
+
+void tl_queue_remove(const struct tl_queue_options *options, const char *name)
+{
+	static const char *const files[] = {"cursor", "lock", ""};
+	char path[PATH_MAX];
+
+	// Segments are gone when a queue was empty; if one is not, the folder can't be removed.
+	for (uint32_t i = 0; options->storage == TL_QUEUE_DISK && i < TL_COUNT_OF(files); i++) {
+		int len = snprintf(path, sizeof(path), "%s/%s/%s", options->directory, name, files[i]);
+		if (len > 0 && (size_t)len < sizeof(path))
+			(void)(*files[i] != '\0' ? unlink(path) : rmdir(path));
+	}
 }

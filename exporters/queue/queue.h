@@ -88,3 +88,5 @@ void tl_queue_stats(const struct tl_queue *queue, struct tl_queue_stats *ret_sta
 // Syncs (unless the policy is never) and marks an orderly end. Frames that are in memory only are
 // lost; their items are returned. Accepts NULL.
 uint64_t tl_queue_close(struct tl_queue *queue);
+// Removes the folder of a closed queue that was empty; one with anything else in it stays.
+void tl_queue_remove(const struct tl_queue_options *options, const char *name);

@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #define INBOX_JOBS 4u
 #define METADATA_NS UINT64_C(60000000000) // names, types and help are told this often
 #define EXTERNAL_LABELS_MAX 24u
+#define LANE_NAME_BYTES 32u
 
 struct remote_write_options {
 	struct tl_http_options http;
@@ -77,6 +79,7 @@ struct remote_write {
 	struct tl_write_label external[EXTERNAL_LABELS_MAX];
 	uint32_t external_count;
 	uint32_t shard_count;
+	uint32_t lane_count; // with those of an earlier number of shards
 	// Control lcore.
 	struct tl_snapshot *latest; // the last picture seen, to be sent at the end
 	bool is_latest_sent;
@@ -220,7 +223,7 @@ static void set_time(struct remote_write *self, uint64_t wall_ns)
 {
 	int64_t last_ms = 0;
 
-	for (uint32_t i = 0; i < self->shard_count; i++) {
+	for (uint32_t i = 0; i < self->lane_count; i++) {
 		int64_t last = (int64_t)(tl_http_sink_last_time(self->sink, i) / 1000000);
 		if (last > last_ms)
 			last_ms = last;
@@ -377,6 +380,34 @@ static void set_external_labels(struct remote_write *self)
 		(struct tl_write_label) {"probe", self->env.probe != NULL ? self->env.probe : ""};
 }
 
+// Queues of a run with another number of shards, behind the present ones; the count of both.
+static uint32_t find_earlier_lanes(const struct remote_write *self,
+				   struct tl_http_lane lanes[TL_HTTP_LANES_MAX],
+				   char names[TL_HTTP_LANES_MAX][LANE_NAME_BYTES])
+{
+	const struct tl_http_options *http = &self->options->http;
+	uint32_t count = self->shard_count;
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/remote_write-%s", http->queue.directory, http->name);
+	DIR *dir = http->queue.storage == TL_QUEUE_DISK ? opendir(path) : NULL;
+	if (dir == NULL)
+		return count;
+	for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+		unsigned shard, shards;
+		char end;
+		if (sscanf(entry->d_name, "%u-of-%u%c", &shard, &shards, &end) != 2 ||
+		    shards == self->shard_count || count == TL_HTTP_LANES_MAX)
+			continue;
+		(void)snprintf(names[count], LANE_NAME_BYTES, "%u-of-%u", shard, shards);
+		lanes[count] = (struct tl_http_lane) {.name = names[count], .url = http->url,
+						      .goes_first = true};
+		count++;
+	}
+	(void)closedir(dir);
+	return count;
+}
+
 static const struct tl_http_sink_ops ops = {
 	.content_type = "application/x-protobuf",
 	.content_encoding = "snappy",
@@ -401,7 +432,7 @@ static int remote_write_open(const void *options, const struct tl_exporter_env *
 			     void **ret_self, char *error, uint32_t error_size)
 {
 	struct tl_http_lane lanes[TL_HTTP_LANES_MAX];
-	char names[SHARDS_MAX][32];
+	char names[TL_HTTP_LANES_MAX][LANE_NAME_BYTES];
 
 	int rc = remote_write_check(options, error, error_size);
 	if (rc < 0)
@@ -423,6 +454,7 @@ static int remote_write_open(const void *options, const struct tl_exporter_env *
 		(void)snprintf(names[i], sizeof(names[i]), "%u-of-%u", i + 1, self->shard_count);
 		lanes[i] = (struct tl_http_lane) {.name = names[i], .url = self->options->http.url};
 	}
+	self->lane_count = find_earlier_lanes(self, lanes, names);
 	rc = tl_http_sink_create(
 		&(struct tl_http_sink_spec) {
 			.exporter = "remote_write",
@@ -431,7 +463,7 @@ static int remote_write_open(const void *options, const struct tl_exporter_env *
 			.ops = &ops,
 			.arg = self,
 			.lanes = lanes,
-			.lane_count = self->shard_count,
+			.lane_count = self->lane_count,
 			.inbox_jobs_max = INBOX_JOBS,
 			.inbox_bytes_max = UINT64_MAX,
 		},
