@@ -10,7 +10,8 @@ unbound bind9-dnsutils dnsperf prometheus python3-prometheus-client python3 shel
 git ca-certificates libnghttp2-dev redis-server redis-tools python3-redis mariadb-server
 mariadb-client python3-pymysql python3-mysqldb libmariadb-java default-jdk-headless
 postgresql postgresql-contrib python3-snappy python3-protobuf protobuf-compiler openssl
-victoria-metrics librdkafka-dev kcat python3-kafka"
+victoria-metrics librdkafka-dev kcat python3-kafka rabbitmq-server
+python3-pika"
 TL_SHOW_PACKAGES="iproute2 curl nginx-light unbound bind9-dnsutils"
 
 tl_say() { printf '== %s\n' "$*"; }

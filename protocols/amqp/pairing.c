@@ -6,7 +6,7 @@
 
 enum tl_status tl_amqp_status(uint64_t code)
 {
-	if (code == 200)
+	if (code == 200 || code == 0) // clients say 0 as well
 		return TL_STATUS_OK;
 	return code == 320 || code == 506 || code >= 541 ? TL_STATUS_SERVER_ERROR
 							 : TL_STATUS_CLIENT_ERROR;
@@ -144,7 +144,8 @@ static void cancel_open(struct amqp_call *call, bool is_error)
 
 static void close_begins(struct amqp_call *call, const struct amqp_arguments *arguments)
 {
-	bool is_error = tl_amqp_number(arguments, AMQP_FIELD_REPLY_CODE) != 200;
+	bool is_error =
+		tl_amqp_status(tl_amqp_number(arguments, AMQP_FIELD_REPLY_CODE)) != TL_STATUS_OK;
 
 	if (id_of(call) == AMQP_CONNECTION_CLOSE) {
 		call->amqp->is_closing = 1;
@@ -305,7 +306,7 @@ static void answer(struct amqp_call *call, const struct amqp_arguments *argument
 		 TL_REASON_NONE);
 	tl_message_end(call->ctx, call->lane, call->end);
 	if (closes)
-		close_ends(call, memo.code != 200);
+		close_ends(call, tl_amqp_status(memo.code) != TL_STATUS_OK);
 	else if (id_of(call) == AMQP_BASIC_CONSUME_OK && open != NULL)
 		set_consumer(call, tl_amqp_text(arguments, AMQP_FIELD_CONSUMER_TAG),
 			     memo.no_ack != 0);

@@ -154,8 +154,17 @@ class Lab:
                     child.kill()
                     child.wait()
         for name in self.names:
+            self.end_daemons(name)
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @staticmethod
+    def end_daemons(namespace):
+        """What servers left running there in the background, like Erlang's epmd."""
+        done = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True)
+        for pid in done.stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
 
     # ---- servers --------------------------------------------------------------------------
 
