@@ -32,18 +32,6 @@ int tl_rules_create(const struct tl_rules_spec *spec, struct tl_rules **ret_rule
 		    uint32_t error_size);
 void tl_rules_destroy(struct tl_rules *rules);
 
-// A packet filter expression (pcap-filter syntax) that passes what the rules can match: tagged,
-// tunnelled and fragmented traffic included. One text for every link type: tagged frames pass by
-// their ethertype, as the word `vlan` is refused on cooked links (`any`) and Linux has taken the
-// outer tag off before a socket filter runs. NULL when everything must pass, also when the rules
-// are too many for a filter. Caller frees.
-//
-// No command hands it to the kernel. It would spare 1 us of CPU time for each packet that no rule
-// wants (measured on lo: 30,000 packets/s, 4.5 % of a CPU without and 1.5 % with it). But the kernel
-// does not count what it holds back: a wrong port in a rule would look like a silent network, and the
-// summary could not say how much traffic lies outside the rules.
-char *tl_rules_filter(const struct tl_rules *rules);
-
 // ---- What detection asks (stream/detect.c) ---------------------------------------------------
 
 #define TL_PROTOCOLS_MAX 64u // registry ids are below this: sets of protocols are 64-bit masks

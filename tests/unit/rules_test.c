@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include <pcap/pcap.h>
-
 #include <cmocka.h>
 
 // A registry of the test's own: ids 1 (http, TCP), 2 (dns, both), 4 (redis, TCP).
@@ -120,7 +118,6 @@ static void without_rules_everything_by_content(void **state)
 	a = ask(rules, 6, "10.0.0.1", 80, "10.0.0.2", 40000, true);
 	assert_int_equal(a.hinted, 0);
 	assert_int_equal(ask(rules, 1, "10.0.0.1", 0, "10.0.0.2", 0, true).candidates, 0);
-	assert_null(tl_rules_filter(rules));
 	tl_rules_destroy(rules);
 }
 
@@ -155,7 +152,6 @@ static void rules_restrict_unless_detect(void **state)
 	assert_int_equal(a.hinted, HTTP);
 	assert_int_equal(a.forced, 0); // no rule names a port
 	assert_int_equal(ask(rules, 6, "10.0.0.1", 4000, "10.0.0.2", 80, true).candidates, DNS);
-	assert_null(tl_rules_filter(rules)); // `dns` alone may be anywhere
 	tl_rules_destroy(rules);
 
 	rules = make(RULES("redis;7000"), true);
@@ -165,7 +161,6 @@ static void rules_restrict_unless_detect(void **state)
 	assert_int_equal(ask(rules, 6, "10.0.0.1", 4000, "10.0.0.2", 7000, true).forced, 4);
 	// A TCP protocol is no candidate of a UDP flow, whatever a rule says.
 	assert_int_equal(ask(rules, 17, "10.0.0.1", 4000, "10.0.0.2", 7000, true).forced, 0);
-	assert_null(tl_rules_filter(rules));
 	tl_rules_destroy(rules);
 }
 
@@ -263,140 +258,6 @@ static void command_line_form(void **state)
 	}
 }
 
-// ---- The filter, compiled by libpcap and run on frames ----------------------------------------
-
-static const int link_types[] = {DLT_EN10MB, DLT_LINUX_SLL, DLT_LINUX_SLL2, DLT_RAW, DLT_NULL};
-
-static void filter_compiles_for_every_link_type(void **state)
-{
-	(void)state;
-	struct tl_rules *rules = make(RULES("http;80,8080;10.1.2.3/16,2001:db8::1", "dns;53"), false);
-	char *text = tl_rules_filter(rules);
-
-	assert_non_null(text);
-	for (size_t i = 0; i < TL_COUNT_OF(link_types); i++) {
-		pcap_t *pcap = pcap_open_dead(link_types[i], 65535);
-		struct bpf_program program;
-		if (pcap_compile(pcap, &program, text, 1, PCAP_NETMASK_UNKNOWN) != 0)
-			fail_msg("link type %d: %s: %s", link_types[i], pcap_geterr(pcap), text);
-		pcap_freecode(&program);
-		pcap_close(pcap);
-	}
-	free(text);
-	tl_rules_destroy(rules);
-}
-
-static void too_many_terms_mean_no_filter(void **state)
-{
-	(void)state;
-	uint64_t ports[200];
-	for (uint32_t i = 0; i < 200; i++)
-		ports[i] = 1000 + i;
-	struct tl_rule_spec rule = {.protocol = "http", .ports = {ports, 128}};
-	struct tl_rules_spec spec = {.rules = &rule, .rule_count = 1};
-	struct tl_rules *rules;
-	char error[100];
-	struct bpf_program program;
-
-	// The longest filter that is made stays within what Linux takes.
-	assert_int_equal(tl_rules_create(&spec, &rules, error, sizeof(error)), 0);
-	char *text = tl_rules_filter(rules);
-	assert_non_null(text);
-	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, 65535);
-	assert_int_equal(pcap_compile(pcap, &program, text, 1, PCAP_NETMASK_UNKNOWN), 0);
-	assert_true(program.bf_len < 4096);
-	pcap_freecode(&program);
-	pcap_close(pcap);
-	free(text);
-	tl_rules_destroy(rules);
-
-	rule.ports.count = 129;
-	assert_int_equal(tl_rules_create(&spec, &rules, error, sizeof(error)), 0);
-	assert_null(tl_rules_filter(rules));
-	tl_rules_destroy(rules);
-}
-
-// Ethernet frame by hand: `tags` VLAN tags, IPv4 with `protocol` and fragment field, two ports.
-static uint32_t build_ipv4(uint8_t *out, uint32_t tags, uint8_t protocol, uint16_t fragment,
-			   const char *destination, uint16_t port)
-{
-	uint32_t at = 12;
-
-	memset(out, 0, 128);
-	for (uint32_t i = 0; i < tags; i++, at += 4)
-		out[at] = 0x81;
-	out[at] = 0x08;
-	uint8_t *ip = out + at + 2;
-	ip[0] = 0x45;
-	ip[3] = 40;
-	ip[6] = (uint8_t)(fragment >> 8);
-	ip[7] = (uint8_t)fragment;
-	ip[9] = protocol;
-	ip[12] = 192;
-	assert_int_equal(inet_pton(AF_INET, destination, ip + 16), 1);
-	ip[20] = 0x9c;
-	ip[22] = (uint8_t)(port >> 8);
-	ip[23] = (uint8_t)port;
-	return at + 2 + 40;
-}
-
-static uint32_t build_ipv6(uint8_t *out, uint8_t next, uint16_t port)
-{
-	memset(out, 0, 128);
-	out[12] = 0x86;
-	out[13] = 0xdd;
-	uint8_t *ip = out + 14;
-	ip[0] = 0x60;
-	ip[5] = 20;
-	ip[6] = next;
-	assert_int_equal(inet_pton(AF_INET6, "2001:db8::1", ip + 24), 1);
-	ip[42] = (uint8_t)(port >> 8);
-	ip[43] = (uint8_t)port;
-	return 14 + 40 + 20;
-}
-
-static bool passes(const struct bpf_program *program, const uint8_t *frame, uint32_t len)
-{
-	struct pcap_pkthdr header = {.caplen = len, .len = len};
-	return pcap_offline_filter(program, &header, frame) != 0;
-}
-
-static void filter_passes_what_decodes(void **state)
-{
-	(void)state;
-	struct tl_rules *rules = make(RULES("http;80;10.1.0.0/16,2001:db8::1", "dns;53"), false);
-	char *text = tl_rules_filter(rules);
-	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, 65535);
-	struct bpf_program program;
-	uint8_t f[128];
-
-	assert_int_equal(pcap_compile(pcap, &program, text, 1, PCAP_NETMASK_UNKNOWN), 0);
-	assert_true(passes(&program, f, build_ipv4(f, 0, 6, 0, "10.1.9.9", 80)));
-	assert_false(passes(&program, f, build_ipv4(f, 0, 6, 0, "10.1.9.9", 81)));
-	assert_false(passes(&program, f, build_ipv4(f, 0, 6, 0, "10.2.9.9", 80)));
-	assert_false(passes(&program, f, build_ipv4(f, 0, 17, 0, "10.1.9.9", 80)));
-	assert_true(passes(&program, f, build_ipv4(f, 0, 17, 0, "10.2.9.9", 53)));
-	for (uint32_t tags = 1; tags <= 5; tags++)
-		assert_true(passes(&program, f, build_ipv4(f, tags, 6, 0, "10.1.9.9", 80)));
-	assert_true(passes(&program, f, build_ipv4(f, 0, 6, 0x2000, "10.1.9.9", 80)));
-	assert_true(passes(&program, f, build_ipv4(f, 0, 17, 0x00b9, "10.2.9.9", 0)));
-	assert_true(passes(&program, f, build_ipv4(f, 0, 47, 0, "10.2.9.9", 0)));
-	assert_true(passes(&program, f, build_ipv4(f, 0, 4, 0, "10.2.9.9", 0)));
-	assert_true(passes(&program, f, build_ipv4(f, 0, 41, 0, "10.2.9.9", 0)));
-	assert_true(passes(&program, f, build_ipv4(f, 0, 17, 0, "10.2.9.9", 4789)));
-	assert_true(passes(&program, f, build_ipv4(f, 0, 17, 0, "10.2.9.9", 8472)));
-	assert_false(passes(&program, f, build_ipv4(f, 0, 1, 0, "10.1.9.9", 80)));
-	assert_true(passes(&program, f, build_ipv6(f, 6, 80)));
-	assert_false(passes(&program, f, build_ipv6(f, 6, 81)));
-	assert_true(passes(&program, f, build_ipv6(f, 44, 0)));
-	assert_true(passes(&program, f, build_ipv6(f, 0, 0)));
-	assert_true(passes(&program, f, build_ipv6(f, 47, 0)));
-	pcap_freecode(&program);
-	pcap_close(pcap);
-	free(text);
-	tl_rules_destroy(rules);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -406,9 +267,6 @@ int main(void)
 		cmocka_unit_test(options_and_timeouts),
 		cmocka_unit_test(errors_name_the_rule),
 		cmocka_unit_test(command_line_form),
-		cmocka_unit_test(filter_compiles_for_every_link_type),
-		cmocka_unit_test(too_many_terms_mean_no_filter),
-		cmocka_unit_test(filter_passes_what_decodes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
