@@ -5,8 +5,6 @@
 #include "l7/trace.h"
 #include "protocols/common/sql.h"
 
-#define MASKED_BYTES_MAX 2048u
-
 // ---- Groups and requests ----------------------------------------------------------------------
 
 static uint32_t clean_groups_needed(const struct pg *pg)
@@ -202,6 +200,14 @@ static bool enter_request(struct pg_call *call, const struct pg_message *m)
 
 // ---- Texts ------------------------------------------------------------------------------------
 
+static void show_text(struct pg_call *call, struct tl_bytes text)
+{
+	uint32_t most = (uint32_t)call->options->query_text_max;
+
+	if (text.len != 0 && most != 0)
+		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_TEXT, tl_bytes_first(text, most));
+}
+
 static void show_statement(struct pg_call *call, const struct pg_statement *s)
 {
 	struct tl_ctx *ctx = call->ctx;
@@ -210,8 +216,7 @@ static void show_statement(struct pg_call *call, const struct pg_statement *s)
 	tl_message_text(ctx, TL_CLIENT, PG_FIELD_COMMAND, tl_pg_command(s->command));
 	if (s->summary.len != 0)
 		tl_message_text(ctx, TL_CLIENT, PG_FIELD_SUMMARY, s->summary);
-	if (s->text.len != 0)
-		tl_message_text(ctx, TL_CLIENT, PG_FIELD_TEXT, s->text);
+	show_text(call, s->text);
 	if (s->digest == 0)
 		return;
 	tl_sql_digest_text(s->digest, digest);
@@ -221,13 +226,13 @@ static void show_statement(struct pg_call *call, const struct pg_statement *s)
 
 // A text as it is shown; `sql` and `masked` hold what `ret` borrows from.
 static void read_text(struct pg_call *call, struct tl_bytes text, uint32_t full,
-		      struct tl_sql *sql, char masked[MASKED_BYTES_MAX], struct pg_statement *ret)
+		      struct tl_sql *sql, char masked[PG_SHOWN_BYTES_MAX], struct pg_statement *ret)
 {
-	bool redact = tl_redact(call->ctx);
+	bool redact = call->options->mask_literals || tl_redact(call->ctx);
 	struct tl_trace trace = {.flags = 0};
 
 	tl_sql_read(TL_SQL_POSTGRESQL, text, full, redact ? masked : NULL,
-		    redact ? MASKED_BYTES_MAX : 0, sql);
+		    redact ? PG_SHOWN_BYTES_MAX : 0, sql);
 	*ret = (struct pg_statement) {
 		.digest = sql->digest,
 		.text = redact ? tl_bytes(masked, sql->text_len) : text,
@@ -258,7 +263,7 @@ static struct tl_bytes text_at(const struct pg_message *m, uint32_t at, uint32_t
 
 static void read_query(struct pg_call *call, const struct pg_message *m)
 {
-	char masked[MASKED_BYTES_MAX];
+	char masked[PG_SHOWN_BYTES_MAX];
 	struct pg_statement s;
 	struct tl_sql sql;
 	uint32_t full;
@@ -307,7 +312,7 @@ static void read_parse(struct pg_call *call, const struct pg_message *m)
 	struct pg_client *me = &call->pg->client;
 	struct tl_cursor c = tl_cursor(m->body);
 	struct tl_bytes name = pg_string(&c);
-	char masked[MASKED_BYTES_MAX];
+	char masked[PG_SHOWN_BYTES_MAX];
 	struct pg_statement s;
 	struct tl_sql sql;
 	uint32_t full;
@@ -322,7 +327,7 @@ static void read_parse(struct pg_call *call, const struct pg_message *m)
 		char digest[TL_SQL_DIGEST_TEXT_BYTES];
 		show_name(call, PG_FIELD_STATEMENT, name);
 		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_SUMMARY, s.summary);
-		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_TEXT, s.text);
+		show_text(call, s.text);
 		tl_sql_digest_text(s.digest, digest);
 		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_DIGEST,
 				tl_bytes(digest, TL_SQL_DIGEST_TEXT_BYTES - 1));
@@ -330,7 +335,7 @@ static void read_parse(struct pg_call *call, const struct pg_message *m)
 		me->has_text = true;
 	}
 	me->parts |= PG_PART_PARSE;
-	for (uint32_t n = tl_pg_statement_put(&call->pg->statements, id, &s); n != 0; n--)
+	for (uint32_t n = tl_pg_statement_put(call->statements, id, &s); n != 0; n--)
 		tl_count(call->ctx, PG_COUNT_STATEMENTS_EVICTED);
 }
 
@@ -350,7 +355,8 @@ static void read_bind(struct pg_call *call, const struct pg_message *m)
 	me->parts |= PG_PART_BIND;
 	me->bound = tl_pg_name_id(statement);
 	me->portal = tl_pg_name_id(portal);
-	tl_pg_portal_put(&call->pg->statements, me->portal, me->bound);
+	if (!tl_pg_portal_put(call->statements, me->portal, me->bound))
+		tl_count(call->ctx, PG_COUNT_PORTALS_EVICTED);
 }
 
 static void read_describe(struct pg_call *call, const struct pg_message *m)
@@ -378,9 +384,9 @@ static void read_close(struct pg_call *call, const struct pg_message *m)
 		return;
 	me->parts |= PG_PART_CLOSE;
 	if (what == 'S')
-		tl_pg_statement_drop(&call->pg->statements, tl_pg_name_id(name));
+		tl_pg_statement_drop(call->statements, tl_pg_name_id(name));
 	else
-		tl_pg_portal_drop(&call->pg->statements, tl_pg_name_id(name));
+		tl_pg_portal_drop(call->statements, tl_pg_name_id(name));
 }
 
 // Shows what an Execute runs, unless the record shows the right text already.
@@ -389,7 +395,7 @@ static void show_executed(struct pg_call *call, uint32_t portal, bool is_known, 
 	struct pg_client *me = &call->pg->client;
 	struct pg_statement s;
 
-	if (!is_known || !tl_pg_statement_get(&call->pg->statements, statement, &s)) {
+	if (!is_known || !tl_pg_statement_get(call->statements, statement, &s)) {
 		tl_count(call->ctx, PG_COUNT_STATEMENTS_UNKNOWN);
 		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_COMMAND,
 				tl_pg_command(PG_COMMAND_EXECUTE));
@@ -423,7 +429,7 @@ static void read_execute(struct pg_call *call, const struct pg_message *m)
 	if (me->parts == 0)
 		show_name(call, PG_FIELD_PORTAL, name);
 	bool is_known = !c.failed &&
-			tl_pg_portal_get(&call->pg->statements, portal, &statement);
+			tl_pg_portal_get(call->statements, portal, &statement);
 	show_executed(call, portal, is_known, statement);
 	tl_pg_client_session(call);
 	tl_message_end(call->ctx, TL_CLIENT, m->end);

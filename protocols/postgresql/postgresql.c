@@ -7,6 +7,16 @@
 #include "base/check.h"
 #include "l7/decoder.h"
 
+struct pg_call tl_pg_call(struct tl_ctx *ctx, void *state)
+{
+	return (struct pg_call) {
+		.ctx = ctx,
+		.pg = (struct pg *)state,
+		.statements = (struct pg_statements *)tl_room(ctx),
+		.options = (const struct pg_options *)tl_options(ctx),
+	};
+}
+
 void tl_pg_lose_track(struct pg_call *call)
 {
 	struct pg *pg = call->pg;
@@ -17,7 +27,7 @@ void tl_pg_lose_track(struct pg_call *call)
 	pg->client.opened_early = false;
 	pg->client.in_group = false;
 	pg->client.syncs = 0;
-	pg->asks_encryption = false;
+	pg->asks_encryption = 0;
 	pg->is_blind = true;
 	pg->is_ready = false;
 	pg->is_settled = false;
@@ -89,8 +99,8 @@ static struct reading read_one(struct pg_call *call, enum tl_lane lane, const st
 	if (lane == TL_CLIENT && first == 0)
 		return read_startup(call, view);
 	// In place of the byte a server that can't may send a typed ErrorResponse.
-	if (lane == TL_SERVER && call->pg->asks_encryption && first != 'E') {
-		if (first != 'S' && first != 'N' && first != 'G')
+	if (lane == TL_SERVER && call->pg->asks_encryption != 0 && first != 'E') {
+		if (first != 'N' && first != call->pg->asks_encryption)
 			return (struct reading) {BROKEN, 0};
 		bool on = tl_pg_encryption_answer(call, first, view->offset);
 		return (struct reading) {on ? ENCRYPTED : GO_ON, 1};
@@ -109,7 +119,7 @@ static void hand_over(struct tl_ctx *ctx, const struct pg *pg, uint8_t answer, u
 static struct tl_step pg_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			      const struct tl_view *view)
 {
-	struct pg_call call = {.ctx = ctx, .pg = (struct pg *)state};
+	struct pg_call call = tl_pg_call(ctx, state);
 	struct tl_view left = *view;
 	uint32_t at = 0;
 
@@ -141,7 +151,7 @@ static struct tl_step pg_step(struct tl_ctx *ctx, void *state, enum tl_lane lane
 static bool pg_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_t lost,
 		   uint64_t offset)
 {
-	struct pg_call call = {.ctx = ctx, .pg = (struct pg *)state};
+	struct pg_call call = tl_pg_call(ctx, state);
 
 	(void)lost;
 	(void)offset;
@@ -163,7 +173,7 @@ static uint32_t pg_resync(const void *state, enum tl_lane lane, struct tl_bytes 
 static void pg_end(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl_end end,
 		   uint64_t offset)
 {
-	struct pg_call call = {.ctx = ctx, .pg = (struct pg *)state};
+	struct pg_call call = tl_pg_call(ctx, state);
 
 	if (lane == TL_CLIENT && end != TL_END_SWITCHED)
 		tl_pg_client_end(&call, offset);
@@ -191,7 +201,7 @@ static const struct tl_field fields[PG_FIELD_COUNT] = {
 		.name = "query_text", .attribute = "db.query.text", .type = TL_FIELD_TEXT,
 		.cardinality = TL_CARDINALITY_HIGH, .flags = TL_FIELD_REQUEST,
 		.parent = TL_FIELD_TOP, .max = 2048,
-		.help = "Text of the query, literals masked where redaction is on.",
+		.help = "Text of the query, literals masked.",
 	},
 	[PG_FIELD_DIGEST] = {
 		.name = "query_digest", .label = "query_digest", .type = TL_FIELD_TEXT,
@@ -336,9 +346,25 @@ static const char *const counters[PG_COUNTER_COUNT] = {
 	[PG_COUNT_STRAY_ANSWERS] = "stray_answers",
 	[PG_COUNT_STATEMENTS_EVICTED] = "statements_evicted",
 	[PG_COUNT_STATEMENTS_UNKNOWN] = "statements_unknown",
+	[PG_COUNT_PORTALS_EVICTED] = "portals_evicted",
 	[PG_COUNT_LONG_QUERY] = "long_query",
 	[PG_COUNT_REPLICATION_MESSAGES] = "replication_messages",
 	[PG_COUNT_HIDDEN_NOTIFICATIONS] = "hidden_notifications",
+};
+
+static const struct tl_option option_rows[] = {
+	{
+		.key = "mask_literals", .type = TL_OPTION_BOOL, .hot = true,
+		.offset = offsetof(struct pg_options, mask_literals), .value = "true",
+		.help = "Show texts with their literals masked. Redaction masks them in any case.",
+	},
+	{
+		.key = "query_text_max", .type = TL_OPTION_SIZE, .hot = true,
+		.offset = offsetof(struct pg_options, query_text_max), .value = "1024",
+		.min = 0, .max = PG_SHOWN_BYTES_MAX,
+		.help = "Bytes recorded of a query's text; 0 records none.",
+	},
+	TL_OPTION_END,
 };
 
 static const uint16_t ports[] = {5432, 5433, 6432, 0};
@@ -351,12 +377,15 @@ const struct tl_decoder tl_decoder_postgresql = {
 	.over = TL_OVER_TCP,
 	.state_size = sizeof(struct pg),
 	.need_max = PG_NEED_MAX,
+	.room_size = sizeof(struct pg_statements),
 	.timeout_s = 60,
 	.ports = ports,
 	.fields = fields,
 	.field_count = PG_FIELD_COUNT,
 	.counter_count = PG_COUNTER_COUNT,
 	.counters = counters,
+	.options = option_rows,
+	.options_size = sizeof(struct pg_options),
 	.status_help = "SQLSTATE 57014 cancelled; classes 08, 40, 53, 55, 57, 58, F0, XX "
 		       "server_error; others client_error",
 	.match = tl_pg_match,
@@ -367,3 +396,4 @@ const struct tl_decoder tl_decoder_postgresql = {
 };
 
 TL_DECODER_CHECK(struct pg, PG_NEED_MAX);
+_Static_assert(sizeof(struct pg_statements) <= TL_ROOM_BYTES_MAX, "the store is the room");

@@ -94,7 +94,7 @@ void tl_pg_startup(struct pg_call *call, struct tl_bytes packet, uint64_t offset
 		tl_message_end(ctx, TL_CLIENT, end);
 	} else {
 		begin_startup(call, offset);
-		call->pg->asks_encryption = true;
+		call->pg->asks_encryption = minor == PG_CODE_GSS ? 'G' : 'S';
 		call->pg->client.begin = end; // encrypted bytes would follow here
 	}
 }
@@ -104,10 +104,11 @@ bool tl_pg_encryption_answer(struct pg_call *call, uint8_t answer, uint64_t offs
 	struct tl_ctx *ctx = call->ctx;
 	uint64_t key;
 
-	call->pg->asks_encryption = false;
+	call->pg->asks_encryption = 0;
 	if (answer == 'N')
 		return false;
 	if (tl_pending_oldest(ctx, TL_CLIENT, &key) != NULL) {
+		tl_message_end(ctx, TL_CLIENT, call->pg->client.begin);
 		tl_message_begin(ctx, TL_SERVER, offset);
 		tl_message_end(ctx, TL_SERVER, offset + 1);
 		tl_close(ctx, TL_SERVER, key, TL_STATUS_OK, TL_REASON_TLS);

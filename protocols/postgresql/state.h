@@ -14,6 +14,7 @@
 
 #define PG_HEAD_BYTES 5u              // type and length
 #define PG_STARTUP_BYTES_MAX 10000u   // MAX_STARTUP_PACKET_LENGTH of the server
+#define PG_SHOWN_BYTES_MAX 2048u      // of a query, by option
 #define PG_TEXT_BYTES_MAX 16384u      // of a query: more is not looked at
 #define PG_NAMES_BYTES_MAX 1024u      // read of Bind, Describe, Close, Execute for their names
 #define PG_ERROR_BYTES_MAX 8192u      // read of an ErrorResponse
@@ -66,6 +67,7 @@ enum pg_counter {
 	PG_COUNT_STRAY_ANSWERS,
 	PG_COUNT_STATEMENTS_EVICTED,
 	PG_COUNT_STATEMENTS_UNKNOWN,
+	PG_COUNT_PORTALS_EVICTED,
 	PG_COUNT_LONG_QUERY,
 	PG_COUNT_REPLICATION_MESSAGES,
 	PG_COUNT_HIDDEN_NOTIFICATIONS,
@@ -146,7 +148,7 @@ struct pg {
 	bool is_ready;        // ReadyForQuery came, and no request since
 	bool is_settled;      // where a group begins is known
 	bool pipelines;       // the client sends groups before earlier ones are answered
-	bool asks_encryption; // SSLRequest or GSSENCRequest: the answer is a single byte
+	uint8_t asks_encryption; // the byte that would grant it: 'S' TLS, 'G' GSSAPI; 0: not asked
 	bool has_lost;        // bytes of this connection never came
 	uint8_t database_len;
 	uint8_t user_len;
@@ -156,7 +158,12 @@ struct pg {
 	char database[PG_NAME_BYTES_MAX + 1];
 	char user[PG_NAME_BYTES_MAX + 1];
 	char application[PG_NAME_BYTES_MAX + 1];
-	struct pg_statements statements;
+};
+
+// What the configuration may say of PostgreSQL.
+struct pg_options {
+	bool mask_literals;
+	uint64_t query_text_max;
 };
 
 // One message, or as much of it as is looked at.
@@ -172,7 +179,11 @@ struct pg_message {
 struct pg_call {
 	struct tl_ctx *ctx;
 	struct pg *pg;
+	struct pg_statements *statements;
+	const struct pg_options *options;
 };
+
+struct pg_call tl_pg_call(struct tl_ctx *ctx, void *state);
 
 // ---- looks.c: what a message may look like, without state --------------------------------------
 

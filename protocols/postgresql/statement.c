@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocols/postgresql/statement.h"
 
-// In front of each statement in the store.
-struct entry {
-	uint64_t digest;
-	uint32_t name;
-	uint8_t text_len;
-	uint8_t summary_len;
-	uint8_t command;
-	uint8_t is_cut;
-};
-
-_Static_assert(PG_STORED_TEXT_BYTES_MAX <= UINT8_MAX && PG_STORED_SUMMARY_BYTES_MAX <= UINT8_MAX,
-	       "lengths have a byte");
-_Static_assert(sizeof(struct entry) + PG_STORED_TEXT_BYTES_MAX + PG_STORED_SUMMARY_BYTES_MAX <=
-		       PG_STORE_BYTES,
+_Static_assert(PG_STORED_TEXT_BYTES_MAX + PG_STORED_SUMMARY_BYTES_MAX <= PG_STORE_BYTES,
 	       "any statement fits into an empty store");
+_Static_assert(PG_STORE_BYTES <= UINT16_MAX && PG_STORED_SUMMARY_BYTES_MAX <= UINT8_MAX &&
+		       PG_STATEMENTS_MAX <= UINT8_MAX,
+	       "they are kept in these");
 
 uint32_t tl_pg_name_id(struct tl_bytes name)
 {
@@ -28,36 +18,44 @@ uint32_t tl_pg_name_id(struct tl_bytes name)
 	return hash == PG_UNNAMED ? 1 : hash;
 }
 
-static struct entry load(const struct pg_statements *store, uint32_t at)
+static uint32_t find(const struct pg_statements *store, uint32_t name)
 {
-	struct entry e;
+	uint32_t i = 0;
 
-	memcpy(&e, store->bytes + at, sizeof(e));
-	return e;
+	while (i < store->count && store->names[i] != name)
+		i++;
+	return i;
 }
 
-static uint32_t size_of(const struct entry *e)
+static uint32_t size_of(const struct pg_entry *entry)
 {
-	return (uint32_t)sizeof(*e) + e->text_len + e->summary_len;
+	return (uint32_t)entry->text_len + entry->summary_len;
 }
 
-static uint32_t find(const struct pg_statements *store, uint32_t name, struct entry *ret)
+static void remove_at(struct pg_statements *store, uint32_t index)
 {
-	for (uint32_t at = 0; at < store->used; at += size_of(ret)) {
-		*ret = load(store, at);
-		if (ret->name == name)
-			return at;
-	}
-	return TL_BYTES_NONE;
-}
-
-static void remove_at(struct pg_statements *store, uint32_t at)
-{
-	struct entry e = load(store, at);
-	uint32_t size = size_of(&e);
+	uint32_t at = store->entries[index].at;
+	uint32_t size = size_of(&store->entries[index]);
 
 	memmove(store->bytes + at, store->bytes + at + size, store->used - at - size);
 	store->used = (uint16_t)(store->used - size);
+	store->count--;
+	store->entries[index] = store->entries[store->count];
+	store->names[index] = store->names[store->count];
+	for (uint32_t i = 0; i < store->count; i++)
+		if (store->entries[i].at > at)
+			store->entries[i].at = (uint16_t)(store->entries[i].at - size);
+}
+
+static uint32_t least_used(const struct pg_statements *store)
+{
+	uint32_t found = 0;
+
+	for (uint32_t i = 1; i < store->count; i++)
+		if (store->clock - store->entries[i].used_at >
+		    store->clock - store->entries[found].used_at)
+			found = i;
+	return found;
 }
 
 // At most `max` bytes, of UTF-8 whole characters only.
@@ -70,15 +68,22 @@ static struct tl_bytes cut(struct tl_bytes text, uint32_t max)
 	return tl_bytes_first(text, max);
 }
 
+static void append(struct pg_statements *store, struct tl_bytes bytes)
+{
+	if (bytes.len != 0)
+		memcpy(store->bytes + store->used, bytes.ptr, bytes.len);
+	store->used = (uint16_t)(store->used + bytes.len);
+}
+
 uint32_t tl_pg_statement_put(struct pg_statements *store, uint32_t name,
 			     const struct pg_statement *s)
 {
 	struct tl_bytes text = cut(s->text, PG_STORED_TEXT_BYTES_MAX);
 	struct tl_bytes summary = cut(s->summary, PG_STORED_SUMMARY_BYTES_MAX);
-	struct entry e = {
+	struct pg_entry entry = {
 		.digest = s->digest,
-		.name = name,
-		.text_len = (uint8_t)text.len,
+		.used_at = ++store->clock,
+		.text_len = (uint16_t)text.len,
 		.summary_len = (uint8_t)summary.len,
 		.command = s->command,
 		.is_cut = s->is_cut || text.len < s->text.len,
@@ -86,44 +91,42 @@ uint32_t tl_pg_statement_put(struct pg_statements *store, uint32_t name,
 	uint32_t gone = 0;
 
 	tl_pg_statement_drop(store, name);
-	for (; store->used + size_of(&e) > PG_STORE_BYTES; gone++)
-		remove_at(store, 0);
-	uint8_t *at = store->bytes + store->used;
-	memcpy(at, &e, sizeof(e));
-	if (text.len != 0)
-		memcpy(at + sizeof(e), text.ptr, text.len);
-	if (summary.len != 0)
-		memcpy(at + sizeof(e) + text.len, summary.ptr, summary.len);
-	store->used = (uint16_t)(store->used + size_of(&e));
+	for (; store->count == PG_STATEMENTS_MAX ||
+	       store->used + size_of(&entry) > PG_STORE_BYTES; gone++)
+		remove_at(store, least_used(store));
+	entry.at = store->used;
+	append(store, text);
+	append(store, summary);
+	store->names[store->count] = name;
+	store->entries[store->count++] = entry;
 	return gone;
 }
 
-bool tl_pg_statement_get(const struct pg_statements *store, uint32_t name,
-			 struct pg_statement *ret)
+bool tl_pg_statement_get(struct pg_statements *store, uint32_t name, struct pg_statement *ret)
 {
-	struct entry e;
-	uint32_t at = find(store, name, &e);
+	uint32_t i = find(store, name);
 
-	if (at == TL_BYTES_NONE)
+	if (i == store->count)
 		return false;
-	const uint8_t *text = store->bytes + at + sizeof(e);
+	struct pg_entry *entry = &store->entries[i];
+	const uint8_t *text = store->bytes + entry->at;
+	entry->used_at = ++store->clock;
 	*ret = (struct pg_statement) {
-		.digest = e.digest,
-		.text = tl_bytes(text, e.text_len),
-		.summary = tl_bytes(text + e.text_len, e.summary_len),
-		.command = e.command,
-		.is_cut = e.is_cut != 0,
+		.digest = entry->digest,
+		.text = tl_bytes(text, entry->text_len),
+		.summary = tl_bytes(text + entry->text_len, entry->summary_len),
+		.command = entry->command,
+		.is_cut = entry->is_cut,
 	};
 	return true;
 }
 
 void tl_pg_statement_drop(struct pg_statements *store, uint32_t name)
 {
-	struct entry e;
-	uint32_t at = find(store, name, &e);
+	uint32_t i = find(store, name);
 
-	if (at != TL_BYTES_NONE)
-		remove_at(store, at);
+	if (i != store->count)
+		remove_at(store, i);
 }
 
 static struct pg_portal *find_portal(struct pg_statements *store, uint32_t name)
@@ -134,17 +137,19 @@ static struct pg_portal *find_portal(struct pg_statements *store, uint32_t name)
 	return NULL;
 }
 
-void tl_pg_portal_put(struct pg_statements *store, uint32_t name, uint32_t statement)
+bool tl_pg_portal_put(struct pg_statements *store, uint32_t name, uint32_t statement)
 {
 	struct pg_portal *portal = find_portal(store, name);
+	bool has_room = portal != NULL || store->portal_count < PG_PORTALS_MAX;
 
-	if (portal == NULL && store->portal_count < PG_PORTALS_MAX) {
+	if (portal == NULL && has_room) {
 		portal = &store->portals[store->portal_count++];
 	} else if (portal == NULL) {
 		portal = &store->portals[store->portal_next];
-		store->portal_next = (uint8_t)((store->portal_next + 1) % PG_PORTALS_MAX);
+		store->portal_next = (store->portal_next + 1) % PG_PORTALS_MAX;
 	}
 	*portal = (struct pg_portal) {.name = name, .statement = statement};
+	return has_room;
 }
 
 bool tl_pg_portal_get(const struct pg_statements *store, uint32_t name, uint32_t *ret_statement)

@@ -25,8 +25,9 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-DECODED = ("http", "http2", "grpc", "dns", "redis", "amqp")
-SHOWN_AS = {"grpc": "http2"}  # no decoder of its own: a call is an HTTP/2 stream
+DECODED = ("http", "http2", "grpc", "dns", "redis", "amqp", "pgsql")
+# No decoder of its own (a gRPC call is an HTTP/2 stream), or another name here.
+SHOWN_AS = {"grpc": "http2", "pgsql": "postgresql"}
 NO_CAPTURES = ("expected",)
 SECONDS_MAX = 60
 RSS_MAX_KIB = 600 << 10  # of sanitizers; 80 MiB without
@@ -65,6 +66,18 @@ def add_methods(numbers, record):
     numbers[2] += len(halves) == 2 and halves[1]["method"] not in ("Ack", "Nack", "Reject")
 
 
+def add_statements(numbers, record):
+    """The table has Query, Execute and FunctionCall as requests; as matched what completes them, and
+    all errors."""
+    request, response = record.get("request"), record.get("response")
+    command = (request or {}).get("command")
+    if record["status"] == "one_way" or command in ("PREPARE", "DESCRIBE", "BIND", "CLOSE"):
+        return
+    is_startup = command == "STARTUP"
+    numbers[0] += request is not None and not is_startup
+    numbers[2] += response is not None and (not is_startup or "sqlstate" in response)
+
+
 def run(tapline, path):
     """(exit status, last line of the errors, {protocol: [requests, responses, matched]})"""
     found = {}
@@ -80,6 +93,9 @@ def run(tapline, path):
         numbers = found.setdefault(protocol, [0, 0, 0])
         if protocol == "amqp":
             add_methods(numbers, record)
+            continue
+        if protocol == "postgresql":
+            add_statements(numbers, record)
             continue
         numbers[0] += has_request
         numbers[1] += has_response
@@ -122,7 +138,8 @@ def compare(results, truths, explained, others):
             continue
         expected = {entry["protocol"]: entry for entry in others if entry["file"] == file}
         # Further protocols have tables of their own.
-        claimed = {name for name in found if name.removesuffix("-group") in DECODED}
+        claimed = {name for name in found if name.removesuffix("-group") in DECODED
+                   or name in SHOWN_AS.values()}
         for protocol in sorted(claimed | set(expected)):
             entry = expected.get(protocol)
             got = tuple(found.get(protocol, (0, 0, 0)))

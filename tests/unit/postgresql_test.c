@@ -130,6 +130,25 @@ static void a_full_store_forgets_the_oldest(void **state)
 	assert_false(tl_pg_statement_get(&store, 1, &got));
 }
 
+// What is executed again and again stays, whatever else is prepared.
+static void a_full_store_keeps_what_is_used(void **state)
+{
+	(void)state;
+	struct pg_statements store = {.used = 0};
+	struct pg_statement got;
+	struct pg_statement s = statement("SELECT 1");
+	uint32_t gone = 0;
+
+	for (uint32_t i = 1; i <= 3 * PG_STATEMENTS_MAX; i++) {
+		gone += tl_pg_statement_put(&store, i, &s);
+		assert_true(tl_pg_statement_get(&store, 1, &got));
+	}
+	assert_int_equal(gone, 2 * PG_STATEMENTS_MAX);
+	assert_false(tl_pg_statement_get(&store, 2, &got));
+	assert_true(tl_pg_statement_get(&store, 3 * PG_STATEMENTS_MAX, &got));
+	assert_true(tl_bytes_is(got.text, "SELECT 1"));
+}
+
 static void portals(void **state)
 {
 	(void)state;
@@ -137,7 +156,7 @@ static void portals(void **state)
 	uint32_t got = 0;
 
 	for (uint32_t i = 0; i < 3 * PG_PORTALS_MAX; i++) {
-		tl_pg_portal_put(&store, i, 100 + i);
+		assert_int_equal(tl_pg_portal_put(&store, i, 100 + i), i < PG_PORTALS_MAX);
 		assert_true(tl_pg_portal_get(&store, i, &got));
 		assert_int_equal(got, 100 + i);
 	}
@@ -145,7 +164,7 @@ static void portals(void **state)
 	tl_pg_portal_drop(&store, 3 * PG_PORTALS_MAX - 1);
 	assert_false(tl_pg_portal_get(&store, 3 * PG_PORTALS_MAX - 1, &got));
 	assert_true(tl_pg_portal_get(&store, 3 * PG_PORTALS_MAX - 2, &got));
-	tl_pg_portal_put(&store, 3 * PG_PORTALS_MAX - 2, 5);
+	assert_true(tl_pg_portal_put(&store, 3 * PG_PORTALS_MAX - 2, 5));
 	assert_true(tl_pg_portal_get(&store, 3 * PG_PORTALS_MAX - 2, &got));
 	assert_int_equal(got, 5);
 }
@@ -196,6 +215,7 @@ int main(void)
 		cmocka_unit_test(tags),
 		cmocka_unit_test(statements_by_name),
 		cmocka_unit_test(a_full_store_forgets_the_oldest),
+		cmocka_unit_test(a_full_store_keeps_what_is_used),
 		cmocka_unit_test(portals),
 		cmocka_unit_test(looks),
 	};
