@@ -116,8 +116,9 @@ static void close_answer(struct mysql_call *call, enum tl_status status)
 	tl_close(call->ctx, call->lane, key, status, TL_REASON_NONE);
 	tl_message_end(call->ctx, call->lane, call->end);
 	my->outstanding = (uint16_t)tl_pending_count(call->ctx, TL_CLIENT);
-	if (my->outstanding == 0 && my->doubt != 0)
-		my->doubt--;
+	my->has_answered = true;
+	if (my->outstanding == 0)
+		my->is_doubtful = false;
 	reset_answer(my);
 }
 
@@ -597,10 +598,28 @@ static bool is_trailing_eof(struct mysql_call *call)
 	return true;
 }
 
+// After a loss: the answer began before what seems to be its command, so that this one was sent
+// while another, which was lost, was open.
+static bool is_of_another(struct mysql_call *call, const struct mysql_memo *memo)
+{
+	if (call->my->is_answering)
+		return false;
+	tl_message_begin(call->ctx, call->lane, call->begin);
+	if (!tl_is_earlier(call->ctx, call->lane, memo->key))
+		return false;
+	call->my->pipelines = true;
+	tl_mysql_lose_track(call->ctx, call->my);
+	return true;
+}
+
 static void read_packet(struct mysql_call *call)
 {
 	struct mysql *my = call->my;
 
+	if (my->is_mute) {
+		tl_mysql_count_answer(call);
+		return;
+	}
 	if (is_progress(call)) {
 		tl_count(call->ctx, MYSQL_COUNT_PROGRESS_REPORTS);
 		my->any_sequence = true;
@@ -621,11 +640,13 @@ static void read_packet(struct mysql_call *call)
 	}
 	const struct mysql_memo *memo = pending(call);
 	// LOGIN is not the first packet of its exchange.
-	bool starts = my->is_answering || my->any_sequence || (my->is_inside && my->doubt == 0) ||
+	bool starts = my->is_answering || my->any_sequence || (my->is_inside && !my->is_doubtful) ||
 		      call->sequence == tl_mysql_first_number(my) ||
 		      (memo != NULL && (memo->is_long != 0 || memo->command == MYSQL_LOGIN));
 	if (memo == NULL || call->len == 0 || !starts)
 		read_stray(call);
+	else if (my->is_doubtful && is_of_another(call, memo))
+		tl_mysql_count_answer(call);
 	else
 		read_first(call, memo);
 }
@@ -648,6 +669,7 @@ struct tl_step tl_mysql_server_step(struct mysql_call *call)
 {
 	struct mysql *my = call->my;
 
+	my->has_heard = true;
 	if (my->server_continues) {
 		my->server_continues = call->len == MYSQL_PACKET_MAX;
 		my->sequence = (uint8_t)(call->sequence + 1);

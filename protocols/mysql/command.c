@@ -30,6 +30,32 @@ void tl_mysql_begin(struct mysql_call *call, uint32_t command)
 	tl_message_body(call->ctx, call->lane, call->len);
 }
 
+// Nothing proves yet that answers and commands are those of each other.
+static bool is_doubtful(const struct mysql *my)
+{
+	return my->is_doubtful || (!my->is_greeted && !my->has_answered);
+}
+
+static void expect_answer(struct mysql_call *call, const struct mysql_memo *memo)
+{
+	struct mysql *my = call->my;
+
+	// A command while another one is open, or was lost: pipelined, or the other one's answer was
+	// not seen.
+	if (my->outstanding != 0 || my->has_lost_command) {
+		my->pipelines = my->pipelines || !my->has_heard ||
+				(my->outstanding != 0 && !is_doubtful(my));
+		if (is_doubtful(my))
+			tl_mysql_lose_track(call->ctx, my);
+	}
+	my->waits = my->waits ||
+		    (my->next_key > 1 && my->outstanding == 0 && !is_doubtful(my));
+	my->has_heard = my->has_lost_command = false;
+	call->is_unpaired = my->is_mute && !tl_mysql_finds_track(my);
+	tl_open(call->ctx, call->lane, my->next_key++, memo);
+	my->outstanding = (uint16_t)tl_pending_count(call->ctx, TL_CLIENT);
+}
+
 void tl_mysql_open(struct mysql_call *call, uint32_t command, bool sets_schema)
 {
 	struct mysql *my = call->my;
@@ -43,9 +69,7 @@ void tl_mysql_open(struct mysql_call *call, uint32_t command, bool sets_schema)
 	if (tl_mysql_word(command)->answer == MYSQL_ANSWER_NONE) {
 		tl_one_way(call->ctx, call->lane);
 	} else {
-		my->pipelines = my->pipelines || my->outstanding != 0;
-		tl_open(call->ctx, call->lane, my->next_key++, &memo);
-		my->outstanding = (uint16_t)tl_pending_count(call->ctx, TL_CLIENT);
+		expect_answer(call, &memo);
 	}
 	if (tl_mysql_is_unsure(call))
 		tl_message_flag(call->ctx, call->lane, TL_FLAG_GAP);
@@ -397,6 +421,10 @@ struct tl_step tl_mysql_client_step(struct mysql_call *call)
 	else
 		return bad_command(call);
 	my->bad_commands = 0;
+	if (call->is_unpaired) {
+		tl_cancel_all(call->ctx, TL_STATUS_UNANSWERED, TL_REASON_GAP);
+		my->outstanding = 0;
+	}
 	// Whether the server agreed shows in its greeting, or in what follows.
 	if (may_be_login && !my->is_greeted && tl_mysql_asks_for_packing(my))
 		my->may_be_packed = true;

@@ -195,11 +195,13 @@ static bool is_answer(struct tl_bytes payload, uint32_t len)
 	case 0xff:
 		(void)tl_cursor_u8(&c);
 		code = tl_cursor_le16(&c);
-		return len > 9 && !c.failed && code >= ERROR_CODE_MIN && code < 20000;
+		return len > 9 && !c.failed && code >= ERROR_CODE_MIN &&
+		       (code < 20000 || tl_cursor_u8(&c) == '#');
 	case 'U': // Uptime: the answer to STATISTICS
 		return tl_bytes_starts(payload, "Uptime");
 	default:
-		return len <= 4 && tl_mysql_lenenc(&c) <= MYSQL_COLUMNS_MAX && !c.failed;
+		return len <= 4 && tl_mysql_lenenc(&c) <= MYSQL_COLUMNS_MAX && !c.failed &&
+		       len - c.at <= 1;
 	}
 }
 
@@ -269,27 +271,26 @@ static bool mysql_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64
 		tl_mysql_packed_gap(ctx, my, lane, lost, offset);
 		return true;
 	}
-	my->is_stale = true;
-	my->doubt = my->pipelines || my->outstanding > 1 ? MYSQL_SETTLE_ANSWERS : 1;
+	// A command that was sent while another one was open. Files and authentication are none.
+	bool pipelines = lane == TL_CLIENT && my->outstanding != 0 && !my->is_doubtful &&
+			 !my->any_sequence && !my->in_infile && my->next_key > 1;
+	my->pipelines = my->pipelines || pipelines;
+	my->is_stale = my->is_doubtful = true;
 	if (lane == TL_CLIENT) {
 		my->client_continues = false;
+		my->has_lost_command = true;
+		my->has_heard = false;
+		if (my->pipelines)
+			tl_mysql_lose_track(ctx, my);
 		return true;
 	}
 	// Nothing in a stream of events tells where one begins.
 	if (my->phase == MYSQL_PHASE_STREAM)
 		return false;
-	// Which of them were answered in the hole can't be told.
-	tl_cancel_all(ctx, TL_STATUS_UNANSWERED, TL_REASON_GAP);
-	if (my->has_statements)
-		tl_mysql_statement_forget_unnamed(tl_room(ctx));
-	memset(&my->result, 0, sizeof(my->result));
-	my->outstanding = 0;
-	my->phase = MYSQL_PHASE_FIRST;
-	my->is_answering = false;
-	my->any_sequence = false;
-	my->in_infile = false;
-	my->may_trail = false;
+	tl_mysql_lose_track(ctx, my);
+	my->has_heard = true;
 	my->server_continues = false;
+	my->sequence = 0;
 	return true;
 }
 
@@ -311,8 +312,8 @@ static bool starts_server(const struct mysql *my, struct tl_bytes view)
 
 	if (view.ptr[3] == 0)
 		return my->next_key == 0 && tl_mysql_is_greeting(payload);
-	return my->outstanding != 0 && view.ptr[3] == tl_mysql_first_number(my) &&
-	       is_answer(payload, len);
+	return (my->outstanding != 0 || my->is_mute) &&
+	       view.ptr[3] == tl_mysql_first_number(my) && is_answer(payload, len);
 }
 
 // A small payload of a compressed connection is plain, behind a head of seven bytes.

@@ -26,7 +26,6 @@
 #define MYSQL_CHANGES_MAX 16u         // session state changes in an OK that are read
 #define MYSQL_COLUMNS_MAX 4096u       // columns of a table, by the servers
 #define MYSQL_BAD_COMMANDS_MAX 4u     // in a row, until the connection is given up
-#define MYSQL_SETTLE_ANSWERS 4u       // flagged after a loss where requests were pipelined
 
 enum mysql_field {
 	MYSQL_FIELD_COMMAND,
@@ -137,7 +136,9 @@ struct mysql {
 	uint8_t phase;          // enum mysql_phase
 	uint8_t eof;            // enum mysql_eof
 	uint8_t sequence;       // of the server's next packet
-	uint8_t doubt;          // answers until pairing is trusted again
+	int32_t drift;          // mute: answers beyond commands since the loss, and its highest value
+	int32_t drift_max;
+	uint8_t drift_hits;     // commands sent while it was the highest
 	uint8_t bad_commands;
 	bool client_continues;  // the next packet is a part of the one before
 	bool server_continues;
@@ -148,6 +149,12 @@ struct mysql {
 	bool in_infile;         // the client sends a file
 	bool is_stale;          // user, schema, statements may have changed in a hole
 	bool pipelines;         // it had several requests open at once
+	bool waits;             // it had the answer before it sent the next
+	bool is_doubtful;       // pairing is not trusted until an answer has left nothing open
+	bool has_answered;      // an answer was paired
+	bool has_heard;         // the server said something since the newest command
+	bool has_lost_command;  // that was in a hole
+	bool is_mute;           // no pairs are made, see loss.c
 	bool turns_packed;      // the login is over, compressed frames follow
 	bool may_be_packed;     // the client asked for it, the server's answer was not seen
 	bool is_packed;         // frames follow, see packed.c
@@ -175,6 +182,7 @@ struct mysql_call {
 	uint64_t end;            // of what follows it
 	uint32_t len;            // of the payload
 	uint8_t sequence;
+	bool is_unpaired;        // a command whose answer can't be told
 };
 
 // A number in the protocol's length-encoded form; sets `failed` for what is none (NULL, ERR).
@@ -211,7 +219,7 @@ static inline uint8_t tl_mysql_first_number(const struct mysql *my)
 static inline bool tl_mysql_is_unsure(const struct mysql_call *call)
 {
 	const struct mysql *my = call->my;
-	return my->doubt != 0 || my->is_stale ||
+	return my->is_doubtful || my->is_stale ||
 	       (!my->has_login && !tl_is_late_join(call->ctx));
 }
 
@@ -235,6 +243,13 @@ void tl_mysql_read_login(struct mysql_call *call);
 void tl_mysql_read_change_user(struct mysql_call *call);
 // Attributes (pairs of length-encoded strings) of a login, as a map.
 void tl_mysql_read_attributes(struct mysql_call *call, struct tl_cursor *c);
+
+// loss.c. Nothing that is open can be told to be answered or not.
+void tl_mysql_lose_track(struct tl_ctx *ctx, struct mysql *my);
+// Mute, a command begins: true when it may be paired again.
+bool tl_mysql_finds_track(struct mysql *my);
+// Mute, a packet of an answer.
+void tl_mysql_count_answer(const struct mysql_call *call);
 
 struct tl_step tl_mysql_client_step(struct mysql_call *call);
 struct tl_step tl_mysql_server_step(struct mysql_call *call);

@@ -232,6 +232,9 @@ void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum 
 // included; with none the message stays as it is.
 uint32_t tl_close_between(struct tl_ctx *ctx, enum tl_lane lane, uint64_t first, uint64_t last,
 			  enum tl_status status, enum tl_reason reason);
+// The lane's current message began before the open request `key` of the other lane did, by the times
+// of their packets: it can't be the answer. For decoders that pair by order, after a loss.
+bool tl_is_earlier(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t key);
 // The open request `key` ends without an answer.
 void tl_cancel(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, enum tl_status status,
 	       enum tl_reason reason);

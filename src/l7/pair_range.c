@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Several open requests at once: all up to one, a range of keys.
+// Several open requests at once: all up to one, a range of keys; which is older.
 #include "l7/core.h"
 
 void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
@@ -66,4 +66,15 @@ void tl_cancel_between(struct tl_ctx *ctx, enum tl_lane opener, uint64_t first, 
 			tl_pair_drop(ctx, i, status, reason, ctx->piece_ns);
 		i = next;
 	}
+}
+
+bool tl_is_earlier(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
+{
+	uint32_t index = tl_pair_find_answered(ctx, tl_lane_other(lane), key);
+	const struct tl_message *message = tl_l7_message(ctx->l7, ctx->unit->lanes[lane].message);
+	const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
+	const struct tl_message *request =
+		exchange == NULL ? NULL : tl_l7_message(ctx->l7, exchange->request);
+
+	return message != NULL && request != NULL && message->first_ns < request->first_ns;
 }

@@ -10,19 +10,15 @@ agent reads what is left. A record whose nonces differ fails the test at any rat
 import random
 import re
 import socket
-import struct
 import sys
 import threading
-import time
 
 import lab
+import thinning
 from lab import check
 
 PORT = 8000
 SEEDS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-# (name, share of the TCP packets, longest run)
-LOSSES = [("none", 0, 1), ("0.1 %", 0.001, 1), ("1 %", 0.01, 1), ("5 %", 0.05, 1),
-          ("1 % in runs of up to 12", 0.01, 12)]
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath\r\n", "inlet\n")
 
 
@@ -146,55 +142,6 @@ def converse(l, client, server):
     return total
 
 
-def record(l, client, server):
-    lab.need("tcpdump")
-    capture = l.folder / "all.pcap"
-    dump = l.start(server, "tcpdump", "-Z", "root", "-i", "s0", "-s", "0", "-U", "-B", "65536",
-                   "--immediate-mode", "-w", capture, "tcp", log="tcpdump.log")
-    lab.wait_for("tcpdump", lambda: "listening on" in dump.log.read_text())
-    total = converse(l, client, server)
-    time.sleep(0.3)
-    l.stop(dump)
-    check("\n0 packets dropped by kernel" in dump.log.read_text(), "tcpdump lost packets itself")
-    return capture.read_bytes(), total
-
-
-# ---- the loss ------------------------------------------------------------------------------
-
-def thin_out(data, share, run, seed):
-    """The capture without some packets, and how many were left out. `share` is of all packets."""
-    rng = random.Random(seed)
-    kept, lost, at, skip = [data[:24]], 0, 24, 0
-    while at < len(data):
-        end = at + 16 + struct.unpack_from("<I", data, at + 8)[0]
-        if skip == 0 and rng.random() < share / ((1 + run) / 2):
-            skip = rng.randint(1, run)
-        if skip > 0:
-            skip -= 1
-            lost += 1
-        else:
-            kept.append(data[at:end])
-        at = end
-    return b"".join(kept), lost
-
-
-def read_back(l, capture):
-    """Records of the agent, with the header of the option."""
-    path, out, conf = l.folder / "some.pcap", l.folder / "out.json", l.folder / "file.yaml"
-    path.write_bytes(capture)
-    out.unlink(missing_ok=True)
-    conf.write_text(f"""capture:
-  ports: [{{file: {path}}}]
-protocols:
-  http: {{response_headers: [x-nonce]}}
-server: {{enabled: false}}
-exporters:
-  roundtrips: [{{filename: {out}, max_size: 0}}]
-""")
-    l.sh(l.tapline, "agent", "--config", conf)
-    return lab.read_records(out)
-
-
 def judge(records):
     """What became of the requests; pairs with unequal nonces are returned whole."""
     counts = {"matched": 0, "unknown": 0, "alone": 0, "orphan": 0, "flagged": 0}
@@ -220,28 +167,8 @@ def judge(records):
 
 def run(l):
     client, server = l.pair(offload=False)
-    data, total = record(l, client, server)
-    bad = []
-    for name, share, longest in LOSSES:
-        sums, lost = {}, 0
-        for seed in range(SEEDS if share else 1):
-            capture, missing = thin_out(data, share, longest, seed)
-            lost += missing
-            counts, wrong = judge(read_back(l, capture))
-            if share == 0:
-                check(counts["matched"] == total and sum(counts.values()) == total,
-                      f"without a loss: {counts} of {total}")
-            bad += [(name, seed, r) for r in wrong]
-            for key, value in counts.items():
-                sums[key] = sums.get(key, 0) + value
-        made = total * (SEEDS if share else 1)
-        print(f"loss {name}: {lost} packets, {made} requests, matched "
-              f"{sums['matched'] * 100 / made:.2f} %, without an answer {sums['alone']}, orphans "
-              f"{sums['orphan']}, nonce unknown {sums['unknown']}, flagged {sums['flagged']}, "
-              f"wrong {sum(1 for b in bad if b[0] == name)}")
-    for name, seed, r in bad[:5]:
-        print(f"wrong: loss {name}, seed {seed}: {r}")
-    check(not bad, f"{len(bad)} records are not what they say")
+    data, total = thinning.record(l, server, lambda: converse(l, client, server))
+    thinning.hold(l, data, total, SEEDS, "http: {response_headers: [x-nonce]}", judge)
 
 
 lab.main(run)

@@ -308,4 +308,5 @@ def run(l):
     print(f"{count} commands are the server's own log, of {len(logged)} threads")
 
 
-lab.main(run)
+if __name__ == "__main__":
+    lab.main(run)
