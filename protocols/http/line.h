@@ -38,23 +38,30 @@ static inline enum tl_status tl_http_status_of(uint16_t code)
 uint32_t tl_http_token_len(struct tl_bytes line);
 enum http_method tl_http_method_kind(struct tl_bytes method);
 
-// Bytes below a blank, or DEL. By words: a byte minus 32, or xor DEL minus 1, borrows only then.
-static inline bool tl_http_has_control(struct tl_bytes b)
+// A bit at the top of some byte if one of the word is below a blank, or DEL: a byte minus 32, or xor
+// DEL minus 1, borrows only then.
+static inline uint64_t tl_http_control_bits(const uint8_t *p)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);
-	uint64_t found = 0;
 	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	uint64_t other = word ^ 0x7f * ones;
+	return (((word - 0x20 * ones) & ~word) | ((other - ones) & ~other)) & 0x80 * ones;
+}
+
+static inline bool tl_http_has_control(struct tl_bytes b)
+{
+	uint64_t found = 0;
 	uint32_t i = 0;
 
-	for (; i + sizeof(word) <= b.len; i += (uint32_t)sizeof(word)) {
-		memcpy(&word, b.ptr + i, sizeof(word));
-		uint64_t other = word ^ 0x7f * ones;
-		found |= ((word - 0x20 * ones) & ~word) | ((other - ones) & ~other);
-	}
-	bool is_found = (found & 0x80 * ones) != 0;
+	for (; i + 8 <= b.len; i += 8)
+		found |= tl_http_control_bits(b.ptr + i);
+	if (i < b.len && b.len >= 8)
+		return (found | tl_http_control_bits(b.ptr + b.len - 8)) != 0;
 	for (; i < b.len; i++)
-		is_found |= b.ptr[i] < 0x20 || b.ptr[i] == 0x7f;
-	return is_found;
+		found |= b.ptr[i] < 0x20 || b.ptr[i] == 0x7f;
+	return found != 0;
 }
 
 // A start line; false if it is none. `is_cut`: the line was longer than what is there, so that

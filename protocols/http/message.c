@@ -730,15 +730,11 @@ static struct tl_step step_once(struct http_call *call)
 	return tl_skip(TL_TO_THE_END);
 }
 
-struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
-			 const struct tl_view *view)
+__attribute__((noinline)) static struct tl_step
+step_by_step(struct tl_ctx *ctx, void *state, enum tl_lane lane, const struct tl_view *view)
 {
 	struct http_call call = tl_http_begin_call(ctx, state, lane, view);
-	struct tl_step step;
-
-	if (tl_http_straight(&call, &step))
-		return step;
-	step = step_once(&call);
+	struct tl_step step = step_once(&call);
 
 	// Some phases end by what they see, without eating it: at most a body that is none, then
 	// a start line that is none, then the hunt for one.
@@ -753,3 +749,14 @@ struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 	return step;
 }
 
+struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
+			 const struct tl_view *view)
+{
+	struct http *http = (struct http *)state;
+	const struct tl_http_options *options = (const struct tl_http_options *)tl_options(ctx);
+	struct tl_step step;
+
+	if (TL_LIKELY(tl_http_straight(ctx, http, options, lane, view, &step)))
+		return step;
+	return step_by_step(ctx, state, lane, view);
+}

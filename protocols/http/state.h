@@ -127,6 +127,7 @@ struct tl_step tl_http_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			 const struct tl_view *view);
 // Takes a whole head that needs no second look, with all that follows from it. False: nothing was
 // done, the general way is to take it.
-bool tl_http_straight(struct http_call *call, struct tl_step *ret_step);
+bool tl_http_straight(struct tl_ctx *ctx, struct http *http, const struct tl_http_options *options,
+		      enum tl_lane lane, const struct tl_view *view, struct tl_step *ret_step);
 // After a loss on the client lane: requests may be missing from the queue.
 void tl_http_distrust(struct http *http);

@@ -21,13 +21,15 @@ struct value {
 };
 
 struct head {
+	struct tl_ctx *ctx;
+	struct http *http;
 	struct tl_bytes bytes;
+	uint64_t offset;      // of the head in the lane
 	const struct tl_http_options *options;
 	struct http_scan scan;
 	uint64_t length;      // of the body, with has_length
 	uint32_t at;          // the line that comes next, at last the empty one
 	uint32_t end;         // behind the head
-	uint32_t tail_bytes;  // that the values take
 	uint32_t count;
 	bool is_request;
 	bool has_host;
@@ -42,7 +44,6 @@ static inline bool add(struct head *head, uint8_t field, const uint8_t *ptr, uin
 	if (TL_UNLIKELY(head->count == STRAIGHT_VALUES_MAX))
 		return false;
 	head->values[head->count++] = (struct value) {.ptr = ptr, .len = len, .field = field};
-	head->tail_bytes += tl_value_size(len);
 	return true;
 }
 
@@ -237,7 +238,7 @@ static inline bool read_request_line(const uint8_t *line, uint32_t len, enum htt
 	       !tl_http_has_control(tl_bytes(line + method_len + 1, len - 10 - method_len));
 }
 
-static inline bool read_request(struct http_call *call, struct head *head,
+static inline bool read_request(struct head *head,
 				enum http_method *ret_kind, uint8_t *masked)
 {
 	const uint8_t *line = head->bytes.ptr;
@@ -248,8 +249,8 @@ static inline bool read_request(struct http_call *call, struct head *head,
 	if (len < 14 || !read_request_line(line, len, ret_kind, &method_len))
 		return false;
 	struct tl_bytes all = tl_bytes(line + method_len + 1, len - 10 - method_len);
-	if (TL_UNLIKELY(tl_redact(call->ctx)))
-		all = tl_http_masked(call->ctx, head->options, all, masked);
+	if (TL_UNLIKELY(tl_redact(head->ctx)))
+		all = tl_http_masked(head->ctx, head->options, all, masked);
 	if (!split_target(all, &target))
 		return false;
 	(void)add(head, HTTP_FIELD_METHOD, line, method_len);
@@ -289,29 +290,30 @@ static inline bool read_response(struct head *head, uint64_t *ret_code)
 
 // ---- What is done with it --------------------------------------------------------------------
 
-static void set_traces(struct http_call *call, const struct head *head)
+static void set_traces(const struct head *head)
 {
-	uint8_t *source = &call->http->trace_source;
+	uint8_t *source = &head->http->trace_source;
+	const enum tl_lane lane = TL_CLIENT; // responses have none
 
 	for (uint32_t i = 0; i < head->count; i++) {
 		struct tl_bytes value = tl_bytes(head->values[i].ptr, head->values[i].len);
 		switch (head->values[i].field) {
 		case IS_TRACEPARENT:
-			tl_http_traceparent(call->ctx, call->lane, source, value);
+			tl_http_traceparent(head->ctx, lane, source, value);
 			break;
 		case IS_B3:
-			tl_http_b3(call->ctx, call->lane, source, value);
+			tl_http_b3(head->ctx, lane, source, value);
 			break;
 		case IS_B3_TRACE_ID:
-			tl_http_b3_part(call->ctx, call->lane, source, value,
+			tl_http_b3_part(head->ctx, lane, source, value,
 					tl_trace_add_b3_trace_id);
 			break;
 		case IS_B3_SPAN_ID:
-			tl_http_b3_part(call->ctx, call->lane, source, value,
+			tl_http_b3_part(head->ctx, lane, source, value,
 					tl_trace_add_b3_span_id);
 			break;
 		case IS_B3_SAMPLED:
-			tl_http_b3_part(call->ctx, call->lane, source, value,
+			tl_http_b3_part(head->ctx, lane, source, value,
 					tl_trace_add_b3_sampled);
 			break;
 		default:
@@ -321,69 +323,71 @@ static void set_traces(struct http_call *call, const struct head *head)
 	*source = 0;
 }
 
-static inline void set_values(struct http_call *call, const struct head *head)
+static inline void set_values(const struct head *head, enum tl_lane lane)
 {
 	struct tl_values values;
 
-	tl_values_open(&values, call->ctx, call->lane);
-	bool fits = (size_t)(values.end - values.at) >= head->tail_bytes;
+	tl_values_open(&values, head->ctx, lane);
 	uint8_t *at = values.at;
 	for (uint32_t i = 0; i < head->count; i++) {
 		uint8_t field = head->values[i].field;
 		struct tl_bytes value = tl_bytes(head->values[i].ptr, head->values[i].len);
 		if (TL_UNLIKELY(field >= HTTP_FIELD_COUNT)) // a trace
 			continue;
-		if (TL_LIKELY(fits))
+		if (TL_LIKELY((size_t)(values.end - at) >= tl_value_size(value.len))) {
 			at = tl_value_put(at, field, value);
-		else
-			tl_values_add_slowly(&values, field, value);
-	}
-	if (TL_LIKELY(fits))
+			continue;
+		}
 		values.at = at;
+		tl_values_add_slowly(&values, field, value);
+		at = values.at;
+	}
+	values.at = at;
 	tl_values_close(&values);
 }
 
 // The head ends here; a body of known length is skipped with it.
-static inline struct tl_step finish(struct http_call *call, const struct head *head, bool no_body)
+static inline struct tl_step finish(const struct head *head, enum tl_lane lane, bool no_body)
 {
-	uint64_t end = call->view->offset + head->end;
+	struct http_lane *me = &head->http->lane[lane];
+	uint64_t end = head->offset + head->end;
 
 	if (!no_body && head->is_chunked) {
-		call->me->phase = HTTP_CHUNK;
-		call->me->flags = HTTP_ENCODED | HTTP_CHUNKED;
+		me->phase = HTTP_CHUNK;
+		me->flags = HTTP_ENCODED | HTTP_CHUNKED;
 		return tl_ate(head->end);
 	}
 	if (no_body || head->length == 0) {
-		tl_message_end(call->ctx, call->lane, end);
+		tl_message_end(head->ctx, lane, end);
 		return tl_ate(head->end);
 	}
-	tl_message_body(call->ctx, call->lane, head->length);
-	tl_message_end(call->ctx, call->lane, end + head->length);
+	tl_message_body(head->ctx, lane, head->length);
+	tl_message_end(head->ctx, lane, end + head->length);
 	return tl_ate_and_skip(head->at, head->end + head->length);
 }
 
-static bool straight_request(struct http_call *call, struct head *head, struct tl_step *ret_step)
+static bool straight_request(struct head *head, struct tl_step *ret_step)
 {
 	uint8_t masked[TL_HTTP_MASKED_BYTES_MAX];
 	enum http_method kind;
 
-	if (tl_is_late_join(call->ctx) || !read_request(call, head, &kind, masked) ||
+	if (tl_is_late_join(head->ctx) || !read_request(head, &kind, masked) ||
 	    (head->is_chunked && head->has_length))
 		return false;
 	const struct http_memo memo = {.method = (uint8_t)kind};
-	if (tl_pending_count(call->ctx, TL_CLIENT) != 0)
-		call->http->pipelines = true;
-	tl_message_begin(call->ctx, TL_CLIENT, call->view->offset);
-	call->http->trace_source = 0;
-	tl_open(call->ctx, TL_CLIENT, call->view->offset, &memo);
+	if (tl_pending_count(head->ctx, TL_CLIENT) != 0)
+		head->http->pipelines = true;
+	tl_message_begin(head->ctx, TL_CLIENT, head->offset);
+	head->http->trace_source = 0;
+	tl_open(head->ctx, TL_CLIENT, head->offset, &memo);
 	if (TL_UNLIKELY(head->has_trace))
-		set_traces(call, head);
-	set_values(call, head);
-	*ret_step = finish(call, head, false);
+		set_traces(head);
+	set_values(head, TL_CLIENT);
+	*ret_step = finish(head, TL_CLIENT, false);
 	return true;
 }
 
-static bool straight_response(struct http_call *call, struct head *head, struct tl_step *ret_step)
+static bool straight_response(struct head *head, struct tl_step *ret_step)
 {
 	uint64_t code;
 	uint64_t key;
@@ -391,41 +395,42 @@ static bool straight_response(struct http_call *call, struct head *head, struct 
 	if (!read_response(head, &code) || (head->is_chunked && head->has_length))
 		return false;
 	const struct http_memo *memo =
-		(const struct http_memo *)tl_pending_oldest(call->ctx, TL_CLIENT, &key);
+		(const struct http_memo *)tl_pending_oldest(head->ctx, TL_CLIENT, &key);
 	if (memo == NULL || memo->is_simple || memo->is_fresh || memo->is_doubtful ||
 	    memo->method == HTTP_CONNECT)
 		return false;
 	bool no_body = code == 204 || code == 304 || memo->method == HTTP_HEAD;
 	if (!no_body && !head->is_chunked && !head->has_length)
 		return false; // as long as the connection
-	tl_message_begin(call->ctx, TL_SERVER, call->view->offset);
-	call->http->switch_protocol = 0;
-	tl_close(call->ctx, TL_SERVER, key, tl_http_status_of((uint16_t)code), TL_REASON_NONE);
-	set_values(call, head);
-	*ret_step = finish(call, head, no_body);
-	if (call->me->phase == HTTP_IDLE)
-		call->http->switch_offset = 0;
+	tl_message_begin(head->ctx, TL_SERVER, head->offset);
+	head->http->switch_protocol = 0;
+	tl_close(head->ctx, TL_SERVER, key, tl_http_status_of((uint16_t)code), TL_REASON_NONE);
+	set_values(head, TL_SERVER);
+	*ret_step = finish(head, TL_SERVER, no_body);
+	if (head->http->lane[TL_SERVER].phase == HTTP_IDLE)
+		head->http->switch_offset = 0;
 	return true;
 }
 
-bool tl_http_straight(struct http_call *call, struct tl_step *ret_step)
+bool tl_http_straight(struct tl_ctx *ctx, struct http *http, const struct tl_http_options *options,
+		      enum tl_lane lane, const struct tl_view *view, struct tl_step *ret_step)
 {
-	const struct http *http = call->http;
-	const struct tl_http_options *options = call->options;
-	bool is_request = call->lane == TL_CLIENT;
+	const struct http_lane *me = &http->lane[lane];
+	bool is_request = lane == TL_CLIENT;
 	struct head head;
 
-	if (call->me->phase != HTTP_IDLE || call->me->flags != 0 || call->view->seen != 0 ||
-	    http->doubt != 0 || http->is_fresh || options->capture_body ||
+	if (me->phase != HTTP_IDLE || me->flags != 0 || view->seen != 0 || http->doubt != 0 ||
+	    http->is_fresh || options->capture_body ||
 	    (is_request ? options->request_headers.count : options->response_headers.count) != 0)
 		return false;
-	head.bytes = tl_bytes_first(call->view->bytes, STRAIGHT_BYTES_MAX);
+	head.ctx = ctx;
+	head.http = http;
+	head.bytes = tl_bytes_first(view->bytes, STRAIGHT_BYTES_MAX);
+	head.offset = view->offset;
 	head.options = options;
 	head.length = 0;
 	head.count = 0;
-	head.tail_bytes = 0;
 	head.is_request = is_request;
 	head.has_host = head.has_length = head.is_chunked = head.has_trace = false;
-	return is_request ? straight_request(call, &head, ret_step)
-			  : straight_response(call, &head, ret_step);
+	return is_request ? straight_request(&head, ret_step) : straight_response(&head, ret_step);
 }

@@ -48,6 +48,16 @@ void tl_slab_fini(struct tl_slab *slab);
 // A block of at least `size` (1 .. TL_SLAB_PAGE_BYTES) bytes, not zeroed, or TL_SLAB_NONE
 // (counted) when the mapping is used up.
 uint32_t tl_slab_take(struct tl_slab *slab, uint32_t size);
+// The same for a size that is known when this is compiled: without a call mostly.
+static inline uint32_t tl_slab_take_fixed(struct tl_slab *slab, uint32_t size)
+{
+	uint32_t size_class = size <= TL_SLAB_UNIT_BYTES ? 0 : 26u - (uint32_t)__builtin_clz(size - 1);
+
+	if (size_class >= TL_SLAB_SPARE_CLASSES || slab->spare_count[size_class] == 0)
+		return tl_slab_take(slab, size);
+	slab->used_bytes += TL_SLAB_UNIT_BYTES << size_class;
+	return slab->spares[size_class][--slab->spare_count[size_class]];
+}
 // Takes a block back; TL_SLAB_NONE is ignored.
 void tl_slab_put(struct tl_slab *slab, uint32_t block);
 // Bytes the block really has.

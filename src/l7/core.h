@@ -361,7 +361,13 @@ void tl_pair_deadlines(const struct tl_ctx *ctx);
 // -- l7/inner.c
 
 // The protocol of the exchange's record: the inner one, where it carries one.
-uint16_t tl_pair_protocol(const struct tl_ctx *ctx, const struct tl_exchange *exchange);
+static inline uint16_t tl_pair_protocol(const struct tl_ctx *ctx, const struct tl_exchange *exchange)
+{
+	const struct tl_message *message = tl_l7_message(
+		ctx->l7, tl_exchange_is_unseen(exchange) ? exchange->response : exchange->request);
+
+	return message == NULL ? ctx->unit->protocol : message->protocol;
+}
 // The inner decoder adds what is known only now to the messages that were seen.
 void tl_inner_end(struct tl_ctx *ctx, const struct tl_exchange *exchange,
 		      const struct tl_message *response);

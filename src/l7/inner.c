@@ -4,14 +4,6 @@
 
 #include <string.h>
 
-uint16_t tl_pair_protocol(const struct tl_ctx *ctx, const struct tl_exchange *exchange)
-{
-	const struct tl_message *message = tl_l7_message(
-		ctx->l7, tl_exchange_is_unseen(exchange) ? exchange->response : exchange->request);
-
-	return message == NULL ? ctx->unit->protocol : message->protocol;
-}
-
 uint64_t tl_elapsed_ns(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset,
 		       enum tl_lane opener, uint64_t key)
 {

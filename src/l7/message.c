@@ -387,7 +387,7 @@ void tl_values_open(struct tl_values *values, struct tl_ctx *ctx, enum tl_lane l
 	struct tl_slab *slab = &ctx->l7->values;
 	uint32_t block = TL_SLAB_NONE;
 	if (ctx->conn->tail_bytes + TL_TAIL_BYTES_FIRST <= TL_CONN_TAIL_BYTES_MAX)
-		block = tl_slab_take(slab, TL_TAIL_BYTES_FIRST);
+		block = tl_slab_take_fixed(slab, TL_TAIL_BYTES_FIRST);
 	if (block == TL_SLAB_NONE)
 		return; // counted with the first value
 	message->tail = block;

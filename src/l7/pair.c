@@ -241,14 +241,15 @@ static uint32_t oldest(const struct tl_ctx *ctx, bool late)
 // ---- Completion -----------------------------------------------------------------------------
 
 // Releases a message that may still be its lane's current one.
-static void release(struct tl_ctx *ctx, uint32_t index)
+static inline void release(struct tl_ctx *ctx, uint32_t index)
 {
 	const struct tl_message *message = tl_l7_message(ctx->l7, index);
 
 	if (message == NULL)
 		return;
-	if (ctx->unit->lanes[tl_message_lane(message)].message == index)
-		ctx->unit->lanes[tl_message_lane(message)].message = TL_NONE;
+	uint32_t *now = &ctx->unit->lanes[tl_message_lane(message)].message;
+	if (*now == index)
+		*now = TL_NONE;
 	tl_message_free(ctx->l7, ctx->conn, index);
 }
 
@@ -359,12 +360,11 @@ static uint64_t due_ns(const struct tl_ctx *ctx, const struct tl_exchange *excha
 
 static void remember_deadline(const struct tl_ctx *ctx, const struct tl_exchange *exchange)
 {
-	uint64_t due = due_ns(ctx, exchange);
+	const struct tl_message *request = tl_l7_message(ctx->l7, exchange->request);
+	// Over TCP what is remembered is how long it waits, whatever the clock says.
+	uint64_t patience = ctx->conn->is_udp ? due_ns(ctx, exchange) : waits_ns(ctx, exchange);
 
-	if (due == TL_FOREVER)
-		return;
-	uint64_t patience = ctx->conn->is_udp ? due : waits_ns(ctx, exchange);
-	if (patience < ctx->conn->patience_ns)
+	if (request != NULL && request->ended && patience < ctx->conn->patience_ns)
 		ctx->conn->patience_ns = patience;
 }
 

@@ -433,7 +433,7 @@ void tl_conn_data(struct tl_l7 *l7, struct tl_conn *conn, uint8_t side, struct t
 			message->stall_us += ctx.stall_us;
 	}
 	if (TL_LIKELY(conn->extra == TL_NONE && state->carry == TL_NONE)) {
-		tl_lane_feed_plain(&ctx, &bytes);
+		bytes = tl_lane_feed_plain(&ctx, bytes);
 		if (bytes.len == 0 && conn->extra == TL_NONE &&
 		    (ctx.unit->bits & TL_UNIT_STOPPED) == 0) {
 			state->last_ns = time_ns;

@@ -480,10 +480,9 @@ static inline bool is_taken(const struct tl_step *step, uint32_t len)
 	       step->keep <= step->bytes;
 }
 
-void tl_lane_feed_plain(struct tl_ctx *ctx, struct tl_bytes *rest)
+struct tl_bytes tl_lane_feed_plain(struct tl_ctx *ctx, struct tl_bytes bytes)
 {
 	struct tl_lane_state *lane = lane_of(ctx);
-	struct tl_bytes bytes = *rest;
 
 	for (uint32_t i = 0; bytes.len != 0 && i < PLAIN_STEPS_MAX && is_plain(ctx, lane); i++) {
 		const struct tl_decoder *decoder = tl_decoders[ctx->unit->protocol];
@@ -503,7 +502,7 @@ void tl_lane_feed_plain(struct tl_ctx *ctx, struct tl_bytes *rest)
 		}
 		settle(ctx);
 	}
-	*rest = bytes;
+	return bytes;
 }
 
 void tl_lane_datagram(struct tl_ctx *ctx, struct tl_bytes bytes, uint32_t wire_len)

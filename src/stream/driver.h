@@ -26,8 +26,8 @@ bool tl_unit_is_idle(const struct tl_l7 *l7, const struct tl_unit *unit);
 // or ignored, or when the unit stopped or the lane reached a switch: then `*rest` is what is left.
 void tl_lane_feed(struct tl_ctx *ctx, struct tl_bytes *rest);
 // The same for the usual case, as far as it goes: a connection with its decoder and nothing else
-// where the lane is between two views. The bytes left are for tl_lane_feed().
-void tl_lane_feed_plain(struct tl_ctx *ctx, struct tl_bytes *rest);
+// where the lane is between two views. Gives the bytes left, which are for tl_lane_feed().
+struct tl_bytes tl_lane_feed_plain(struct tl_ctx *ctx, struct tl_bytes bytes);
 // One datagram, `wire_len` bytes before the snaplen cut it.
 void tl_lane_datagram(struct tl_ctx *ctx, struct tl_bytes bytes, uint32_t wire_len);
 void tl_lane_gap(struct tl_ctx *ctx, uint64_t lost);
