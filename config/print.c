@@ -100,21 +100,31 @@ static bool is_secret_name(const char *name)
 	return false;
 }
 
-// The password of "https://user:password@host" has no row of its own.
+// The password of "https://user:password@host" and the values of "https://host/?token=..." have no
+// row of their own.
 static void print_masked(FILE *out, const char *text)
 {
 	const char *scheme = strstr(text, "://");
 	const char *host = scheme != NULL ? strpbrk(scheme + 3, "@/?#") : NULL;
 	const char *colon = scheme != NULL ? strchr(scheme + 3, ':') : NULL;
-	char *copy;
+	const char *query = scheme != NULL ? strchr(scheme, '?') : NULL;
+	const char *rest = text;
+	struct tl_text copy = {0};
 
-	if (host == NULL || *host != '@' || colon == NULL || colon > host ||
-	    asprintf(&copy, "%.*s:" MASK "%s", (int)(colon - text), text, host) < 0) {
-		print_text(out, text);
-		return;
+	if (host != NULL && *host == '@' && colon != NULL && colon < host) {
+		tl_text_add(&copy, text, (size_t)(colon - text));
+		tl_text_puts(&copy, ":" MASK);
+		rest = host;
 	}
-	print_text(out, copy);
-	free(copy);
+	while (query != NULL && (query = strpbrk(query, "=#")) != NULL && *query == '=') {
+		tl_text_add(&copy, rest, (size_t)(query + 1 - rest));
+		rest = query + 1 + strcspn(query + 1, "&#");
+		tl_text_puts(&copy, rest == query + 1 ? "" : MASK);
+		query = rest;
+	}
+	tl_text_puts(&copy, rest);
+	print_text(out, copy.data);
+	tl_text_free(&copy);
 }
 
 static void print_member(FILE *out, const struct tl_option *row, const void *value, bool masked);

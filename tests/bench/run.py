@@ -225,6 +225,7 @@ def main():
     if not options.quick:
         part("decoding and hashing", lambda: run([bench / "bench_packet"]))
         part("metrics", lambda: run([bench / "bench_metrics"]))
+        part("sinks", lambda: run([bench / "bench_sinks"]))
     print(f"\nload average at the end: {' '.join(f'{a:.2f}' for a in os.getloadavg())}")
     print(f"\n{'figure':28} {'value':>10} {'unit':6} {'aim':10} of")
     for figure, value, unit, what in figures:

@@ -94,6 +94,35 @@ class Config(unittest.TestCase):
         pathlib.Path(self.file).write_text("server: {enabled: false}\n")
         self.assertEqual(run("config", "--scrape", "--defaults", self.file)[0], 2)
 
+    def test_secrets_of_sinks_are_masked(self):
+        secrets = ("pa55word", "t0ken-a", "t0ken-b", "k3y-of-header", "query-s3cret")
+        pathlib.Path(self.file).write_text(
+            "exporters:\n  remote_write:\n"
+            "  - {url: 'http://h/w?token=query-s3cret&n=1#x', histogram: le, bearer_token: t0ken-a,\n"
+            "     headers: {X-Odd: k3y-of-header}}\n"
+            "  - {url: 'http://h/w', name: b, histogram: le,\n"
+            "     basic_auth: {username: u, password: pa55word}}\n")
+        status, out, errors = run("config", "--defaults", self.file)
+        self.assertEqual((status, errors), (0, ""))
+        for secret in secrets:
+            self.assertNotIn(secret, out)
+        self.assertIn("http://h/w?token=******&n=******#x", out)
+        self.assertIn("username: u", out)
+
+    def test_options_of_sinks_are_checked(self):
+        for options, words in (("histogram: le", "url is missing"),
+                               ("url: 'http://u:p@h/', histogram: le", "without user and password"),
+                               ("url: 'http://h/'", "histogram"),
+                               ("url: 'http://h/', histogram: native", "vmrange"),
+                               ("url: 'http://h/', histogram: le, external_labels: {a-b: c}",
+                                "no label name")):
+            pathlib.Path(self.file).write_text(f"exporters: {{remote_write: [{{{options}}}]}}\n")
+            status, _, errors = run("config", "--check", self.file)
+            self.assertEqual(status, 2, options)
+            self.assertIn("exporters.remote_write[0]", errors)
+            self.assertIn(words, errors)
+            self.assertIn(":1:", errors)
+
     def test_check_stands_alone(self):
         self.assertEqual(run("config", "--check", "a", "--scrape")[0], 2)
 
