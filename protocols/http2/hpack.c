@@ -10,6 +10,8 @@
 #define NUMBER_MAX (1u << 28) // no index, length or size comes near
 #define HUFFMAN_LONGEST 30u
 #define HUFFMAN_EOS 256u
+#define FIRST_DYNAMIC (HPACK_STATIC_COUNT + 1u)
+#define PSEUDO_HEADERS_MAX 5u // of a request, RFC 9113 section 8.3.1 and RFC 8441
 
 enum phase {
 	AT_FIELD,
@@ -483,10 +485,16 @@ bool tl_hpack_end(struct hpack *hpack)
 
 bool tl_hpack_looks_like_begin(struct tl_bytes block, bool request)
 {
-	if (block.len == 0)
+	uint32_t at = 0;
+
+	// Pseudo-headers come first, but who joins late can't tell those by a dynamic index.
+	while (at < block.len && at < PSEUDO_HEADERS_MAX && block.ptr[at] >= 0x80 + FIRST_DYNAMIC &&
+	       block.ptr[at] != 0xff)
+		at++;
+	if (at >= block.len)
 		return false;
-	uint8_t byte = block.ptr[0];
-	if (byte >= 0x20 && byte < 0x40) // a size update comes first; more than a byte is rare
+	uint8_t byte = block.ptr[at];
+	if (at == 0 && byte >= 0x20 && byte < 0x40) // a size update; more than a byte is rare
 		return block.len > 1 && (byte == 0x20 || byte == 0x3f);
 	uint32_t index = (byte & 0x80) != 0   ? byte & 0x7fu
 			 : (byte & 0x40) != 0 ? byte & 0x3fu

@@ -94,5 +94,6 @@ bool tl_hpack_read(struct hpack *hpack, struct tl_bytes fragment, tl_hpack_fn *f
 // The block ends. False when it breaks off within a field.
 bool tl_hpack_end(struct hpack *hpack);
 // What a block joined at its first byte would begin with: a field that requests or responses
-// begin with (a pseudo-header of the static table), or a size update. Pure; for detection.
+// begin with (a pseudo-header of the static table, maybe behind some of the dynamic one), or a size
+// update. Pure; for detection.
 bool tl_hpack_looks_like_begin(struct tl_bytes block, bool request);

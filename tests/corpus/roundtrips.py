@@ -26,8 +26,8 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 DECODED = ("http", "http2", "grpc", "dns", "redis", "amqp", "pgsql")
-# No decoder of its own (a gRPC call is an HTTP/2 stream), or another name here.
-SHOWN_AS = {"grpc": "http2", "pgsql": "postgresql"}
+SHOWN_AS = {"pgsql": "postgresql"}  # another name here
+INSIDE = {"http2": "grpc"}  # a call is a stream: tshark counts it as both
 NO_CAPTURES = ("expected",)
 SECONDS_MAX = 60
 RSS_MAX_KIB = 600 << 10  # of sanitizers; 80 MiB without
@@ -107,6 +107,12 @@ def text(numbers):
     return "/".join(str(number) for number in numbers)
 
 
+def with_inside(found, protocol):
+    """Counts of a protocol and of what it carries."""
+    both = [found.get(SHOWN_AS.get(protocol, protocol), (0, 0, 0)), found.get(INSIDE.get(protocol), (0, 0, 0))]
+    return tuple(map(sum, zip(*both)))
+
+
 def judge(truth, got, explained, used):
     want = counts(truth)
     grade = truth["quality"][:1]
@@ -133,7 +139,7 @@ def compare(results, truths, explained, others):
             problems.append(f"{file}: exit status {status}: {errors}")
         if folder in DECODED:
             if (folder, file) in truths:
-                rows.append(judge(truths[folder, file], tuple(found.get(SHOWN_AS.get(folder, folder), (0, 0, 0))),
+                rows.append(judge(truths[folder, file], with_inside(found, folder),
                                   explained, used))
             continue
         expected = {entry["protocol"]: entry for entry in others if entry["file"] == file}

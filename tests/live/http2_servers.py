@@ -1,0 +1,130 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/2 by nginx, apache2 (h2c Upgrade), nghttpd (push, padding, trailers) and python3-h2, with
+curl, nghttp, h2load and python3-h2: the records are the clients' calls; joined late, no record
+says what was not told."""
+import collections
+import json
+import pathlib
+import time
+
+import lab
+from lab import check
+
+PEER = pathlib.Path(__file__).with_name("h2_peer.py")
+MODULES = "/usr/lib/apache2/modules"
+LOADED = 1000  # requests of h2load
+
+
+def apache(l, namespace):
+    conf = l.folder / "apache.conf"
+    modules = "".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so\n" for name in
+                      ("mpm_event", "authz_core", "http2"))
+    conf.write_text(f"""ServerRoot {l.folder}
+ServerName apache.test
+PidFile {l.folder}/apache.pid
+ErrorLog {l.folder}/apache.err
+Listen {lab.HTTP}:8083
+{modules}Protocols h2c http/1.1
+DocumentRoot {l.folder}/www
+User www-data
+""")
+    l.folder.chmod(0o755)
+    l.start(namespace, "apache2", "-f", conf, "-DFOREGROUND", log="apache.log")
+    lab.wait_for("apache2", lambda: l.answers(namespace, lab.HTTP, 8083))
+
+
+def servers(l, namespace):
+    lab.need("nginx", "apache2", "nghttpd", "nghttp", "h2load", "curl")
+    l.nginx(namespace, http=f"server {{ listen {lab.HTTP}:8082 http2; root {l.folder}/www; "
+                            "location /gone { return 410; } location /empty { return 204; } }")
+    (l.folder / "www/large").write_bytes(bytes(300000))
+    (l.folder / "www/style.css").write_text("body {}\n")
+    (l.folder / "www/small").write_bytes(bytes(700))
+    apache(l, namespace)
+    for port in ("8084", "8086"):
+        l.start(namespace, "nghttpd", "--no-tls", "-a", lab.HTTP, "-d", l.folder / "www", "-b", "20",
+                "-p", "/index.html=/style.css", "--trailer", "x-sum: 1", port, log="nghttpd.log")
+        lab.wait_for("nghttpd", lambda p=port: l.answers(namespace, lab.HTTP, int(p)))
+    l.start(namespace, "/usr/bin/python3", PEER, "serve", lab.HTTP, "8085", log="h2.log")
+    lab.wait_for("the h2 server", lambda: l.answers(namespace, lab.HTTP, 8085))
+
+
+def urls(port, *paths):
+    words = []
+    for path in paths:
+        words += ["-o", "/dev/null", f"http://{lab.HTTP}:{port}{path}"]
+    return words
+
+
+def clients(l, client):
+    """{(port, method, path, status): calls}"""
+    want = collections.Counter()
+
+    def called(port, status, *paths, method="GET", times=1):
+        for path in paths:
+            want[port, method, path, status] += times
+    for path in ("/index.html", "/large", "/empty"):  # Debian's curl can't go on with a second one
+        l.on(client, "curl", "-s", "--http2-prior-knowledge", *urls(8082, path))
+        called(8082, "ok", path)
+    l.on(client, "curl", "-s", "--http2-prior-knowledge", "-d", "@" + str(l.folder / "www/large"),
+         *urls(8082, "/gone"))
+    called(8082, "client_error", "/gone", method="POST")
+    for path in ("/index.html", "/style.css", "/nothing"):
+        l.on(client, "curl", "-s", "--http2", *urls(8083, path))
+    called(8083, "ok", "/index.html", "/style.css")
+    called(8083, "client_error", "/nothing")
+    l.on(client, "nghttp", "-nu", f"http://{lab.HTTP}:8083/small")
+    called(8083, "ok", "/small")
+    l.on(client, "nghttp", "-n", "--continuation", "-H", "x-long: " + "v" * 2000, "-m", "3",
+         f"http://{lab.HTTP}:8084/index.html")
+    called(8084, "ok", "/index.html", times=3)
+    called(8084, "ok", "/style.css", times=3)  # pushed
+    l.on(client, "h2load", "-n", LOADED, "-c", "4", "-m", "20", f"http://{lab.HTTP}:8084/small")
+    called(8084, "ok", "/small", times=LOADED)
+    for line in l.on(client, "/usr/bin/python3", PEER, "call", lab.HTTP, "8085").splitlines():
+        call = json.loads(line)
+        called(8085, call["status"], call["path"], method=call["method"])
+    return want
+
+
+def run(l):
+    client, host = l.pair(offload=False)
+    servers(l, host)
+    # The probe does not see this connection begin.
+    early = l.start(client, "h2load", "-c", "2", "-m", "4", "-D", "4", "--rps", "200",
+                    f"http://{lab.HTTP}:8086/style.css", log="h2load.log")
+    time.sleep(0.7)
+    agent = l.agent(host, ["interface: s0"])
+    want = clients(l, client)
+    lab.wait_for("h2load", lambda: early.poll() is not None, 15)
+    time.sleep(0.5)
+    own, seen, status = l.settled(host)
+    losses = lab.check_books(own, seen, status)
+    l.stop(agent)
+    records = l.records()
+    late = [r for r in records if r["server"]["port"] == 8086]
+    whole = [r for r in records if r["server"]["port"] != 8086]
+    print(f"{len(whole)} records {lab.count_by(whole, 'protocol')} {lab.count_by(whole, 'status')}, "
+          f"{len(late)} of a connection joined late, lost {losses}")
+    if sum(losses.values()) > 0:
+        print("the probe lost packets: only the books are checked")
+        return
+    got = collections.Counter((r["server"]["port"], r["request"]["method"], r["request"]["path"],
+                               r["status"]) for r in whole)
+    check(want == got, f"only called {want - got}, only recorded {got - want}")
+    flags = collections.Counter(flag for r in whole for flag in r.get("flags", []))
+    check(flags["upgraded"] == 4 and flags["from_server"] == 3, f"flags {flags}")
+    check({r["protocol"] for r in whole} == {"http2"}, "something else than HTTP/2")
+    away = [r for r in whole if r.get("reason") == "goaway_unprocessed"]
+    check(len(away) == 1 and away[0]["request"]["error_code"] == 2, f"GOAWAY: {away}")
+    large = [r for r in whole if r["request"]["path"] == "/large" and r["status"] == "ok"]
+    check(all(r["response"]["body_bytes"] == 300000 for r in large), "bodies of another size")
+    paths = lab.count_by([r for r in late if r["request"]], "request", "path")
+    print(f"joined late: {paths} {lab.count_by(late, 'status')}")
+    check(len(late) > 200 and set(paths) <= {"/style.css", "<unknown>"}, f"invented: {paths}")
+    check(lab.count_by(late, "status").get("ok", 0) >= len(late) - 8, "a call of the late join is not ok")
+    check(all("late_join" in r["flags"] for r in late), "a late join that does not say so")
+
+
+lab.main(run)
