@@ -123,6 +123,8 @@ struct tl_exporter {
 	int (*roundtrip)(void *self, const struct tl_roundtrip_signal *signal);
 	int (*span)(void *self, const struct tl_span *span);
 	int (*event)(void *self, const struct tl_event *event);
+	// No more signals come: begins to get rid of what waits, without waiting itself. May be NULL.
+	void (*end)(void *self);
 	// Gets rid of what waits, until `deadline_ns` (CLOCK_MONOTONIC) at the latest.
 	int (*flush)(void *self, uint64_t deadline_ns);
 	void (*stats)(void *self, struct tl_exporter_stats *ret_stats);

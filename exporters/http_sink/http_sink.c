@@ -373,6 +373,15 @@ static void *run(void *arg)
 	return NULL;
 }
 
+void tl_http_sink_begin_flush(struct tl_http_sink *sink)
+{
+	(void)pthread_mutex_lock(&sink->lock);
+	sink->is_flushing = true;
+	sink->is_flushed = false;
+	(void)pthread_mutex_unlock(&sink->lock);
+	(void)curl_multi_wakeup(sink->multi);
+}
+
 bool tl_http_sink_flush(struct tl_http_sink *sink, uint64_t deadline_ns)
 {
 	struct timespec until = {.tv_sec = (time_t)(deadline_ns / SECOND_NS),
@@ -385,11 +394,7 @@ bool tl_http_sink_flush(struct tl_http_sink *sink, uint64_t deadline_ns)
 		(void)pthread_mutex_unlock(&sink->lock);
 		return is_done;
 	}
-	(void)pthread_mutex_lock(&sink->lock);
-	sink->is_flushing = true;
-	sink->is_flushed = false;
-	(void)pthread_mutex_unlock(&sink->lock);
-	(void)curl_multi_wakeup(sink->multi);
+	tl_http_sink_begin_flush(sink);
 	(void)pthread_mutex_lock(&sink->lock);
 	while (!sink->is_flushed && rc == 0)
 		rc = pthread_cond_timedwait(&sink->changed, &sink->lock, &until);

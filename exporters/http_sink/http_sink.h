@@ -180,6 +180,8 @@ int tl_http_sink_push(struct tl_http_sink *sink, uint32_t lane, struct tl_bytes 
 // Newest time_ns that a lane's queue ever took, over restarts; 0 for none. Helper thread, or
 // before the first submit.
 uint64_t tl_http_sink_last_time(const struct tl_http_sink *sink, uint32_t lane);
+// Begins what tl_http_sink_flush does, and does not wait for its end.
+void tl_http_sink_begin_flush(struct tl_http_sink *sink);
 // Encodes what was submitted and tries to deliver all that waits, at once, until `deadline_ns`
 // (CLOCK_MONOTONIC) at the latest. True when nothing is left. A deadline that has passed only asks.
 bool tl_http_sink_flush(struct tl_http_sink *sink, uint64_t deadline_ns);

@@ -253,6 +253,7 @@ static void set_up(struct tl_http_lane_state *lane)
 	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
 	(void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0l);
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1l);
+	(void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1l); // the end must not wait for a resolver
 	(void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1l);
 	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
@@ -273,6 +274,8 @@ static void set_up(struct tl_http_lane_state *lane)
 	if (*o->tls.cert_file != '\0') {
 		(void)curl_easy_setopt(easy, CURLOPT_SSLCERT, o->tls.cert_file);
 		(void)curl_easy_setopt(easy, CURLOPT_SSLKEY, o->tls.key_file);
+		// An encrypted key fails at once; without this OpenSSL asks on the terminal.
+		(void)curl_easy_setopt(easy, CURLOPT_KEYPASSWD, "");
 	}
 }
 

@@ -299,18 +299,25 @@ static int remote_write_metrics(void *arg, struct tl_snapshot *snapshot)
 	return 0; // a full inbox is counted there
 }
 
-// A deadline ahead means the end: the last values go out, then every series is told to have ended.
-static int remote_write_flush(void *arg, uint64_t deadline_ns)
+// The last values go out, then every series is told to have ended.
+static void remote_write_end(void *arg)
 {
 	struct remote_write *self = arg;
 
-	if (deadline_ns <= clock_ns(CLOCK_MONOTONIC) || self->is_ended)
-		return 0;
+	if (self->is_ended)
+		return;
 	if (self->latest != NULL && !self->is_latest_sent)
 		(void)submit(self, tl_snapshot_get(self->latest), tl_snapshot_count(self->latest));
 	if (self->latest != NULL)
 		(void)submit(self, NULL, tl_snapshot_count(self->latest));
 	self->is_ended = true;
+	tl_http_sink_begin_flush(self->sink);
+}
+
+static int remote_write_flush(void *arg, uint64_t deadline_ns)
+{
+	struct remote_write *self = arg;
+
 	(void)tl_http_sink_flush(self->sink, deadline_ns);
 	return 0;
 }
@@ -486,6 +493,7 @@ const struct tl_exporter tl_exporter_remote_write = {
 	.check = remote_write_check,
 	.open = remote_write_open,
 	.metrics = remote_write_metrics,
+	.end = remote_write_end,
 	.flush = remote_write_flush,
 	.stats = remote_write_stats,
 	.close = remote_write_close,

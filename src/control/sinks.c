@@ -76,6 +76,10 @@ void tl_sinks_close(struct tl_sinks *sinks)
 	if (sinks == NULL)
 		return;
 	uint64_t deadline_ns = now_ns() + CLOSE_NS;
+	// All begin before the first is waited for: one that hangs takes no time from the others.
+	for (uint32_t i = 0; i < sinks->count; i++)
+		if (sinks->sinks[i].exporter->end != NULL)
+			sinks->sinks[i].exporter->end(sinks->sinks[i].self);
 	for (uint32_t i = 0; i < sinks->count; i++) {
 		struct sink *sink = &sinks->sinks[i];
 		if (sink->exporter->flush != NULL)

@@ -16,6 +16,10 @@ from api_test import Agent
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
 from receiver import Receiver
+try:
+    import remote
+except (ImportError, OSError):  # without python3-snappy, python3-protobuf, protobuf-compiler
+    remote = None
 
 SECRET = "sw0rdfish-of-the-sinks"
 HOSTILE = ("never", "slow", "endless_header", "huge", "close_mid_body", "reset", "garbage", 503)
@@ -74,6 +78,12 @@ class Sinks(unittest.TestCase):
         self.assertEqual(agent.process.wait(20), 0)
         self.assertLess(time.monotonic() - asked, 8)  # 5 s for all sinks, and the rest of the end
         self.assertNotIn(SECRET, agent.log.read_text())
+        # The good one, last in the list, got its end although others hung: stale markers.
+        if remote is not None:
+            samples = [s for key, all_of in remote.series_of(good.bodies()).items()
+                       if dict(key)["__name__"] == "http_requests_total" for s in all_of]
+            self.assertEqual(max(value for _, value in samples if value == value), agent.sent)
+            self.assertTrue(remote.is_stale(samples[-1][1]))
         self.assertTrue(any(pathlib.Path(queue.name).rglob("*.seg")))  # kept for the next run
 
     def test_many_series_and_scrapers(self):

@@ -123,6 +123,8 @@ static void obey(const char *line)
 	} else if (strcmp(line, "stats") == 0) {
 		stats();
 	} else if (strncmp(line, "flush ", 6) == 0) {
+		if (exporter->end != NULL)
+			exporter->end(self);
 		(void)exporter->flush(self, clock_ns(CLOCK_MONOTONIC) +
 				      strtoull(line + 6, NULL, 10) * 1000000);
 		(void)puts("flush");
