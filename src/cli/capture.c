@@ -156,6 +156,7 @@ static int loop(const char *command, struct capture *c, const struct tl_capture_
 		}
 	}
 	tl_totals_read(tl_probe_pipeline(probe), ret_totals);
+	tl_totals_read_names(tl_probe_pipeline(probe), ret_totals);
 	// The summary still names the ports: their names must outlive the probe.
 	ret_totals->port_count = 0;
 	if (tl_probe_error(probe)[0] != '\0')

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/report.h"
 
+#include "base/check.h"
 #include "exporters/record/record.h"
 #include "metrics/vmrange.h"
 
@@ -408,6 +409,20 @@ static json_t *verdicts_json(const struct tl_totals *totals)
 	return object;
 }
 
+// Every name that was kept, and the connections of those that were not under "".
+static json_t *names_json(const struct tl_names *names)
+{
+	json_t *object = json_object();
+
+	for (uint32_t i = 0; i < TL_COUNT_OF(names->at); i++)
+		if (names->at[i].count != 0)
+			(void)json_object_set_new(object, names->at[i].text,
+						  json_integer((json_int_t)names->at[i].count));
+	if (names->others != 0)
+		(void)json_object_set_new(object, "", json_integer((json_int_t)names->others));
+	return object;
+}
+
 json_t *tl_report_json(const struct tl_report *report, const struct tl_totals *totals,
 		       const char *filter)
 {
@@ -426,8 +441,9 @@ json_t *tl_report_json(const struct tl_report *report, const struct tl_totals *t
 	json_t *losses = json_pack("{s:I, s:I, s:I}", "kernel", (json_int_t)totals->kernel_dropped,
 				   "ring", (json_int_t)totals->ring_dropped, "buffer",
 				   (json_int_t)totals->pool_dropped);
-	return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", 1, "roundtrips",
+	return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", 1, "roundtrips",
 			 (json_int_t)report->tally.total, "servers", servers, "slowest", slowest,
-			 "verdicts", verdicts_json(totals), "losses", losses, "notes", notes,
+			 "verdicts", verdicts_json(totals), "tls_names",
+			 names_json(&totals->names), "losses", losses, "notes", notes,
 			 "counters", counters_json(totals));
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define HINTS_MAX 6u
+#define NAMES_SHOWN 10u
 
 // 1234567 as 1,234,567.
 static void add_count(struct tl_text *text, uint64_t number)
@@ -92,6 +93,28 @@ static void add_verdicts(struct tl_text *text, const struct tl_totals *totals)
 	}
 }
 
+// "TLS names: example.org 12, example.com 3, others 9", by connections.
+static void add_names(struct tl_text *text, const struct tl_names *names)
+{
+	const struct tl_name *top[NAMES_SHOWN];
+	uint32_t count = tl_names_top(names, top, NAMES_SHOWN);
+	uint64_t others = names->others;
+
+	for (uint32_t i = 0; i < TL_COUNT_OF(names->at); i++)
+		others += names->at[i].count;
+	for (uint32_t i = 0; i < count; i++) {
+		tl_text_printf(text, "%s%s ", i == 0 ? "TLS names: " : ", ", top[i]->text);
+		add_count(text, top[i]->count);
+		others -= top[i]->count;
+	}
+	if (others != 0) {
+		tl_text_puts(text, ", others ");
+		add_count(text, others);
+	}
+	if (count != 0)
+		tl_text_puts(text, "\n");
+}
+
 static void add_losses(struct tl_text *text, const struct tl_totals *t)
 {
 	const uint64_t *c = t->counters.at;
@@ -143,6 +166,7 @@ void tl_summary_print(struct tl_text *text, const struct tl_totals *totals,
 	tl_text_puts(text, "\n");
 	add_roundtrips(text, tally);
 	add_verdicts(text, totals);
+	add_names(text, &totals->names);
 	add_losses(text, totals);
 	uint32_t count = tl_totals_hints(totals, filter, hints, HINTS_MAX);
 	for (uint32_t i = 0; i < count; i++)

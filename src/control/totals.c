@@ -44,6 +44,12 @@ void tl_totals_read(struct tl_pipeline *pipeline, struct tl_totals *t)
 	}
 }
 
+void tl_totals_read_names(struct tl_pipeline *pipeline, struct tl_totals *t)
+{
+	for (uint32_t w = 0; w < tl_pipeline_worker_count(pipeline); w++)
+		tl_names_merge(&t->names, tl_l7_names(tl_engine_l7(tl_pipeline_engine(pipeline, w))));
+}
+
 const char *tl_totals_verdict_name(uint32_t index)
 {
 	if (index < tl_decoder_count)

@@ -16,10 +16,14 @@ struct tl_totals {
 	uint32_t port_count;
 	uint64_t kernel_dropped, ring_dropped, pool_dropped; // over all ports
 	uint64_t overlooked_tags; // the most of any port, see pmd/port.h
+	struct tl_names names; // that TLS connections asked for; see tl_totals_read_names()
 };
 
 // Values of running workers may be a burst apart; after the pipeline has finished they are exact.
 void tl_totals_read(struct tl_pipeline *pipeline, struct tl_totals *ret_totals);
+
+// Adds the names to the totals read before. Only of a pipeline that has finished.
+void tl_totals_read_names(struct tl_pipeline *pipeline, struct tl_totals *totals);
 
 // Name of verdict number `index` of `verdicts`.
 const char *tl_totals_verdict_name(uint32_t index);

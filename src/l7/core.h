@@ -13,6 +13,7 @@
 #include "base/slab.h"
 #include "flow/flow.h"
 #include "l7/decoder.h"
+#include "l7/names.h"
 #include "l7/inflate.h"
 #include "l7/rules.h"
 
@@ -227,6 +228,7 @@ struct tl_l7 {
 	uint64_t *decoder_counters;
 	uint32_t *decoder_counter_at; // first counter of each protocol
 	uint8_t *scratch;  // one record
+	struct tl_names *names;
 	struct tl_inflaters *inflaters;
 };
 

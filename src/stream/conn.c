@@ -104,7 +104,8 @@ struct tl_l7 *tl_l7_create(const struct tl_l7_options *options, const struct tl_
 		l7->detect_bytes_max = DETECT_BYTES_MIN;
 	l7->scratch = tl_map(TL_RECORD_BYTES_MAX);
 	l7->inflaters = tl_inflaters_create(counters);
-	if (l7->scratch == NULL || l7->inflaters == NULL ||
+	l7->names = tl_map(sizeof(*l7->names));
+	if (l7->scratch == NULL || l7->names == NULL || l7->inflaters == NULL ||
 	    !make_pools(l7, options) || !make_counters(l7)) {
 		tl_l7_destroy(l7);
 		return NULL;
@@ -133,6 +134,7 @@ void tl_l7_destroy(struct tl_l7 *l7)
 	tl_pool_fini(&l7->guests);
 	tl_pool_fini(&l7->conns);
 	tl_inflaters_destroy(l7->inflaters);
+	tl_unmap(l7->names, sizeof(*l7->names));
 	tl_unmap(l7->scratch, TL_RECORD_BYTES_MAX);
 	tl_unmap(l7, sizeof(*l7));
 }
@@ -148,6 +150,11 @@ bool tl_l7_is_empty(const struct tl_l7 *l7)
 void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules)
 {
 	l7->rules = rules;
+}
+
+const struct tl_names *tl_l7_names(const struct tl_l7 *l7)
+{
+	return l7->names;
 }
 
 const uint64_t *tl_l7_decoder_counters(const struct tl_l7 *l7, uint16_t protocol)

@@ -26,6 +26,7 @@ struct found {
 	uint8_t tells[3];  // of the guess it comes from
 };
 
+_Static_assert(TL_RECOGNISE_NAME_MAX <= TL_NAME_TEXT_MAX, "a name recognised is one that is kept");
 _Static_assert(TL_COUNTER_COUNT <= UINT8_MAX, "counter ids of a guess fit a byte");
 
 static enum tl_match match_lane(const struct tl_decoder *decoder, enum tl_lane lane,
@@ -60,8 +61,8 @@ static void weigh(struct guess *guess, uint16_t id, const struct tl_bytes view[T
 }
 
 // What an encrypted connection says of itself in the clear, as counters to bump once the verdict
-// stands.
-static void note_tells(struct guess *guess, const struct tl_recognised *known)
+// stands, and the name that it asks for.
+static void note_tells(struct guess *guess, const struct tl_recognised *known, char *ret_name)
 {
 	static const uint8_t versions[] = {TL_COUNT_TLS_1_0, TL_COUNT_TLS_1_1, TL_COUNT_TLS_1_2,
 					   TL_COUNT_TLS_1_3};
@@ -80,6 +81,7 @@ static void note_tells(struct guess *guess, const struct tl_recognised *known)
 	if (known->is_hello != 1)
 		return;
 	guess->tells[1] = known->sni[0] != '\0' ? TL_COUNT_TLS_SNI_PRESENT : TL_COUNT_TLS_SNI_ABSENT;
+	memcpy(ret_name, known->sni, sizeof(known->sni));
 	struct tl_bytes alpn = tl_bytes_of(known->alpn);
 	struct tl_bytes first = tl_bytes_first(alpn, tl_bytes_find(alpn, ',', 0));
 	guess->tells[2] = first.len == 0			  ? TL_COUNT_TLS_ALPN_NONE
@@ -109,7 +111,7 @@ static struct guess look(const struct tl_ctx *ctx, const struct tl_bytes view[TL
 			guess.verdict = known.verdict;
 		guess.verdict_later |= result == TL_RECOGNISE_MORE;
 		if (result != TL_RECOGNISE_NO && guess.tells[0] == 0)
-			note_tells(&guess, &known);
+			note_tells(&guess, &known, ctx->l7->names->noted);
 		if (result == TL_RECOGNISE_LIKELY && guess.verdict == 0) {
 			guess.verdict = known.verdict;
 			guess.verdict_likely = true;
@@ -229,6 +231,8 @@ static bool conclude(struct tl_ctx *ctx, const struct found *found)
 		for (uint32_t i = 0; tells && i < TL_COUNT_OF(found->tells); i++)
 			if (found->tells[i] != 0)
 				tl_ctx_count(ctx, (enum tl_counter)found->tells[i], 1);
+		if (tells && found->tells[1] == TL_COUNT_TLS_SNI_PRESENT)
+			tl_names_add(ctx->l7->names, ctx->l7->names->noted, 1);
 		return true;
 	}
 	if (found->protocol == 0)

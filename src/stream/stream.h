@@ -6,6 +6,7 @@
 
 #include "flow/flow.h"
 #include "l7/decoder.h"
+#include "l7/names.h"
 
 struct tl_l7;   // one worker's decoding side: pools, rules, counters
 struct tl_conn; // one connection's decoding state
@@ -35,6 +36,8 @@ void tl_l7_destroy(struct tl_l7 *l7);
 void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules);
 // Counters of the decoders, [protocol id][counter], NULL for a decoder without any.
 const uint64_t *tl_l7_decoder_counters(const struct tl_l7 *l7, uint16_t protocol);
+// The names that TLS connections asked for. Read them when the worker has finished.
+const struct tl_names *tl_l7_names(const struct tl_l7 *l7);
 
 // Begins decoding a flow that has its first payload; a flow with a sticky verdict goes on with
 // that protocol. NULL when the pool is full (counted) or the rules exclude the flow (its verdict

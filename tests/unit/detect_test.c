@@ -109,6 +109,32 @@ static void tls_is_counted_not_decoded(void **state)
 	rig_fini(&rig);
 }
 
+// The name that a client asks for is counted once, wherever its hello was cut.
+static void names_of_tls_are_counted(void **state)
+{
+	(void)state;
+	static const uint8_t head[] = {0x16, 3, 1, 0, 62, 1, 0, 0, 58, 3, 3};
+	static const uint8_t tail[] = {0, 0, 2, 0x13, 1, 1, 0, // session id, suites, compression
+				       0, 15, 0, 0, 0, 11, 0, 9, 0, 0, 6, 'A', '.', 't', 'e', 's', 't'};
+	uint8_t record[67] = {0};
+	const struct tl_name *top[1];
+
+	memcpy(record, head, sizeof(head));
+	memcpy(record + sizeof(record) - sizeof(tail), tail, sizeof(tail));
+	for (uint32_t cut = 1; cut < sizeof(record); cut++) {
+		rig_init(&rig);
+		rig_open(&rig);
+		rig_feed(&rig, TL_CLIENT, (const char *)record, cut);
+		rig_feed(&rig, TL_CLIENT, (const char *)record + cut, sizeof(record) - cut);
+		assert_int_equal(rig.flow.verdict, TL_VERDICT_TLS);
+		assert_int_equal(rig_count(&rig, TL_COUNT_TLS_SNI_PRESENT), 1);
+		assert_int_equal(tl_names_top(tl_l7_names(rig.l7), top, 1), 1);
+		assert_string_equal(top[0]->text, "a.test");
+		assert_int_equal(top[0]->count, 1);
+		rig_fini(&rig);
+	}
+}
+
 static void a_proxy_head_is_taken_off_at_every_cut(void **state)
 {
 	(void)state;
@@ -186,6 +212,7 @@ int main(void)
 		cmocka_unit_test(what_nobody_knows_is_unknown_and_deaf),
 		cmocka_unit_test(looking_has_a_budget),
 		cmocka_unit_test(tls_is_counted_not_decoded),
+		cmocka_unit_test(names_of_tls_are_counted),
 		cmocka_unit_test(a_proxy_head_is_taken_off_at_every_cut),
 		cmocka_unit_test(a_late_join_hunts_where_the_port_names_the_protocol),
 		cmocka_unit_test(a_wrong_guess_is_corrected),
