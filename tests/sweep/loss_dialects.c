@@ -315,6 +315,136 @@ static uint32_t mysql_unit(struct loss_random *r, uint32_t nonce, struct loss_te
 	return 1;
 }
 
+// ---- Kafka ---------------------------------------------------------------------------------------
+
+static void be(struct loss_text *text, uint64_t number, uint32_t size)
+{
+	for (uint32_t i = size; i != 0; i--) {
+		uint8_t byte = (uint8_t)(number >> (8 * (i - 1)));
+		loss_add(text, &byte, 1);
+	}
+}
+
+// The length in front is written when what follows is there: gives where.
+static uint32_t kafka_request(struct loss_text *text, uint32_t api, uint32_t version, uint32_t key)
+{
+	uint32_t at = text->len;
+
+	be(text, 0, 4);
+	be(text, api, 2);
+	be(text, version, 2);
+	be(text, key, 4);
+	be(text, 4, 2);
+	loss_add(text, "loss", 4);
+	return at;
+}
+
+static uint32_t kafka_response(struct loss_text *text, uint32_t key)
+{
+	uint32_t at = text->len;
+
+	be(text, 0, 4);
+	be(text, key, 4);
+	return at;
+}
+
+static void kafka_ends(struct loss_text *text, uint32_t at)
+{
+	uint32_t end = text->len;
+	uint32_t size = end - at - 4;
+
+	text->len = at;
+	be(text, size, 4);
+	text->len = end;
+}
+
+static uint32_t kafka_hello(uint32_t turn, struct loss_text *text)
+{
+	uint32_t at = turn == 0 ? kafka_request(text, 18, 0, 0) : kafka_response(text, 0);
+
+	if (turn == 1)
+		be(text, 0, 6);
+	kafka_ends(text, at);
+	return turn;
+}
+
+// An array with one topic and in it one partition.
+static void kafka_topic(struct loss_text *text, uint32_t nonce)
+{
+	be(text, 1, 4);
+	be(text, 11, 2);
+	loss_print(text, "nonce%06u", nonce);
+	be(text, 1, 4);
+	be(text, 0, 4);
+}
+
+// Records of a batch with `size` bytes, whatever is in them.
+static void kafka_records(struct loss_text *text, uint32_t size)
+{
+	be(text, 61 + size, 4);
+	be(text, 0, 8);
+	be(text, 49 + size, 4);
+	be(text, 0, 4);
+	be(text, 2, 1);
+	be(text, 0, 4);
+	be(text, 1, 2); // compressed
+	be(text, 0, 34);
+	be(text, 1, 4);
+	loss_fill(text, 0, size);
+}
+
+// The topic of a request is its number, the time that its answer throttles for as well.
+static uint32_t kafka_unit(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			   struct loss_text *answer)
+{
+	static const uint32_t sizes[] = {1, 40, 400, 1500, 5000};
+	uint32_t size = sizes[loss_random(r, TL_COUNT_OF(sizes))];
+	bool fetches = loss_random(r, 2) == 0;
+	uint32_t request = kafka_request(ask, fetches, fetches ? 4 : 7, nonce);
+	uint32_t response = kafka_response(answer, nonce);
+
+	if (fetches) {
+		be(ask, UINT32_MAX, 4);
+		be(ask, 500, 4);
+		be(ask, 0, 9);
+		kafka_topic(ask, nonce);
+		be(ask, 0, 12);
+		be(answer, nonce, 4);
+		kafka_topic(answer, nonce);
+		be(answer, loss_random(r, 4) == 0, 2);
+		be(answer, 0, 20);
+		kafka_records(answer, size);
+	} else {
+		be(ask, UINT16_MAX, 2);
+		be(ask, 1, 2);
+		be(ask, 30000, 4);
+		kafka_topic(ask, nonce);
+		kafka_records(ask, size);
+		kafka_topic(answer, nonce);
+		be(answer, loss_random(r, 4) == 0 ? 6 : 0, 2);
+		be(answer, 0, 24);
+		be(answer, nonce, 4);
+	}
+	kafka_ends(ask, request);
+	kafka_ends(answer, response);
+	return 1;
+}
+
+static bool kafka_numbers(const struct tl_roundtrip *record, uint64_t *ret_asked,
+			  uint64_t *ret_answered)
+{
+	struct tl_bytes tail = tl_roundtrip_response_tail(record);
+
+	// Number 0 is the beginning.
+	if (uint_of(tl_roundtrip_request_tail(record), record, "correlation_id") == 0)
+		return false;
+	*ret_asked = nonce_of(tl_roundtrip_request_tail(record));
+	*ret_answered = uint_of(tail, record, "throttle_ms");
+	if (*ret_answered == LOSS_NO_NUMBER)
+		*ret_answered = nonce_of(tail);
+	return true;
+}
+
 // ---- All -----------------------------------------------------------------------------------------
 
 const struct loss_dialect loss_dialects[] = {
@@ -325,6 +455,8 @@ const struct loss_dialect loss_dialects[] = {
 	 .hello_first = 0, .unit = pg_unit, .numbers = sql_numbers},
 	{.name = "mysql", .port = 3306, .hello = mysql_hello, .hello_turns = 3, .hello_first = 1,
 	 .unit = mysql_unit, .numbers = sql_numbers},
+	{.name = "kafka", .port = 9092, .pipelines = true, .hello = kafka_hello, .hello_turns = 2,
+	 .hello_first = 0, .unit = kafka_unit, .numbers = kafka_numbers},
 };
 
 const uint32_t loss_dialect_count = TL_COUNT_OF(loss_dialects);
