@@ -283,7 +283,8 @@ void tl_kafka_body_show(struct kafka_call *call)
 		show_number(call, KAFKA_FIELD_PARTITION_COUNT, body->partitions);
 	if (body->batches == 0)
 		return;
-	show_number(call, KAFKA_FIELD_BATCHES, body->batches);
+	if (body->batches > 1)
+		show_number(call, KAFKA_FIELD_BATCHES, body->batches);
 	if (!body->is_uncounted)
 		show_number(call, KAFKA_FIELD_RECORDS, body->records);
 	show_number(call, KAFKA_FIELD_RECORD_BYTES, body->record_bytes);

@@ -122,7 +122,7 @@ static const struct tl_field fields[KAFKA_FIELD_COUNT] = {
 	ROW(MECHANISM, "sasl_mechanism", "sasl_mechanism", NULL, TEXT, LOW, REQUEST, 32,
 	    "Authentication method that the client asks for."),
 	ROW(BATCHES, "batches", NULL, "messaging.kafka.batches", UINT, HIGH, REQUEST | RESPONSE, 0,
-	    "Record batches; before format 2 messages. Markers of transactions are left out."),
+	    "Record batches, before format 2 messages, where there are several; no markers of transactions."),
 	ROW(RECORDS, "records", NULL, "messaging.batch.message_count", UINT, HIGH,
 	    REQUEST | RESPONSE | TL_FIELD_COUNTER, 0,
 	    "Records in them; not said where old compressed messages are among them."),

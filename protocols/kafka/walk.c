@@ -90,6 +90,15 @@ static bool pass(struct reader *r, uint64_t len)
 	return true;
 }
 
+// Nearly all lengths and counts are of one byte. False: this one isn't, or is not in view.
+static inline bool short_varint(const struct reader *r, uint32_t *ret_value)
+{
+	if (r->at >= r->view.len || r->walk->left == 0)
+		return false;
+	*ret_value = r->view.ptr[r->at];
+	return *ret_value < 0x80;
+}
+
 // An unsigned varint at `from` bytes behind the position. False: bad, or more is needed.
 static bool varint(struct reader *r, uint32_t from, uint32_t *ret_value, uint32_t *ret_len)
 {
@@ -116,7 +125,9 @@ static bool length(struct reader *r, uint32_t width, uint32_t *ret_len, uint32_t
 	uint32_t value;
 
 	if (r->walk->is_flexible) {
-		if (!varint(r, 0, &value, ret_head))
+		if (short_varint(r, &value))
+			*ret_head = 1;
+		else if (!varint(r, 0, &value, ret_head))
 			return false;
 		*ret_len = value == 0 ? 0 : value - 1;
 		return true;
@@ -467,6 +478,7 @@ static bool read_tags(struct reader *r)
 	struct kafka_walk *walk = r->walk;
 	uint32_t count, len;
 
+	walk->phase = KAFKA_PHASE_TAGS;
 	if (!varint(r, 0, &count, &len))
 		return false;
 	if (count > walk->left)
@@ -474,6 +486,21 @@ static bool read_tags(struct reader *r)
 	advance(r, len);
 	walk->count = count;
 	walk->phase = KAFKA_PHASE_TAGGED;
+	if (count == 0)
+		leave(r);
+	return true;
+}
+
+static bool read_end(struct reader *r)
+{
+	uint32_t count;
+
+	if (r->walk->is_flexible) {
+		if (!short_varint(r, &count) || count != 0)
+			return read_tags(r);
+		advance(r, 1);
+	}
+	leave(r);
 	return true;
 }
 
@@ -493,22 +520,20 @@ static bool read_tagged(struct reader *r)
 	return pass(r, (uint64_t)tag_len + size_len + size);
 }
 
-static bool read_row(struct reader *r)
+// Rows of other versions are passed by.
+static const struct kafka_op *row_of(struct kafka_walk *walk)
 {
-	struct kafka_walk *walk = r->walk;
 	const struct kafka_op *op = &tl_kafka_ops[walk->row];
 
-	if (op->kind == KAFKA_END) {
-		if (walk->is_flexible)
-			walk->phase = KAFKA_PHASE_TAGS;
-		else
-			leave(r);
-		return true;
-	}
-	if (walk->version < op->from || walk->version > op->to) {
+	while (op->kind != KAFKA_END && (walk->version < op->from || walk->version > op->to)) {
 		walk->row = op->next != 0 ? op->next : (uint16_t)(walk->row + 1);
-		return true;
+		op = &tl_kafka_ops[walk->row];
 	}
+	return op;
+}
+
+static bool read_row(struct reader *r, const struct kafka_op *op)
+{
 	switch ((enum kafka_kind)op->kind) {
 	case KAFKA_FIXED:
 		if (!read_fixed(r, op))
@@ -522,14 +547,16 @@ static bool read_row(struct reader *r)
 		if (!read_blob(r, op->use))
 			return false;
 		break;
-	case KAFKA_STRUCT:
-		return read_struct(r, op);
 	case KAFKA_STOP:
 		break;
+	case KAFKA_STRUCT:
+		return read_struct(r, op);
+	case KAFKA_END:
+		return read_end(r);
 	default:
 		return read_array(r, op);
 	}
-	walk->row++;
+	r->walk->row++;
 	return true;
 }
 
@@ -537,7 +564,7 @@ static bool read_next(struct reader *r)
 {
 	switch ((enum kafka_phase)r->walk->phase) {
 	case KAFKA_PHASE_ROW:
-		return read_row(r);
+		break;
 	case KAFKA_PHASE_ELEMENTS:
 		return read_element(r, &tl_kafka_ops[r->walk->row]);
 	case KAFKA_PHASE_TAGS:
@@ -556,10 +583,21 @@ static bool read_next(struct reader *r)
 	return bad(r);
 }
 
-static bool is_at_stop(const struct reader *r)
+// Reads one thing; *ret_kind says when that was all.
+static bool walk_on(struct reader *r, enum kafka_walked *ret_kind)
 {
-	return r->sink != NULL && r->walk->phase == KAFKA_PHASE_ROW &&
-	       tl_kafka_ops[r->walk->row].kind == KAFKA_STOP;
+	if (r->walk->phase != KAFKA_PHASE_ROW)
+		return read_next(r);
+	if (r->walk->row == 0) {
+		*ret_kind = r->walk->left == 0 ? KAFKA_WALK_DONE : KAFKA_WALK_BAD;
+		return true;
+	}
+	const struct kafka_op *op = row_of(r->walk);
+	if (op->kind == KAFKA_STOP && r->sink != NULL) {
+		*ret_kind = KAFKA_WALK_STOP;
+		return true;
+	}
+	return read_row(r, op);
 }
 
 struct kafka_result tl_kafka_walk(struct kafka_walk *walk, const struct kafka_sink *sink,
@@ -569,11 +607,7 @@ struct kafka_result tl_kafka_walk(struct kafka_walk *walk, const struct kafka_si
 	struct kafka_result result = {.kind = KAFKA_WALK_PAUSE};
 
 	for (uint32_t i = 0; i < KAFKA_OPS_PER_CALL && result.kind == KAFKA_WALK_PAUSE; i++) {
-		if (is_at_stop(&r))
-			result.kind = KAFKA_WALK_STOP;
-		else if (walk->row == 0)
-			result.kind = walk->left == 0 ? KAFKA_WALK_DONE : KAFKA_WALK_BAD;
-		else if (!read_next(&r))
+		if (!walk_on(&r, &result.kind))
 			result.kind = r.is_bad ? KAFKA_WALK_BAD : KAFKA_WALK_MORE;
 		else if (r.skip != 0)
 			result.kind = KAFKA_WALK_SKIP;
