@@ -143,7 +143,10 @@ void tl_roundtrip_emit(struct tl_ctx *ctx, const struct tl_completion *done)
 	struct tl_roundtrip *record = (struct tl_roundtrip *)(void *)l7->scratch;
 	uint8_t *tails = l7->scratch + sizeof(*record);
 
-	memset(record, 0, sizeof(*record));
+	// By the library, which is faster than the string instruction that a known size becomes.
+	size_t size = sizeof(*record);
+	__asm__("" : "+r"(size));
+	memset(record, 0, size);
 	record->protocol = done->protocol;
 	record->status = done->status;
 	record->reason = done->reason;
