@@ -1,15 +1,26 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """redis-server with python3-redis, redis-cli in RESP2 and RESP3 and redis-benchmark: the records
-are what the clients sent, and what INFO commandstats counts (docs/protocols/redis.md)."""
+are what the clients sent, and what INFO commandstats counts (docs/protocols/redis.md); latencies
+are the client's but for what lies between it and the probe.
+
+usage: redis_server.py TAPLINE [--record FILE]   writes what is on the wire into FILE, of few calls"""
 import collections
 import re
+import socket
+import statistics
+import sys
 import time
 
 import lab
 from lab import check
 
-BENCHMARKED = 5120  # whole batches: redis-benchmark sends no part of one
+RECORDS = "--record" in sys.argv
+BENCHMARKED = 64 if RECORDS else 5120  # whole batches: redis-benchmark sends no part of one
+BLOB = 400 if RECORDS else 40000       # repetitions
+TIMED = 300
+# Client's latency less the probe's: never below 0, and at most this in the median and for 99 of 100.
+BOUND_MS = (1, 20)
 CONTAINERS = ("CLIENT", "CONFIG", "COMMAND", "OBJECT", "SCRIPT")
 
 
@@ -45,7 +56,7 @@ def python_client(calls):
 
     pool = redis.ConnectionPool(connection_class=Connection, host=lab.HTTP, db=3)
     client = redis.Redis(connection_pool=pool)
-    blob = b"a\r\n$5\r\nx" * 40000
+    blob = b"a\r\n$5\r\nx" * BLOB
     client.set("blob", blob)
     check(client.get("blob") == blob, "the value came back otherwise")
     for n in range(200):
@@ -74,6 +85,32 @@ def python_client(calls):
     pool.disconnect()
 
 
+def timed_client(calls):
+    """Latencies in ms of GETs, one at a time, by the client's own clock."""
+    latencies = []
+    with socket.create_connection((lab.HTTP, 6379)) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for n in range(TIMED):
+            begin = time.perf_counter()
+            s.sendall(b"*2\r\n$4\r\nECHO\r\n$7\r\ntimed%02d\r\n" % (n % 100))
+            reply = s.recv(4096)
+            latencies.append((time.perf_counter() - begin) * 1e3)
+            check(reply == b"$7\r\ntimed%02d\r\n" % (n % 100), f"ECHO gave {reply}")
+    calls["ECHO"] += TIMED
+    return latencies
+
+
+def check_latency(latencies, records):
+    probed = [r["duration_ns"] / 1e6 for r in sorted(records, key=lambda r: r["time"])]
+    check(len(probed) == len(latencies), f"{len(latencies)} timed calls, {len(probed)} records")
+    rest = sorted(a - b for a, b in zip(latencies, probed))
+    print(f"client's latency less the probe's: {rest[0]:.3f} to {rest[-1]:.3f} ms, median "
+          f"{statistics.median(rest):.3f} ms, of {len(rest)}")
+    check(rest[0] >= 0, "the probe's latency is longer than the client's")
+    check(statistics.median(rest) <= BOUND_MS[0], f"the median is over {BOUND_MS[0]} ms")
+    check(rest[len(rest) * 99 // 100] <= BOUND_MS[1], f"too many over {BOUND_MS[1]} ms")
+
+
 def commandstats(l, namespace):
     counts = collections.Counter()
     for name, rest in re.findall(r"cmdstat_(\S+?):(\S+)", l.on(namespace, "redis-cli", "INFO",
@@ -88,9 +125,18 @@ def run(l):
     client, host = l.pair(offload=False)
     server(l, host)
     agent = l.agent(host, ["interface: s0"])
+    if RECORDS:
+        lab.need("tcpdump")
+        dump = l.start(client, "tcpdump", "-Z", "root", "-i", "c0", "-U", "--immediate-mode", "-s",
+                       "0", "-w", sys.argv[sys.argv.index("--record") + 1], "tcp port 6379",
+                       log="tcpdump.log")
+        lab.wait_for("tcpdump", lambda: "listening on" in dump.log.read_text())
     calls = collections.Counter()
+    latencies = []
     with l.inside(client):
         python_client(calls)
+        if not RECORDS:
+            latencies = timed_client(calls)
     for protocol, count in (("-2", 60), ("-3", 40)):
         lines = "".join(f"HSET h f{n} v\nHGETALL h\n" for n in range(count))
         l.on(client, "redis-cli", "-h", lab.HTTP, protocol, input=lines)
@@ -100,6 +146,8 @@ def run(l):
     calls.update({"MSET": BENCHMARKED, "LPOP": BENCHMARKED})
     counted = commandstats(l, host)
     time.sleep(0.3)
+    if RECORDS:
+        l.stop(dump)
     own, seen, status = l.settled(host)
     losses = lab.check_books(own, seen, status)
     l.stop(agent)
@@ -121,6 +169,9 @@ def run(l):
     counted["NO.SUCH"] += 1
     for name in set(counted) - {"INFO", "CONFIG RESETSTAT"}:
         check(counted[name] == found[name], f"{name}: {counted[name]} by the server, {found[name]}")
+    if latencies:
+        check_latency(latencies, [r for r in records
+                                  if (r.get("request") or {}).get("command") == "ECHO"])
     check(len(pushes) == 1, f"{len(pushes)} messages recorded")
     check(lab.count_by(records, "status").get("client_error") == 3, "not three errors")
 
