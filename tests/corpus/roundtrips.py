@@ -25,8 +25,8 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-DECODED = ("http", "http2", "grpc", "dns", "redis", "amqp", "pgsql", "kafka")
-SHOWN_AS = {"pgsql": "postgresql"}  # another name here
+DECODED = ("http", "http2", "grpc", "dns", "redis", "amqp", "mongo", "pgsql", "kafka")
+SHOWN_AS = {"mongo": "mongodb", "pgsql": "postgresql"}  # another name here
 INSIDE = {"http2": "grpc"}  # a call is a stream: tshark counts it as both
 NO_CAPTURES = ("expected",)
 SECONDS_MAX = 60
