@@ -25,7 +25,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-DECODED = ("http", "http2", "grpc", "dns", "redis", "amqp", "mongo", "pgsql", "kafka")
+DECODED = ("http", "http2", "grpc", "dns", "redis", "amqp", "mongo", "pgsql", "kafka", "mysql")
 SHOWN_AS = {"mongo": "mongodb", "pgsql": "postgresql"}  # another name here
 INSIDE = {"http2": "grpc"}  # a call is a stream: tshark counts it as both
 NO_CAPTURES = ("expected",)
@@ -78,6 +78,14 @@ def add_statements(numbers, record):
     numbers[2] += response is not None and (not is_startup or "sqlstate" in response)
 
 
+def add_commands(numbers, record):
+    """The table has the commands behind the login as requests, those that have an answer as matched."""
+    request, response = record.get("request"), record.get("response")
+    if (request or {}).get("command") != "LOGIN":
+        numbers[0] += request is not None
+        numbers[2] += request is not None and response is not None
+
+
 def run(tapline, path):
     """(exit status, last line of the errors, {protocol: [requests, responses, matched]})"""
     found = {}
@@ -96,6 +104,9 @@ def run(tapline, path):
             continue
         if protocol == "postgresql":
             add_statements(numbers, record)
+            continue
+        if protocol == "mysql":
+            add_commands(numbers, record)
             continue
         numbers[0] += has_request
         numbers[1] += has_response
