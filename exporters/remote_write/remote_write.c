@@ -238,7 +238,7 @@ static void remote_write_encode(void *arg, struct tl_http_sink *sink, void *opaq
 	struct remote_write *self = arg;
 	struct job *job = opaque;
 
-	self->sink = sink;
+	(void)sink; // self->sink: known before the first job
 	set_time(self, job->wall_ns);
 	tl_series_compare(self->before, job->snapshot, &self->series, on_series, self);
 	if (job->snapshot != NULL)

@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program `feed` from Python."""
+import atexit
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
 import time
 
 
+def scratch(prefix):
+    """A folder that goes with this process."""
+    folder = tempfile.mkdtemp(prefix=prefix)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 class Feeder:
     def __init__(self, program, exporter, options, folder=None, probe='probe-a', env=None):
         """`options` is YAML flow text of the exporter's keys; {queue} stands for a folder."""
         self.next_tick = 0.0  # the exporter takes one picture a second
-        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix='tl-feed-'))
+        self.folder = pathlib.Path(folder or scratch('tl-feed-'))
         config = self.folder / f'{probe}.yaml'
         options = options.replace('{queue}', str(self.folder / 'queue'))
         config.write_text(f'exporters:\n  {exporter}:\n  - {{{options}}}\n')

@@ -5,16 +5,17 @@ import pathlib
 import struct
 import subprocess
 import sys
-import tempfile
 
 import snappy
+
+from feeder import scratch
 
 PROTO = pathlib.Path(__file__).parents[2] / 'exporters/remote_write/remote.proto'
 STALE = 0x7ff0000000000002
 
 
 def load():
-    folder = tempfile.mkdtemp(prefix='tl-proto-')
+    folder = scratch('tl-proto-')
     subprocess.run(['protoc', f'--python_out={folder}', f'--proto_path={PROTO.parent}', str(PROTO)],
                    check=True)
     sys.path.insert(0, folder)

@@ -12,7 +12,6 @@ import random
 import ssl
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 
@@ -23,7 +22,7 @@ try:
 except (ImportError, OSError) as missing:
     print('skipped: needs python3-snappy, python3-protobuf, protobuf-compiler:', missing)
     sys.exit(SKIPPED)
-from feeder import Feeder
+from feeder import Feeder, scratch
 from receiver import Receiver
 
 FEED = sys.argv[1]
@@ -334,7 +333,7 @@ def certificate(folder, name, issuer=None):
 
 def test_tls():
     """A certificate that leads to the given CA, a client's certificate; without it, nothing."""
-    folder = tempfile.mkdtemp(prefix='tl-tls-')
+    folder = scratch('tl-tls-')
     authority, _ = certificate(folder, 'authority')
     server_files = certificate(folder, 'server')
     client_files = certificate(folder, 'client')
@@ -360,7 +359,7 @@ def test_tls():
 
 def test_credentials():
     """Sent, rotated, and never shown: not even by a receiver that sends them back."""
-    folder = tempfile.mkdtemp(prefix='tl-token-')
+    folder = scratch('tl-token-')
     token = pathlib.Path(folder, 'token')
     token.write_text('first-token-1234\n')
     receiver = Receiver(default=lambda r: (401, {}, b'no: ' + r.headers['authorization'].encode()))

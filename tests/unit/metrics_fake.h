@@ -78,7 +78,9 @@ const char *tl_verdict_name(uint16_t verdict)
 {
 	static const char *const names[] = {"no_payload", "undecided", "unknown", "ignored", "tls",
 					    "quic", "ssh", "upgraded"};
-	return names[verdict - TL_VERDICT_BASE];
+	uint16_t index = (uint16_t)(verdict - TL_VERDICT_BASE);
+	// Verdicts that came later have no name here.
+	return index < sizeof(names) / sizeof(names[0]) ? names[index] : "later";
 }
 
 const char *tl_status_name(enum tl_status status)
