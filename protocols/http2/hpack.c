@@ -138,8 +138,8 @@ static bool look_up(struct hpack *hpack, uint32_t index, struct hpack_field *ret
 	if (index == 0)
 		return false;
 	if (index <= HPACK_STATIC_COUNT) {
-		ret->name = tl_bytes_of(static_table[index].name);
-		ret->value = tl_bytes_of(static_table[index].value);
+		ret->name = static_table[index].name;
+		ret->value = static_table[index].value;
 		ret->name_len = ret->name.len;
 		ret->value_len = ret->value.len;
 		return true;
@@ -153,7 +153,7 @@ static bool look_up(struct hpack *hpack, uint32_t index, struct hpack_field *ret
 		&hpack->entries[(hpack->first + hpack->count - back) % HPACK_ENTRIES_MAX];
 	uint32_t at = entry->at;
 	if (entry->static_name != 0) {
-		ret->name = tl_bytes_of(static_table[entry->static_name].name);
+		ret->name = static_table[entry->static_name].name;
 	} else {
 		ret->name = arena_view(hpack, at, entry->name_kept, hpack->name);
 		at += entry->name_kept;
@@ -169,7 +169,7 @@ static bool look_up(struct hpack *hpack, uint32_t index, struct hpack_field *ret
 
 static struct tl_bytes name_of(const struct hpack *hpack)
 {
-	return hpack->static_name != 0 ? tl_bytes_of(static_table[hpack->static_name].name)
+	return hpack->static_name != 0 ? static_table[hpack->static_name].name
 				       : tl_bytes(hpack->name, hpack->name_kept);
 }
 
@@ -458,6 +458,16 @@ static bool read_byte(struct hpack *hpack, uint8_t byte, tl_hpack_fn *fn, void *
 bool tl_hpack_read(struct hpack *hpack, struct tl_bytes fragment, tl_hpack_fn *fn, void *arg)
 {
 	while (fragment.len != 0) {
+		// Most fields are an index in one byte.
+		if (hpack->phase == AT_FIELD && fragment.ptr[0] > 0x80 && fragment.ptr[0] < 0xff) {
+			struct hpack_field field = {0};
+			if (!look_up(hpack, fragment.ptr[0] & 0x7fu, &field))
+				return false;
+			hpack->begun = true;
+			fn(arg, &field);
+			fragment = tl_bytes_from(fragment, 1);
+			continue;
+		}
 		if (hpack->phase != IN_NAME && hpack->phase != IN_VALUE) {
 			if (!read_byte(hpack, fragment.ptr[0], fn, arg))
 				return false;
