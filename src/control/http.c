@@ -122,6 +122,10 @@ static enum MHD_Result get_metrics(struct request *request, bool is_self)
 	if (style[0] != '\0' && !tl_scrape_style(style, &wanted.style))
 		return answer_text(connection, MHD_HTTP_BAD_REQUEST,
 				   "histogram: must be vmrange or le\n");
+	if (wanted.style == TL_HISTOGRAM_NATIVE) // from metrics.histogram
+		return answer_text(connection, MHD_HTTP_NOT_IMPLEMENTED,
+				   "native histograms need the protobuf exposition, which is not built "
+				   "in: ask for ?histogram=vmrange or le\n");
 	(void)pthread_mutex_lock(&http->lock);
 	struct tl_snapshot *snapshot =
 		http->snapshot == NULL ? NULL : tl_snapshot_get(http->snapshot);
