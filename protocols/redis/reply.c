@@ -461,132 +461,11 @@ static struct tl_step chunk_tail(struct redis_call *call)
 	return tl_ate(2);
 }
 
-// ---- What a reply says -----------------------------------------------------------------------
-
-struct head {
-	uint8_t type;         // first byte
-	bool is_null;
-	bool is_empty;        // an aggregate of nothing
-	struct tl_bytes text; // of a line, or of an error that is a string, cut
-};
-
-// Reads as much of the value at `at` as is told of it.
-static enum redis_line_kind read_head(struct tl_bytes bytes, uint32_t at, struct head *ret)
-{
-	struct redis_number number;
-	struct tl_bytes shown = tl_bytes_first(tl_bytes_from(bytes, at), REDIS_LINE_BYTES_MAX);
-
-	*ret = (struct head) {.type = bytes.ptr[at]};
-	if (ret->type == '\0')
-		return REDIS_LINE_BAD;
-	if (strchr("+-:_#,(", ret->type) != NULL) {
-		uint32_t end = tl_bytes_find(shown, '\n', 0);
-		if (end == TL_BYTES_NONE && shown.len < REDIS_LINE_BYTES_MAX)
-			return REDIS_LINE_MORE;
-		if (end != TL_BYTES_NONE && (end < 1 || shown.ptr[end - 1] != '\r'))
-			return REDIS_LINE_BAD;
-		ret->is_null = ret->type == '_';
-		ret->text = tl_bytes(shown.ptr + 1, end == TL_BYTES_NONE ? shown.len - 1 : end - 2);
-		return REDIS_LINE_OK;
-	}
-	if (strchr("$=!*~>%|", ret->type) == NULL)
-		return REDIS_LINE_BAD;
-	enum redis_line_kind kind = tl_redis_number(bytes, at, &number);
-	if (kind != REDIS_LINE_OK)
-		return kind == REDIS_LINE_STREAMED ? REDIS_LINE_OK : kind;
-	ret->is_null = number.value == -1;
-	ret->is_empty = number.value == 0;
-	if (ret->type != '!' || number.value <= 0)
-		return REDIS_LINE_OK;
-	uint32_t most = REDIS_LINE_BYTES_MAX - REDIS_HEAD_BYTES_MAX;
-	uint32_t len = number.value < most ? (uint32_t)number.value : most;
-	if (bytes.len - number.next < len)
-		return REDIS_LINE_MORE;
-	ret->text = tl_bytes(bytes.ptr + number.next, len);
-	return REDIS_LINE_OK;
-}
-
-static const char *type_name(const struct head *head)
-{
-	if (head->is_null)
-		return "null";
-	switch (head->type) {
-	case '+':
-		return "simple_string";
-	case '-':
-	case '!':
-		return "error";
-	case ':':
-		return "integer";
-	case '$':
-		return "bulk_string";
-	case '=':
-		return "verbatim_string";
-	case '*':
-		return "array";
-	case '~':
-		return "set";
-	case '%':
-		return "map";
-	case '>':
-		return "push";
-	case '#':
-		return "boolean";
-	case ',':
-		return "double";
-	default:
-		return "big_number";
-	}
-}
-
-#define PREFIX_BYTES_MAX 32u
-
-// The word in capitals in front of an error's text.
-static struct tl_bytes error_prefix(struct tl_bytes text)
-{
-	uint32_t len = 0;
-
-	while (len < text.len && strchr(" \r\n", text.ptr[len]) == NULL) {
-		uint8_t c = text.ptr[len++];
-		if ((c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_')
-			return tl_bytes_of("other");
-	}
-	return len == 0 || len > PREFIX_BYTES_MAX ? tl_bytes_of("other") : tl_bytes_first(text, len);
-}
-
-// "MOVED 3999 127.0.0.1:6381": the last word.
-static void record_redirect(struct redis_call *call, struct tl_bytes text)
-{
-	uint32_t from = 0;
-
-	for (uint32_t i = 0; i < text.len; i++)
-		if (text.ptr[i] == ' ')
-			from = i + 1;
-	if (from != 0)
-		tl_message_text(call->ctx, TL_SERVER, REDIS_FIELD_REDIRECT, tl_bytes_from(text, from));
-}
-
-static enum tl_status record_head(struct redis_call *call, const struct head *head,
-				  enum tl_reason *ret_reason)
-{
-	*ret_reason = TL_REASON_NONE;
-	tl_message_text(call->ctx, TL_SERVER, REDIS_FIELD_REPLY_TYPE, tl_bytes_of(type_name(head)));
-	if ((head->type != '-' && head->type != '!') || head->is_null)
-		return TL_STATUS_OK;
-	struct tl_bytes prefix = error_prefix(head->text);
-	enum tl_status status = tl_redis_status(prefix, ret_reason);
-	tl_message_text(call->ctx, TL_SERVER, REDIS_FIELD_ERROR, prefix);
-	tl_message_text(call->ctx, TL_SERVER, REDIS_FIELD_ERROR_TEXT, head->text);
-	if (*ret_reason == TL_REASON_REDIRECT)
-		record_redirect(call, head->text);
-	return status;
-}
-
 // ---- What a reply does -------------------------------------------------------------------------
 
 // What the answer to `memo` changes for the connection.
 static void apply_reply(struct redis_call *call, const struct redis_memo *memo,
-			const struct head *head)
+			const struct redis_head *head)
 {
 	struct redis *redis = call->redis;
 	bool is_error = head->type == '-' || head->type == '!';
@@ -607,19 +486,19 @@ static void apply_reply(struct redis_call *call, const struct redis_memo *memo,
 	}
 }
 
-static bool is_aggregate(const struct head *head)
+static bool is_aggregate(const struct redis_head *head)
 {
 	return !head->is_null && strchr("*~%", head->type) != NULL;
 }
 
 // The reply with this head answers the oldest request.
-static void pair(struct redis_call *call, const struct head *head)
+static void pair(struct redis_call *call, const struct redis_head *head)
 {
 	struct redis_reply *reply = &call->redis->reply;
 	enum tl_reason reason;
 	uint64_t key = 0;
 
-	enum tl_status status = record_head(call, head, &reason);
+	enum tl_status status = tl_redis_record_head(call, head, &reason);
 	const struct redis_memo *memo = oldest(call, &key);
 	if (is_aggregate(head))
 		reply->flags |= REDIS_AGGREGATE;
@@ -662,7 +541,7 @@ static struct tl_step begin_replication(struct redis_call *call, uint32_t at)
 	const struct redis_memo *memo = oldest(call, &key);
 	at += end + 1;
 	const uint64_t offset[TL_LANE_COUNT] = {memo->end, call->view->offset + at};
-	const struct head head = {.type = left.ptr[0]};
+	const struct redis_head head = {.type = left.ptr[0]};
 	tl_message_begin(call->ctx, TL_SERVER, offset[TL_SERVER] - end - 1);
 	pair(call, &head);
 	tl_message_end(call->ctx, TL_SERVER, offset[TL_SERVER]);
@@ -706,8 +585,9 @@ static void begin_push(struct redis_call *call, uint32_t at, const struct push *
 	}
 	if ((reply->flags & REDIS_BEGUN) == 0)
 		tl_message_begin(call->ctx, TL_SERVER, call->view->offset + at);
-	const struct head head = {.type = call->view->bytes.ptr[at]};
-	tl_message_text(call->ctx, TL_SERVER, REDIS_FIELD_REPLY_TYPE, tl_bytes_of(type_name(&head)));
+	const struct redis_head head = {.type = call->view->bytes.ptr[at]};
+	tl_message_text(call->ctx, TL_SERVER, REDIS_FIELD_REPLY_TYPE,
+			tl_bytes_of(tl_redis_type_name(&head)));
 	if (push->word.len != 0)
 		tl_message_text(call->ctx, TL_SERVER, REDIS_FIELD_PUSH, push->word);
 	if (is_message)
@@ -718,9 +598,9 @@ static void begin_push(struct redis_call *call, uint32_t at, const struct push *
 static struct tl_step begin_reply(struct redis_call *call, uint32_t at, bool drops)
 {
 	struct redis_reply *reply = &call->redis->reply;
-	struct head head;
+	struct redis_head head;
 
-	enum redis_line_kind kind = read_head(call->view->bytes, at, &head);
+	enum redis_line_kind kind = tl_redis_read_head(call->view->bytes, at, &head);
 	if (kind == REDIS_LINE_MORE)
 		return ate_or_need(call, at);
 	if (kind != REDIS_LINE_OK)
@@ -846,27 +726,4 @@ struct tl_step tl_redis_reply(struct redis_call *call)
 	}
 	struct tl_step step = discard(call, 0);
 	return step.kind == TL_STEP_ATE && step.bytes == 0 ? reply_start(call) : step;
-}
-
-enum tl_match tl_redis_match_reply(struct tl_bytes bytes)
-{
-	struct head head;
-
-	switch (read_head(bytes, 0, &head)) {
-	case REDIS_LINE_MORE:
-		return TL_MATCH_UNSURE;
-	case REDIS_LINE_OK:
-		break;
-	default:
-		return TL_MATCH_NO;
-	}
-	for (uint32_t i = 0; i < head.text.len; i++)
-		if (head.text.ptr[i] < 0x20 && head.text.ptr[i] != '\t')
-			return TL_MATCH_NO;
-	int64_t number;
-	if (head.type == '-' && tl_bytes_is(error_prefix(head.text), "other"))
-		return TL_MATCH_NO;
-	if (head.type == ':' && !tl_redis_integer(head.text, &number))
-		return TL_MATCH_NO;
-	return TL_MATCH_LIKELY;
 }

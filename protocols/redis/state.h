@@ -191,8 +191,25 @@ struct redis_number {
 
 enum redis_line_kind tl_redis_number(struct tl_bytes bytes, uint32_t at, struct redis_number *ret);
 
+// What a reply begins with.
+struct redis_head {
+	uint8_t type;         // first byte
+	bool is_null;
+	bool is_empty;        // an aggregate of nothing
+	struct tl_bytes text; // of a line, or of an error that is a string, cut
+};
+
+// Reads as much of the value at `at` as is told of it.
+enum redis_line_kind tl_redis_read_head(struct tl_bytes bytes, uint32_t at, struct redis_head *ret);
+const char *tl_redis_type_name(const struct redis_head *head);
+// Sets the fields of the server's current message; gives its status.
+enum tl_status tl_redis_record_head(struct redis_call *call, const struct redis_head *head,
+				    enum tl_reason *ret_reason);
+
 struct tl_step tl_redis_request(struct redis_call *call);
 struct tl_step tl_redis_reply(struct redis_call *call);
+// Called with each command, whose first byte is at `offset`.
+void tl_redis_note_turn(struct redis_call *call, uint64_t offset);
 // Requests and replies can't be told to belong together any more.
 void tl_redis_lose_order(struct redis_call *call);
 // All open requests end without an answer.
