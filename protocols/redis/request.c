@@ -5,8 +5,33 @@
 
 #include "base/check.h"
 
+static bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+// Most numbers have one or two digits: those at once. False: look closer.
+static inline bool read_short_number(struct tl_bytes bytes, uint32_t at, struct redis_number *ret)
+{
+	const uint8_t *text = bytes.ptr + at;
+
+	if (bytes.len - at < 5 || !is_digit(text[1]))
+		return false;
+	if (text[2] == '\r' && text[3] == '\n') {
+		*ret = (struct redis_number) {.value = text[1] - '0', .next = at + 4};
+		return true;
+	}
+	if (!is_digit(text[2]) || text[3] != '\r' || text[4] != '\n')
+		return false;
+	*ret = (struct redis_number) {
+		.value = (text[1] - '0') * 10 + (text[2] - '0'), .next = at + 5};
+	return true;
+}
+
 enum redis_line_kind tl_redis_number(struct tl_bytes bytes, uint32_t at, struct redis_number *ret)
 {
+	if (read_short_number(bytes, at, ret))
+		return REDIS_LINE_OK;
 	uint32_t end = bytes.len - at > REDIS_HEAD_BYTES_MAX ? at + REDIS_HEAD_BYTES_MAX : bytes.len;
 	enum redis_line_kind kind = REDIS_LINE_OK;
 	uint32_t i = at + 1;
