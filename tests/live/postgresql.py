@@ -180,4 +180,5 @@ def run(l):
           f"pg_stat_statements {stats.strip()}")
 
 
-lab.main(run)
+if __name__ == "__main__":
+    lab.main(run)

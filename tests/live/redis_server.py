@@ -176,4 +176,5 @@ def run(l):
     check(lab.count_by(records, "status").get("client_error") == 3, "not three errors")
 
 
-lab.main(run)
+if __name__ == "__main__":
+    lab.main(run)
