@@ -24,13 +24,6 @@ struct tl_roundtrip_signal {
 	const struct tl_enrichment *names;
 };
 
-enum tl_span_kind {
-	TL_SPAN_SERVER = 2,
-	TL_SPAN_CLIENT = 3,
-	TL_SPAN_PRODUCER = 4,
-	TL_SPAN_CONSUMER = 5,
-};
-
 struct tl_span {
 	const struct tl_roundtrip *record; // attributes come from its field values
 	const struct tl_enrichment *names;

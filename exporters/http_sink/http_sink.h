@@ -59,6 +59,8 @@ extern const struct tl_option tl_http_backoff_rows[];
 #define TL_HTTP_ROWS(owner, member) \
 	TL_HTTP_ROW(owner, member, url, "url", TL_OPTION_TEXT, "\"\"", .required = true, \
 		.help = "Where to POST to: http:// or https://, without user and password."), \
+	TL_HTTP_ROWS_BUT_URL(owner, member)
+#define TL_HTTP_ROWS_BUT_URL(owner, member) \
 	TL_HTTP_ROW(owner, member, name, "name", TL_OPTION_TEXT, "default", \
 		.help = "Tells sinks of one kind apart; also the folder of its queue."), \
 	TL_HTTP_ROW(owner, member, timeout_ns, "timeout", TL_OPTION_DURATION, "30s", \

@@ -311,6 +311,18 @@ static const uint16_t amqp_ports[] = {5672, 5673, 5674, 0};
 
 extern const struct tl_decoder tl_decoder_amqp;
 
+// OpenTelemetry, "RabbitMQ".
+static const char *const span_names[] = {"{method} {exchange}", "{method} {queue}", "{method}", NULL};
+static const struct tl_span_attribute span_attributes[] = {
+	{.name = "messaging.system", .value = "rabbitmq"},
+	{.name = "network.protocol.name", .value = "amqp"},
+	{.name = NULL},
+};
+static const struct tl_span_rules span_rules = {
+	.kind = TL_SPAN_CLIENT, .names = span_names, .attributes = span_attributes,
+	.error_type = "{reply_code}",
+};
+
 const struct tl_decoder tl_decoder_amqp = {
 	.name = "amqp",
 	.title = "AMQP 0-9-1",
@@ -324,6 +336,7 @@ const struct tl_decoder tl_decoder_amqp = {
 	.field_count = AMQP_FIELD_COUNT,
 	.counter_count = AMQP_COUNTER_COUNT,
 	.counters = amqp_counters,
+	.span = &span_rules,
 	.status_help = "answers, confirms and acknowledgements ok, also Reject and Nack of a consumer and "
 		       "Get-Empty; Close by its code: 200 ok, 320, 506, 541 server_error, others "
 		       "client_error; a returned publish client_error; a Nack of the server "

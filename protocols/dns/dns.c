@@ -4,6 +4,7 @@
 // side sends it.
 #include "l7/decoder.h"
 #include "protocols/dns/message.h"
+#include "protocols/dns/span.h"
 
 #include <stddef.h>
 
@@ -880,6 +881,7 @@ const struct tl_decoder tl_decoder_dns = {
 	.counters = counters,
 	.options = option_rows,
 	.options_size = sizeof(struct options),
+	.span = &dns_span_rules,
 	.status_help = "NOERROR: ok; FORMERR, NXDOMAIN, YXDOMAIN, YXRRSET, NXRRSET: client_error; "
 		       "every other code: server_error; mDNS and LLMNR: one_way",
 	.match = dns_match,

@@ -3,6 +3,8 @@
 // what is read of it stands in protocols/common/grpc.c.
 #include "protocols/common/grpc.h"
 
+#include "base/check.h"
+
 static const struct tl_field grpc_fields[GRPC_FIELD_COUNT] = {
 	[HTTP_FIELD_METHOD] = {
 		.name = "http_method", .attribute = "http.request.method",
@@ -97,6 +99,26 @@ static const struct tl_field grpc_fields[GRPC_FIELD_COUNT] = {
 
 extern const struct tl_decoder tl_decoder_grpc;
 
+// OpenTelemetry, "RPC" (the names since 1.39): the method with its service, the status by its name.
+static const char *const status_names[] = {
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+	"ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+	"UNAUTHENTICATED",
+};
+static const char *const span_names[] = {"{service}/{method}", "{method}", NULL};
+static const struct tl_span_attribute span_attributes[] = {
+	{.name = "rpc.system.name", .value = "grpc"},
+	{.name = "rpc.method", .value = "{service}/{method}"},
+	{.name = "rpc.response.status_code", .value = "{grpc_status}", .words = status_names,
+	 .word_count = TL_COUNT_OF(status_names)},
+	{.name = NULL},
+};
+static const struct tl_span_rules span_rules = {
+	.kind = TL_SPAN_SERVER, .names = span_names, .attributes = span_attributes,
+	.error_type = "{grpc_status}",
+};
+
 const struct tl_decoder tl_decoder_grpc = {
 	.name = "grpc",
 	.title = "gRPC",
@@ -106,6 +128,7 @@ const struct tl_decoder tl_decoder_grpc = {
 	.timeout_s = 60,
 	.fields = grpc_fields,
 	.field_count = GRPC_FIELD_COUNT,
+	.span = &span_rules,
 	.status_help = "0 ok; 1 cancelled; 4, and a cancellation at the deadline, timeout; 2 12 13 14 15 "
 		       "server_error; others client_error; none: by the HTTP status, estimated",
 	.end = tl_grpc_end,

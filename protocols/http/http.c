@@ -4,6 +4,7 @@
 #include "state.h"
 
 #include "base/check.h"
+#include "protocols/common/http_span.h"
 #include "l7/decoder.h"
 
 // A body that was about to be captured goes on behind the hole; its message keeps what it has.
@@ -126,6 +127,7 @@ const struct tl_decoder tl_decoder_http = {
 	.counters = http_counters,
 	.options = tl_http_option_rows,
 	.options_size = sizeof(struct tl_http_options),
+	.span = &tl_http_span_rules,
 	.status_help = "below 400 ok, 4xx client_error, 5xx and above server_error",
 	.match = http_match,
 	.step = tl_http_step,

@@ -3,6 +3,7 @@
 #include "http2.h"
 
 #include "base/check.h"
+#include "protocols/common/http_span.h"
 
 static bool http2_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_t lost,
 		      uint64_t offset)
@@ -105,6 +106,7 @@ const struct tl_decoder tl_decoder_http2 = {
 	.counters = http2_counters,
 	.options = tl_http_option_rows,
 	.options_size = sizeof(struct tl_http_options),
+	.span = &tl_http_span_rules,
 	.status_help = "below 400 ok, 4xx client_error, 5xx and above server_error; RST_STREAM "
 		       "CANCEL or NO_ERROR cancelled, others server_error; above GOAWAY cancelled",
 	.match = http2_match,

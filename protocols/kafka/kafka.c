@@ -155,6 +155,17 @@ static const uint16_t ports[] = {9092, 9093, 9094, 19092, 29092, 0};
 
 extern const struct tl_decoder tl_decoder_kafka;
 
+// OpenTelemetry, "Kafka". Requests carry batches: their span is the client's, not a message's.
+static const char *const span_names[] = {"{api} {topic}", "{api}", NULL};
+static const struct tl_span_attribute span_attributes[] = {
+	{.name = "messaging.system", .value = "kafka"},
+	{.name = NULL},
+};
+static const struct tl_span_rules span_rules = {
+	.kind = TL_SPAN_CLIENT, .names = span_names, .attributes = span_attributes,
+	.error_type = "{error}",
+};
+
 const struct tl_decoder tl_decoder_kafka = {
 	.name = "kafka",
 	.title = "Kafka",
@@ -167,6 +178,7 @@ const struct tl_decoder tl_decoder_kafka = {
 	.field_count = KAFKA_FIELD_COUNT,
 	.counter_count = KAFKA_COUNTER_COUNT,
 	.counters = counters,
+	.span = &span_rules,
 	.status_help = "error code 0: ok; others by the table of codes: what the client may not have, "
 		       "what there is not, what is not in order: client_error; what the server can't do "
 		       "now, or another one must: server_error",

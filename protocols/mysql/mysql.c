@@ -442,6 +442,17 @@ static const uint16_t ports[] = {3306, 3307, 33306, 4000, 6033, 0};
 
 extern const struct tl_decoder tl_decoder_mysql;
 
+// OpenTelemetry, "MySQL": named by the summary of the query.
+static const char *const span_names[] = {"{query_summary}", "{command} {schema}", "{command}", NULL};
+static const struct tl_span_attribute span_attributes[] = {
+	{.name = "db.system.name", .value = "mysql"},
+	{.name = NULL},
+};
+static const struct tl_span_rules span_rules = {
+	.kind = TL_SPAN_CLIENT, .names = span_names, .attributes = span_attributes,
+	.error_type = "{error_code}",
+};
+
 const struct tl_decoder tl_decoder_mysql = {
 	.name = "mysql",
 	.title = "MySQL",
@@ -458,6 +469,7 @@ const struct tl_decoder tl_decoder_mysql = {
 	.counters = counters,
 	.options = option_rows,
 	.options_size = sizeof(struct mysql_options),
+	.span = &span_rules,
 	.status_help = "OK and result sets: ok; error 1317: cancelled; 3024: timeout; 1040 1041 1053 "
 		       "1129 1203 1205 1213 1290 1927 4031 and SQLSTATE classes 08 53 57 XA: "
 		       "server_error; other errors: client_error",

@@ -371,6 +371,17 @@ static const uint16_t ports[] = {5432, 5433, 6432, 0};
 
 extern const struct tl_decoder tl_decoder_postgresql;
 
+// OpenTelemetry, "PostgreSQL": named by the summary of the query.
+static const char *const span_names[] = {"{query_summary}", "{command} {database}", "{command}", NULL};
+static const struct tl_span_attribute span_attributes[] = {
+	{.name = "db.system.name", .value = "postgresql"},
+	{.name = NULL},
+};
+static const struct tl_span_rules span_rules = {
+	.kind = TL_SPAN_CLIENT, .names = span_names, .attributes = span_attributes,
+	.error_type = "{sqlstate}",
+};
+
 const struct tl_decoder tl_decoder_postgresql = {
 	.name = "postgresql",
 	.title = "PostgreSQL",
@@ -386,6 +397,7 @@ const struct tl_decoder tl_decoder_postgresql = {
 	.counters = counters,
 	.options = option_rows,
 	.options_size = sizeof(struct pg_options),
+	.span = &span_rules,
 	.status_help = "SQLSTATE 57014 cancelled; classes 08, 40, 53, 55, 57, 58, F0, XX "
 		       "server_error; others client_error",
 	.match = tl_pg_match,

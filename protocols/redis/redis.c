@@ -172,6 +172,17 @@ static const uint16_t redis_ports[] = {6379, 6380, 6381, 6382, 7000, 7001, 26379
 
 extern const struct tl_decoder tl_decoder_redis;
 
+// OpenTelemetry, "Redis": the database index is no part of the name.
+static const char *const span_names[] = {"{command}", NULL};
+static const struct tl_span_attribute span_attributes[] = {
+	{.name = "db.system.name", .value = "redis"},
+	{.name = NULL},
+};
+static const struct tl_span_rules span_rules = {
+	.kind = TL_SPAN_CLIENT, .names = span_names, .attributes = span_attributes,
+	.error_type = "{error}",
+};
+
 const struct tl_decoder tl_decoder_redis = {
 	.name = "redis",
 	.title = "Redis",
@@ -186,6 +197,7 @@ const struct tl_decoder tl_decoder_redis = {
 	.counters = redis_counters,
 	.options = redis_options,
 	.options_size = sizeof(struct tl_redis_options),
+	.span = &span_rules,
 	.status_help = "replies ok, also MOVED and ASK; LOADING, BUSY, OOM, READONLY, MISCONF, "
 		       "MASTERDOWN, CLUSTERDOWN, TRYAGAIN, NOREPLICAS server_error; other errors "
 		       "client_error",

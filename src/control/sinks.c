@@ -2,6 +2,7 @@
 #include "control/sinks.h"
 
 #include "control/log.h"
+#include "control/span.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ struct sink {
 };
 
 struct tl_sinks {
+	struct tl_text span_name;
 	uint32_t count;
 	struct sink sinks[];
 };
@@ -86,13 +88,15 @@ void tl_sinks_close(struct tl_sinks *sinks)
 			(void)sink->exporter->flush(sink->self, deadline_ns);
 		sink->exporter->close(sink->self);
 	}
+	tl_text_free(&sinks->span_name);
 	free(sinks);
 }
 
 bool tl_sinks_want_roundtrips(const struct tl_sinks *sinks)
 {
 	for (uint32_t i = 0; i < sinks->count; i++)
-		if (sinks->sinks[i].exporter->roundtrip != NULL)
+		if (sinks->sinks[i].exporter->roundtrip != NULL ||
+		    sinks->sinks[i].exporter->span != NULL)
 			return true;
 	return false;
 }
@@ -113,10 +117,20 @@ static void note_result(struct sink *sink, int rc)
 
 void tl_sinks_roundtrip(struct tl_sinks *sinks, const struct tl_roundtrip_signal *signal)
 {
+	bool is_made = false, has_span = false;
+	struct tl_span span;
+
 	for (uint32_t i = 0; i < sinks->count; i++) {
 		struct sink *sink = &sinks->sinks[i];
 		if (sink->exporter->roundtrip != NULL)
 			note_result(sink, sink->exporter->roundtrip(sink->self, signal));
+		if (sink->exporter->span == NULL)
+			continue;
+		if (!is_made)
+			has_span = tl_span_make(signal, &sinks->span_name, &span);
+		is_made = true;
+		if (has_span)
+			note_result(sink, sink->exporter->span(sink->self, &span));
 	}
 }
 

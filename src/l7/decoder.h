@@ -379,6 +379,35 @@ uint16_t tl_server_port(const struct tl_ctx *ctx);
 bool tl_is_multicast(const struct tl_ctx *ctx); // the server's address is a multicast group
 void tl_count(struct tl_ctx *ctx, uint8_t counter); // bumps counters[counter] of this decoder
 
+// ---- How a roundtrip becomes a span of OpenTelemetry ------------------------------------------
+
+// Texts with fields in braces: "{method} {route}". A field is one of the protocol's, looked for in
+// the request, then in the response; server.address, server.port and protocol are known too. A
+// template whose fields don't all have values says nothing.
+struct tl_span_attribute {
+	const char *name;     // "db.system.name"
+	const char *value;    // template
+	const char *const *words; // the value is a number: an index into these
+	uint32_t word_count;
+	// The words are all the values there may be: any other is `other`, and goes as it is into the
+	// attribute `original`.
+	const char *other, *original;
+};
+
+enum tl_span_kind {
+	TL_SPAN_SERVER = 2,
+	TL_SPAN_CLIENT = 3,
+	TL_SPAN_PRODUCER = 4,
+	TL_SPAN_CONSUMER = 5,
+};
+
+struct tl_span_rules {
+	uint8_t kind;              // enum tl_span_kind
+	const char *const *names;  // templates, the first that says something; ended by NULL
+	const struct tl_span_attribute *attributes; // besides those of fields; ended by name NULL
+	const char *error_type;    // template, where the status is an error
+};
+
 // ---- What a decoder is -------------------------------------------------------------------
 
 enum { TL_OVER_TCP = 1u << 0, TL_OVER_UDP = 1u << 1, TL_AS_CHILD = 1u << 2, TL_AS_INNER = 1u << 3 };
@@ -401,6 +430,7 @@ struct tl_decoder {
 	const char *const *counters; // names: "bad_chunk"
 	const struct tl_option *options; // rows of its options struct, NULL if it has none
 	uint32_t options_size;
+	const struct tl_span_rules *span; // NULL: kind server, named as the protocol
 	const char *status_help; // one line: how its codes become a status
 
 	// Pure: might `first`, the first bytes that `lane` sent (or a UDP datagram), be this protocol?

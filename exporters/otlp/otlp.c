@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+// The exporter `otlp`: spans and metrics to an OpenTelemetry receiver by OTLP 1.x over HTTP with
+// protobuf bodies (opentelemetry-proto, docs/specification.md). The control lcore copies spans and
+// keeps snapshots; encoding and sending is the helper thread's.
+#include "exporters/otlp/otlp.h"
+
+#include "base/hash.h"
+#include "metrics/metrics.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "metrics_service.pb-c.h"
+#include "trace_service.pb-c.h"
+
+#define INBOX_JOBS 64u
+#define INBOX_BYTES (64u << 20)
+#define BATCH_NS UINT64_C(1000000000) // a span waits this long for others at most
+
+static const char *const compression_words[] = {"gzip", "none", NULL};
+
+#define ROW(name, member_type, default_value, ...) \
+	{.key = #name, .type = member_type, .offset = offsetof(struct otlp_options, name), \
+	 .value = default_value, __VA_ARGS__}
+
+static const struct tl_option rows[] = {
+	{.key = "url", .type = TL_OPTION_TEXT, .offset = offsetof(struct otlp_options, http.url),
+	 .value = "\"\"",
+	 .help = "Base of the receiver; /v1/traces and /v1/metrics are appended. Empty takes "
+		 "OTEL_EXPORTER_OTLP_ENDPOINT, else http://localhost:4318."},
+	TL_HTTP_ROWS_BUT_URL(struct otlp_options, http),
+	ROW(traces_url, TL_OPTION_TEXT, "\"\"", .help = "Where traces go instead, as it is."),
+	ROW(metrics_url, TL_OPTION_TEXT, "\"\"", .help = "Where metrics go instead, as it is."),
+	ROW(traces, TL_OPTION_BOOL, "true", .help = "Send a span for each roundtrip."),
+	ROW(metrics, TL_OPTION_BOOL, "true", .help = "Send metrics."),
+	ROW(self_metrics, TL_OPTION_BOOL, "true",
+	    .help = "Send the probe's own metrics (tapline_...) too."),
+	ROW(compression, TL_OPTION_CHOICE, "gzip", .choices = compression_words,
+	    .help = "Of requests."),
+	{.key = "interval", .type = TL_OPTION_DURATION,
+	 .offset = offsetof(struct otlp_options, interval_ns), .value = "15s",
+	 .min = UINT64_C(1000000000), .max = UINT64_C(3600000000000),
+	 .help = "Time between two exports of metrics."},
+	{.key = "batch", .type = TL_OPTION_UINT, .offset = offsetof(struct otlp_options, batch_max),
+	 .value = "512", .min = 1, .max = 8192, .help = "Spans of one request."},
+	{.key = "sample", .type = TL_OPTION_UINT,
+	 .offset = offsetof(struct otlp_options, sample_percent), .value = "100", .max = 100,
+	 .help = "Percent of the traces that are sent, chosen by trace id. Errors and slow spans are "
+		 "always sent."},
+	{.key = "slow", .type = TL_OPTION_DURATION,
+	 .offset = offsetof(struct otlp_options, slow_ns), .value = "1s",
+	 .help = "Spans that last this long are always sent; 0 sends them by sampling alone."},
+	ROW(parent_based, TL_OPTION_BOOL, "true",
+	    .help = "Send nothing of a trace whose own flag says that it is not sampled."),
+	ROW(resource, TL_OPTION_TEXT_MAP, "{}",
+	    .help = "Attributes added to every resource, as in {deployment.environment.name: prod}."),
+	TL_OPTION_END,
+};
+
+enum lane { LANE_TRACES, LANE_METRICS, LANE_COUNT };
+
+struct job {
+	struct tl_snapshot *snapshot; // metrics
+	struct otlp_span *first;      // or spans
+};
+
+struct otlp {
+	const struct otlp_options *options;
+	struct otlp_settings settings;
+	struct otlp_identity identity;
+	char probe[256], version[64], host[256];
+	struct tl_http_sink *sink;
+	// Control lcore.
+	struct otlp_span *first, **last; // the batch
+	uint32_t count;
+	uint64_t bytes;
+	uint64_t batch_due_ns, metrics_due_ns; // CLOCK_MONOTONIC
+	struct tl_snapshot *latest;            // not sent yet
+	// Helper thread.
+	struct tl_text payload;
+};
+
+static uint64_t clock_ns(void)
+{
+	struct timespec ts;
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void free_job(struct job *job)
+{
+	while (job->first != NULL) {
+		struct otlp_span *span = job->first;
+		job->first = span->next;
+		free(span);
+	}
+	tl_snapshot_put(job->snapshot);
+	free(job);
+}
+
+// ---- Resources -----------------------------------------------------------------------------------
+
+Otlp__Resource *tl_otlp_resource(struct otlp_arena *arena, const struct otlp_identity *identity,
+			      const char *service)
+{
+	Otlp__Resource *resource = tl_otlp_take(arena, sizeof(*resource));
+	struct otlp_attributes list = {0};
+	const char *own = identity->settings->service_name;
+	const char *pairs = identity->settings->resource_attributes;
+	char key[256], value[1024];
+
+	otlp__resource__init(resource);
+	tl_otlp_add_string(arena, &list, "service.name",
+			service != NULL ? service : own[0] != '\0' ? own : "tapline");
+	// Who saw it: the probe's identity stands beside the service's.
+	tl_otlp_add_string(arena, &list, "tapline.probe", identity->probe);
+	if (service == NULL) {
+		tl_otlp_add_string(arena, &list, "service.instance.id", identity->probe);
+		tl_otlp_add_string(arena, &list, "service.version", identity->version);
+		tl_otlp_add_string(arena, &list, "host.name", identity->host);
+	}
+	tl_otlp_add_string(arena, &list, "telemetry.sdk.name", "tapline");
+	tl_otlp_add_string(arena, &list, "telemetry.sdk.language", "c");
+	tl_otlp_add_string(arena, &list, "telemetry.sdk.version", identity->version);
+	for (uint32_t i = 0; i < identity->resource->count; i++)
+		tl_otlp_add_string(arena, &list, identity->resource->items[i].key,
+				identity->resource->items[i].value);
+	while (tl_otlp_next_pair(&pairs, key, sizeof(key), value, sizeof(value)))
+		if (strcmp(key, "service.name") != 0)
+			tl_otlp_add_string(arena, &list, key, value);
+	resource->attributes = list.items;
+	resource->n_attributes = list.count;
+	return resource;
+}
+
+// ---- Helper thread -------------------------------------------------------------------------------
+
+static void push(struct otlp *self, enum lane lane, uint32_t items)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	(void)tl_http_sink_push(self->sink, lane,
+				tl_bytes((const uint8_t *)self->payload.data,
+					 (uint32_t)self->payload.len),
+				items, (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec);
+}
+
+static void otlp_encode(void *arg, struct tl_http_sink *sink, void *opaque)
+{
+	struct otlp *self = arg;
+	struct job *job = opaque;
+	uint32_t items = 0, at = 0;
+
+	self->sink = sink;
+	for (const struct otlp_span *span = job->first; span != NULL; span = span->next)
+		items++;
+	if (items != 0) {
+		tl_otlp_encode_spans(&self->identity, job->first, &self->payload);
+		push(self, LANE_TRACES, items);
+	}
+	while (job->snapshot != NULL &&
+	       (items = tl_otlp_encode_metrics(&self->identity, job->snapshot,
+					    self->options->self_metrics, &at, &self->payload)) != 0)
+		push(self, LANE_METRICS, items);
+	free_job(job);
+}
+
+static void otlp_discard(void *arg, void *opaque)
+{
+	(void)arg;
+	free_job(opaque);
+}
+
+// ExportTraceServiceResponse and ExportMetricsServiceResponse look the same on the wire: a partial
+// success says how many were rejected, and must not be tried again.
+static void otlp_accepted(void *arg, struct tl_bytes payload, uint32_t items,
+			  const struct tl_http_reply *reply, struct tl_http_result *ret_result,
+			  struct tl_http_pieces *again)
+{
+	(void)arg;
+	(void)payload;
+	(void)again;
+	Otlp__ExportTraceServiceResponse *response = otlp__export_trace_service_response__unpack(
+		NULL, reply->body.len, reply->body.ptr);
+	int64_t rejected = 0;
+
+	if (response != NULL && response->partial_success != NULL) {
+		rejected = response->partial_success->rejected_spans;
+		(void)snprintf(ret_result->message, sizeof(ret_result->message), "%s",
+			       response->partial_success->error_message);
+	}
+	if (rejected < 0)
+		rejected = 0;
+	ret_result->rejected = rejected > items ? items : (uint32_t)rejected;
+	ret_result->delivered = items - ret_result->rejected;
+	if (response != NULL)
+		otlp__export_trace_service_response__free_unpacked(response, NULL);
+}
+
+static bool otlp_split(void *arg, struct tl_bytes payload, uint32_t items,
+		       struct tl_http_pieces *pieces)
+{
+	struct otlp *self = arg;
+	(void)items;
+	return tl_otlp_split_payload(payload, self->settings.is_gzip, pieces);
+}
+
+// ---- Control lcore -------------------------------------------------------------------------------
+
+static void submit_batch(struct otlp *self)
+{
+	struct job *job = self->count == 0 ? NULL : calloc(1, sizeof(*job));
+	uint32_t count = self->count;
+
+	if (job == NULL)
+		return;
+	job->first = self->first;
+	self->first = NULL;
+	self->last = &self->first;
+	self->count = 0;
+	(void)tl_http_sink_submit(self->sink, job, count, self->bytes);
+	self->bytes = 0;
+}
+
+static bool is_wanted(const struct otlp *self, const struct tl_span *span)
+{
+	const struct otlp_options *o = self->options;
+	uint64_t duration = span->end_ns - span->start_ns;
+
+	if (!span->is_sampled && o->parent_based)
+		return false;
+	if (span->is_error || (o->slow_ns != 0 && duration >= o->slow_ns))
+		return true;
+	// By the trace's id: every probe keeps or leaves the same traces.
+	return tl_hash64(span->trace_id, sizeof(span->trace_id), 0) % 100 < o->sample_percent;
+}
+
+static int otlp_span(void *arg, const struct tl_span *span)
+{
+	struct otlp *self = arg;
+
+	if (!self->options->traces || !is_wanted(self, span))
+		return 0;
+	struct otlp_span *copy = tl_otlp_span_copy(span);
+	if (copy == NULL)
+		return -ENOMEM;
+	*self->last = copy;
+	self->last = &copy->next;
+	self->bytes += sizeof(*copy) + span->record->size;
+	if (self->count++ == 0)
+		self->batch_due_ns = clock_ns() + BATCH_NS;
+	if (self->count >= self->options->batch_max)
+		submit_batch(self);
+	return 0;
+}
+
+static void submit_metrics(struct otlp *self)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (job == NULL)
+		return;
+	job->snapshot = self->latest;
+	self->latest = NULL;
+	(void)tl_http_sink_submit(self->sink, job, tl_snapshot_count(job->snapshot), 0);
+}
+
+static int otlp_metrics(void *arg, struct tl_snapshot *snapshot)
+{
+	struct otlp *self = arg;
+	uint64_t now = clock_ns();
+
+	if (!self->options->metrics)
+		return 0;
+	tl_snapshot_put(self->latest);
+	self->latest = tl_snapshot_get(snapshot);
+	if (now < self->metrics_due_ns)
+		return 0;
+	self->metrics_due_ns += self->options->interval_ns;
+	if (self->metrics_due_ns <= now)
+		self->metrics_due_ns = now + self->options->interval_ns;
+	submit_metrics(self);
+	return 0;
+}
+
+// A deadline ahead means the end: what was gathered goes out.
+static int otlp_flush(void *arg, uint64_t deadline_ns)
+{
+	struct otlp *self = arg;
+	uint64_t now = clock_ns();
+	bool is_end = deadline_ns > now;
+
+	if (is_end || (self->count != 0 && now >= self->batch_due_ns))
+		submit_batch(self);
+	if (is_end && self->latest != NULL)
+		submit_metrics(self);
+	if (is_end)
+		(void)tl_http_sink_flush(self->sink, deadline_ns);
+	return 0;
+}
+
+static void otlp_stats(void *arg, struct tl_exporter_stats *ret_stats)
+{
+	struct otlp *self = arg;
+
+	tl_http_sink_stats(self->sink, ret_stats);
+}
+
+static void otlp_close(void *arg)
+{
+	struct otlp *self = arg;
+
+	if (self == NULL)
+		return;
+	tl_http_sink_destroy(self->sink);
+	while (self->first != NULL) {
+		struct otlp_span *span = self->first;
+		self->first = span->next;
+		free(span);
+	}
+	tl_snapshot_put(self->latest);
+	tl_text_free(&self->payload);
+	tl_otlp_settings_fini(&self->settings);
+	free(self);
+}
+
+// ---- Opening -------------------------------------------------------------------------------------
+
+static int otlp_check(const void *options, char *error, uint32_t error_size)
+{
+	const struct otlp_options *o = options;
+
+	if (!o->traces && !o->metrics) {
+		(void)snprintf(error, error_size, "traces and metrics are both false");
+		return -EINVAL;
+	}
+	return tl_http_check(&o->http, false, error, error_size);
+}
+
+// Only four are to be retried (OTLP/HTTP, "Failures"); refusals of access are held, since tokens
+// rotate and receivers are set up late.
+static const struct tl_http_rule rules[] = {
+	{300, 399, TL_HTTP_HOLD}, {401, 401, TL_HTTP_HOLD},  {403, 404, TL_HTTP_HOLD},
+	{407, 407, TL_HTTP_HOLD}, {413, 413, TL_HTTP_SPLIT}, {429, 429, TL_HTTP_RETRY},
+	{502, 504, TL_HTTP_RETRY}, {400, 599, TL_HTTP_DROP}, {0, 0, 0},
+};
+
+#define SINK_OPS(encoding) \
+	{.content_type = "application/x-protobuf", .content_encoding = encoding, .rules = rules, \
+	 .encode = otlp_encode, .discard = otlp_discard, .accepted = otlp_accepted, \
+	 .split = otlp_split}
+static const struct tl_http_sink_ops gzip_ops = SINK_OPS("gzip");
+static const struct tl_http_sink_ops plain_ops = SINK_OPS(NULL);
+
+static int otlp_open(const void *options, const struct tl_exporter_env *env, void **ret_self,
+		     char *error, uint32_t error_size)
+{
+	int rc = otlp_check(options, error, error_size);
+	if (rc < 0)
+		return rc;
+	struct otlp *self = calloc(1, sizeof(*self));
+	if (self == NULL)
+		return -ENOMEM;
+	self->options = options;
+	self->last = &self->first;
+	(void)snprintf(self->probe, sizeof(self->probe), "%s", env->probe == NULL ? "" : env->probe);
+	(void)snprintf(self->version, sizeof(self->version), "%s", env->version);
+	if (gethostname(self->host, sizeof(self->host) - 1) < 0)
+		self->host[0] = '\0';
+	self->identity = (struct otlp_identity) {
+		.probe = self->probe, .version = self->version, .host = self->host,
+		.settings = &self->settings, .resource = &self->options->resource};
+	rc = tl_otlp_settings_make(self->options, &self->settings, error, error_size);
+	if (rc == 0) {
+		const struct tl_http_lane lanes[LANE_COUNT] = {
+			[LANE_TRACES] = {"traces", self->settings.traces_url},
+			[LANE_METRICS] = {"metrics", self->settings.metrics_url},
+		};
+		rc = tl_http_sink_create(
+			&(struct tl_http_sink_spec) {
+				.exporter = "otlp", .options = &self->settings.http, .env = env,
+				.ops = self->settings.is_gzip ? &gzip_ops : &plain_ops, .arg = self,
+				.lanes = lanes, .lane_count = LANE_COUNT,
+				.inbox_jobs_max = INBOX_JOBS, .inbox_bytes_max = INBOX_BYTES},
+			&self->sink, error, error_size);
+	}
+	if (rc < 0) {
+		otlp_close(self);
+		return rc;
+	}
+	*ret_self = self;
+	return 0;
+}
+
+extern const struct tl_exporter tl_exporter_otlp;
+const struct tl_exporter tl_exporter_otlp = {
+	.name = "otlp",
+	.help = "Spans and metrics to an OpenTelemetry receiver by OTLP over HTTP.",
+	.options = rows,
+	.options_size = sizeof(struct otlp_options),
+	.is_list = true,
+	.check = otlp_check,
+	.open = otlp_open,
+	.metrics = otlp_metrics,
+	.span = otlp_span,
+	.flush = otlp_flush,
+	.stats = otlp_stats,
+	.close = otlp_close,
+};

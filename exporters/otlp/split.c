@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// A request that a receiver found too large becomes two. The queue keeps payloads only, so it is
+// read back.
+#include "exporters/otlp/otlp.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "metrics_service.pb-c.h"
+#include "trace_service.pb-c.h"
+
+#define PLAIN_BYTES_MAX (64u << 20)
+#define GZIP_WINDOW (15 + 16)
+
+static bool inflate_all(struct tl_bytes payload, struct tl_text *ret_plain)
+{
+	z_stream stream = {.next_in = (uint8_t *)(uintptr_t)payload.ptr, .avail_in = payload.len};
+	uint8_t block[16384];
+	int rc = inflateInit2(&stream, GZIP_WINDOW);
+
+	while (rc == Z_OK && ret_plain->len < PLAIN_BYTES_MAX) {
+		stream.next_out = block;
+		stream.avail_out = sizeof(block);
+		rc = inflate(&stream, Z_NO_FLUSH);
+		if (rc == Z_OK || rc == Z_STREAM_END)
+			tl_text_add(ret_plain, block, sizeof(block) - stream.avail_out);
+	}
+	(void)inflateEnd(&stream);
+	return rc == Z_STREAM_END;
+}
+
+// Both halves are the same tree with other items hidden in it: `from` up to `to` are shown. Counts
+// items in the order of the tree.
+struct window {
+	uint32_t from, to, seen;
+};
+
+static void show(struct window *window, size_t *count, void ***items)
+{
+	size_t first = window->from > window->seen ? window->from - window->seen : 0;
+	size_t last = window->to > window->seen ? window->to - window->seen : 0;
+
+	window->seen += (uint32_t)*count;
+	if (last > *count)
+		last = *count;
+	if (first > last)
+		first = last;
+	*items += first;
+	*count = last - first;
+}
+
+static uint32_t count_spans(const Otlp__ExportTraceServiceRequest *request)
+{
+	uint32_t count = 0;
+
+	for (size_t r = 0; r < request->n_resource_spans; r++)
+		for (size_t s = 0; s < request->resource_spans[r]->n_scope_spans; s++)
+			count += (uint32_t)request->resource_spans[r]->scope_spans[s]->n_spans;
+	return count;
+}
+
+static void add_span_half(Otlp__ExportTraceServiceRequest *request, uint32_t from, uint32_t to,
+			  bool is_gzip, struct tl_http_pieces *pieces)
+{
+	struct window window = {from, to, 0};
+	struct tl_text payload = {0};
+	struct saved {
+		Otlp__ScopeSpans *scope;
+		Otlp__Span **items;
+		size_t count;
+	};
+	struct saved *saved = calloc(count_spans(request) + 1, sizeof(*saved));
+	size_t saved_count = 0;
+
+	for (size_t r = 0; saved != NULL && r < request->n_resource_spans; r++)
+		for (size_t s = 0; s < request->resource_spans[r]->n_scope_spans; s++) {
+			Otlp__ScopeSpans *scope = request->resource_spans[r]->scope_spans[s];
+			if (scope->n_spans == 0)
+				continue;
+			saved[saved_count++] = (struct saved) {scope, scope->spans, scope->n_spans};
+			show(&window, &scope->n_spans, (void ***)(void *)&scope->spans);
+		}
+	tl_otlp_pack(&request->base, is_gzip, &payload);
+	tl_http_pieces_add(pieces, tl_bytes((const uint8_t *)payload.data, (uint32_t)payload.len),
+			   to - from);
+	for (size_t i = 0; i < saved_count; i++) {
+		saved[i].scope->spans = saved[i].items;
+		saved[i].scope->n_spans = saved[i].count;
+	}
+	free(saved);
+	tl_text_free(&payload);
+}
+
+// The wire does not tell the signals apart: a span has ids of certain lengths and a start, which in
+// a metric's place would be of another wire type.
+static bool is_of_spans(const Otlp__ExportTraceServiceRequest *request)
+{
+	const Otlp__Span *first = NULL;
+
+	for (size_t r = 0; request != NULL && r < request->n_resource_spans; r++)
+		for (size_t s = 0; s < request->resource_spans[r]->n_scope_spans; s++)
+			if (first == NULL && request->resource_spans[r]->scope_spans[s]->n_spans != 0)
+				first = request->resource_spans[r]->scope_spans[s]->spans[0];
+	return first != NULL && first->trace_id.len == 16 && first->span_id.len == 8 &&
+	       first->start_time_unix_nano != 0;
+}
+
+static bool split_spans(const struct tl_text *plain, bool is_gzip, struct tl_http_pieces *pieces)
+{
+	Otlp__ExportTraceServiceRequest *request = otlp__export_trace_service_request__unpack(
+		NULL, plain->len, (const uint8_t *)plain->data);
+	uint32_t count = is_of_spans(request) ? count_spans(request) : 0;
+
+	if (count >= 2) {
+		add_span_half(request, 0, count / 2, is_gzip, pieces);
+		add_span_half(request, count / 2, count, is_gzip, pieces);
+	}
+	if (request != NULL)
+		otlp__export_trace_service_request__free_unpacked(request, NULL);
+	return count >= 2;
+}
+
+static uint32_t points_of(const Otlp__Metric *metric)
+{
+	switch (metric->data_case) {
+	case OTLP__METRIC__DATA_SUM:
+		return (uint32_t)metric->sum->n_data_points;
+	case OTLP__METRIC__DATA_GAUGE:
+		return (uint32_t)metric->gauge->n_data_points;
+	case OTLP__METRIC__DATA_EXPONENTIAL_HISTOGRAM:
+		return (uint32_t)metric->exponential_histogram->n_data_points;
+	default:
+		return 0;
+	}
+}
+
+// Our own requests have one resource and one scope. Families stay whole: halved by their number.
+static bool split_metrics(const struct tl_text *plain, bool is_gzip, struct tl_http_pieces *pieces)
+{
+	Otlp__ExportMetricsServiceRequest *request = otlp__export_metrics_service_request__unpack(
+		NULL, plain->len, (const uint8_t *)plain->data);
+	bool is_ours = request != NULL && request->n_resource_metrics == 1 &&
+		       request->resource_metrics[0]->n_scope_metrics == 1;
+	Otlp__ScopeMetrics *scope =
+		is_ours ? request->resource_metrics[0]->scope_metrics[0] : NULL;
+	bool is_halved = scope != NULL && scope->n_metrics >= 2;
+
+	if (is_halved) {
+		Otlp__Metric **all = scope->metrics;
+		size_t count = scope->n_metrics, half = count / 2;
+		for (int part = 0; part < 2; part++) {
+			struct tl_text payload = {0};
+			uint32_t points = 0;
+			scope->metrics = part == 0 ? all : all + half;
+			scope->n_metrics = part == 0 ? half : count - half;
+			for (size_t i = 0; i < scope->n_metrics; i++)
+				points += points_of(scope->metrics[i]);
+			tl_otlp_pack(&request->base, is_gzip, &payload);
+			tl_http_pieces_add(pieces,
+					   tl_bytes((const uint8_t *)payload.data,
+						    (uint32_t)payload.len), points);
+			tl_text_free(&payload);
+		}
+		scope->metrics = all;
+		scope->n_metrics = count;
+	}
+	if (request != NULL)
+		otlp__export_metrics_service_request__free_unpacked(request, NULL);
+	return is_halved;
+}
+
+bool tl_otlp_split_payload(struct tl_bytes payload, bool is_gzip, struct tl_http_pieces *pieces)
+{
+	struct tl_text plain = {0};
+	bool is_read = true;
+
+	if (is_gzip)
+		is_read = inflate_all(payload, &plain);
+	else
+		tl_text_add(&plain, payload.ptr, payload.len);
+	bool is_split = is_read && (split_spans(&plain, is_gzip, pieces) ||
+				    split_metrics(&plain, is_gzip, pieces));
+	tl_text_free(&plain);
+	return is_split;
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+// Spans: attributes from the record's field values by the protocol's table, status and error type
+// by the semantic conventions. One ResourceSpans per observed service.
+#include "exporters/otlp/otlp.h"
+
+#include "exporters/record/template.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace.pb-c.h"
+#include "trace_service.pb-c.h"
+
+#define SPAN_FLAGS_REMOTE 0x300u // is_remote is known, and true: the parent was in the traffic
+#define SERVICES_MAX 512u        // of one batch; it has no more spans than that
+
+// ---- From the control lcore --------------------------------------------------------------------
+
+static char *copy_text(char **at, const char *text)
+{
+	char *copy = *at;
+
+	strcpy(copy, text);
+	*at += strlen(text) + 1;
+	return copy;
+}
+
+struct otlp_span *tl_otlp_span_copy(const struct tl_span *span)
+{
+	const struct tl_enrichment *names = span->names;
+	size_t texts = strlen(span->name) + strlen(names->probe) + strlen(names->port_name) +
+		       strlen(names->server_name) + strlen(names->name_source) + 5;
+	size_t record = (span->record->size + 15u) & ~(size_t)15;
+	struct otlp_span *copy = malloc(sizeof(*copy) + 16 + record + texts);
+
+	if (copy == NULL)
+		return NULL;
+	copy->next = NULL;
+	copy->span = *span;
+	copy->names = *names;
+	char *place = (char *)(((uintptr_t)copy->data + 15) & ~(uintptr_t)15);
+	memcpy(place, span->record, span->record->size);
+	copy->span.record = (const struct tl_roundtrip *)(void *)place;
+	copy->span.names = &copy->names;
+	char *at = place + record;
+	copy->span.name = copy_text(&at, span->name);
+	copy->names.probe = copy_text(&at, names->probe);
+	copy->names.port_name = copy_text(&at, names->port_name);
+	copy->names.server_name = copy_text(&at, names->server_name);
+	copy->names.name_source = copy_text(&at, names->name_source);
+	return copy;
+}
+
+// ---- Attributes --------------------------------------------------------------------------------
+
+// Codes that the conventions want as text although they are numbers.
+static bool is_text_code(const char *attribute)
+{
+	return strcmp(attribute, "db.response.status_code") == 0 ||
+	       strcmp(attribute, "error.type") == 0 ||
+	       strcmp(attribute, "messaging.destination.partition.id") == 0;
+}
+
+static void add_value(struct otlp_arena *arena, struct otlp_attributes *list,
+		      const struct tl_field *field, const struct tl_value *value)
+{
+	struct tl_text text = {0};
+
+	if (field->type == TL_FIELD_BOOL) {
+		tl_otlp_add_bool(arena, list, field->attribute, tl_value_uint(value) != 0);
+	} else if (field->type == TL_FIELD_REAL) {
+		tl_otlp_add_double(arena, list, field->attribute, tl_value_real(value));
+	} else if ((field->type == TL_FIELD_UINT || field->type == TL_FIELD_INT) &&
+		   !is_text_code(field->attribute)) {
+		tl_otlp_add_int(arena, list, field->attribute, (int64_t)tl_value_uint(value));
+	} else {
+		tl_record_value_text(&text, field, value);
+		const char *data = text.data == NULL ? "" : text.data;
+		if ((field->flags & TL_FIELD_REPEATED) != 0)
+			tl_otlp_add_element(arena, list, field->attribute, data, text.len);
+		else
+			tl_otlp_add_text(arena, list, field->attribute, data, text.len);
+		tl_text_free(&text);
+	}
+}
+
+static bool is_set(const struct otlp_attributes *list, const char *key)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->items[i]->key, key) == 0)
+			return true;
+	return false;
+}
+
+// "http.request.header." + the header's name, an array as the conventions have it.
+static void add_map_value(struct otlp_arena *arena, struct otlp_attributes *list,
+			  const struct tl_field *field, const struct tl_value *value)
+{
+	const char *name = (const char *)value->bytes.ptr;
+	size_t name_len = strnlen(name, value->bytes.len);
+	struct tl_text key = {0};
+
+	if (name_len == value->bytes.len)
+		return;
+	tl_text_printf(&key, "%s.%.*s", field->attribute, (int)name_len, name);
+	tl_otlp_add_element(arena, list, key.data, name + name_len + 1,
+			 value->bytes.len - name_len - 1);
+	tl_text_free(&key);
+}
+
+static void add_fields(struct otlp_arena *arena, struct otlp_attributes *list,
+		       const struct tl_decoder *decoder, struct tl_bytes tail)
+{
+	struct tl_value value;
+	uint32_t at = 0;
+
+	while (tl_value_next(tail, &at, &value)) {
+		const struct tl_field *field =
+			value.field < decoder->field_count ? &decoder->fields[value.field] : NULL;
+		if (field == NULL || field->attribute == NULL || field->parent != TL_FIELD_TOP ||
+		    field->type == TL_FIELD_BYTES || field->type == TL_FIELD_OBJECTS)
+			continue;
+		if (field->type == TL_FIELD_MAP)
+			add_map_value(arena, list, field, &value);
+		else if ((field->flags & TL_FIELD_REPEATED) != 0 || !is_set(list, field->attribute))
+			add_value(arena, list, field, &value);
+	}
+}
+
+static void remove_attribute(struct otlp_attributes *list, const char *key)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->items[i]->key, key) == 0)
+			list->items[i--] = list->items[--list->count];
+}
+
+// What the protocol adds or says in another way than its fields do.
+static void add_rule(struct otlp_arena *arena, struct otlp_attributes *list,
+		     const struct tl_span_attribute *rule, const struct tl_roundtrip *record)
+{
+	struct tl_text text = {0};
+
+	if (!tl_record_template(&text, rule->value, record))
+		return;
+	const char *value = text.data;
+	bool is_known = rule->words == NULL;
+	for (uint32_t i = 0; rule->other != NULL && i < rule->word_count; i++)
+		is_known |= strcmp(rule->words[i], value) == 0;
+	remove_attribute(list, rule->name);
+	if (rule->other != NULL) {
+		tl_otlp_add_string(arena, list, rule->name, is_known ? value : rule->other);
+		if (!is_known)
+			tl_otlp_add_string(arena, list, rule->original, value);
+	} else if (rule->words != NULL) {
+		unsigned long index = strtoul(value, NULL, 10);
+		tl_otlp_add_string(arena, list, rule->name,
+				index < rule->word_count ? rule->words[index] : value);
+	} else {
+		tl_otlp_add_string(arena, list, rule->name, value);
+	}
+	tl_text_free(&text);
+}
+
+static void add_peers(struct otlp_arena *arena, struct otlp_attributes *list,
+		      const struct tl_roundtrip *r, const struct tl_span *span)
+{
+	struct tl_text address = {0};
+
+	tl_text_address(&address, r->server_address, r->ip_version);
+	if (!is_set(list, "server.address")) // by Host it is what the client asked for
+		tl_otlp_add_string(arena, list, "server.address", address.data);
+	tl_otlp_add_int(arena, list, "server.port", r->server_port);
+	bool is_server = span->kind == TL_SPAN_SERVER;
+	if (is_server) { // the peer of what is observed at the server is the client
+		tl_text_clear(&address);
+		tl_text_address(&address, r->client_address, r->ip_version);
+		tl_otlp_add_string(arena, list, "client.address", address.data);
+		tl_otlp_add_int(arena, list, "client.port", r->client_port);
+	}
+	tl_otlp_add_string(arena, list, "network.peer.address", address.data);
+	tl_otlp_add_int(arena, list, "network.peer.port", is_server ? r->client_port : r->server_port);
+	tl_otlp_add_string(arena, list, "network.type", r->ip_version == 6 ? "ipv6" : "ipv4");
+	tl_otlp_add_string(arena, list, "network.transport", r->l4 == 17 ? "udp" : "tcp");
+	tl_text_free(&address);
+}
+
+static void add_error(struct otlp_arena *arena, struct otlp_attributes *list,
+		      const struct tl_span_rules *rules, const struct tl_roundtrip *record)
+{
+	struct tl_text text = {0};
+
+	remove_attribute(list, "error.type");
+	if (record->status <= TL_STATUS_SERVER_ERROR && rules != NULL && rules->error_type != NULL &&
+	    tl_record_template(&text, rules->error_type, record))
+		tl_otlp_add_string(arena, list, "error.type", text.data);
+	else if (record->reason != TL_REASON_NONE)
+		tl_otlp_add_string(arena, list, "error.type", tl_reason_name(record->reason));
+	else
+		tl_otlp_add_string(arena, list, "error.type", tl_status_name(record->status));
+	tl_text_free(&text);
+}
+
+// ---- The span ----------------------------------------------------------------------------------
+
+static ProtobufCBinaryData bytes_of(struct otlp_arena *arena, const uint8_t *data, size_t len)
+{
+	return (ProtobufCBinaryData) {
+		.len = len, .data = (uint8_t *)tl_otlp_text(arena, (const char *)data, len)};
+}
+
+static void set_attributes(struct otlp_arena *arena, const struct tl_span *span,
+			   Otlp__Span *message)
+{
+	const struct tl_roundtrip *record = span->record;
+	const struct tl_decoder *decoder = tl_decoder_at(record->protocol);
+	const struct tl_span_rules *rules = decoder->span;
+	struct otlp_attributes list = {0};
+
+	add_fields(arena, &list, decoder, tl_roundtrip_request_tail(record));
+	add_fields(arena, &list, decoder, tl_roundtrip_response_tail(record));
+	add_peers(arena, &list, record, span);
+	for (uint32_t i = 0; rules != NULL && rules->attributes != NULL &&
+			     rules->attributes[i].name != NULL; i++)
+		add_rule(arena, &list, &rules->attributes[i], record);
+	if (span->is_error)
+		add_error(arena, &list, rules, record);
+	else // the conventions: none on success
+		remove_attribute(&list, "error.type");
+	tl_otlp_add_string(arena, &list, "tapline.status", tl_status_name(record->status));
+	tl_otlp_add_string(arena, &list, "tapline.record.id", span->names->id);
+	message->attributes = list.items;
+	message->n_attributes = list.count;
+}
+
+static Otlp__Span *make_span(struct otlp_arena *arena, const struct tl_span *span)
+{
+	static const uint8_t root[8];
+	Otlp__Span *message = tl_otlp_take(arena, sizeof(*message));
+
+	otlp__span__init(message);
+	message->trace_id = bytes_of(arena, span->trace_id, sizeof(span->trace_id));
+	message->span_id = bytes_of(arena, span->span_id, sizeof(span->span_id));
+	message->flags = span->is_sampled ? 1 : 0;
+	if (memcmp(span->parent_span_id, root, sizeof(root)) != 0) {
+		message->parent_span_id =
+			bytes_of(arena, span->parent_span_id, sizeof(span->parent_span_id));
+		message->flags |= SPAN_FLAGS_REMOTE;
+	}
+	struct otlp_attributes name = {0}; // by the way of an attribute: a valid string
+	tl_otlp_add_text(arena, &name, "", span->name, strlen(span->name));
+	message->name = name.items[0]->value->string_value;
+	message->kind = (Otlp__Span__SpanKind)span->kind;
+	message->start_time_unix_nano = span->start_ns;
+	message->end_time_unix_nano = span->end_ns;
+	message->status = tl_otlp_take(arena, sizeof(*message->status));
+	otlp__status__init(message->status);
+	if (span->is_error)
+		message->status->code = OTLP__STATUS__STATUS_CODE__STATUS_CODE_ERROR;
+	set_attributes(arena, span, message);
+	return message;
+}
+
+// ---- The batch ---------------------------------------------------------------------------------
+
+static const char *service_of(struct otlp_arena *arena, const struct tl_span *span)
+{
+	struct tl_text name = {0};
+
+	if (span->names->server_name[0] != '\0')
+		return span->names->server_name;
+	tl_text_address(&name, span->record->server_address, span->record->ip_version);
+	tl_text_printf(&name, ":%u", span->record->server_port);
+	const char *copy = tl_otlp_text(arena, name.data, name.len);
+	tl_text_free(&name);
+	return copy;
+}
+
+struct service {
+	const char *name;
+	Otlp__ScopeSpans *spans;
+};
+
+static Otlp__ScopeSpans *scope_of(struct otlp_arena *arena, struct service *services, size_t *count,
+				  const char *name, size_t spans_max)
+{
+	for (size_t i = 0; i < *count; i++)
+		if (strcmp(services[i].name, name) == 0)
+			return services[i].spans;
+	Otlp__ScopeSpans *spans = tl_otlp_take(arena, sizeof(*spans));
+	otlp__scope_spans__init(spans);
+	spans->spans = tl_otlp_take(arena, spans_max * sizeof(Otlp__Span *));
+	services[(*count)++] = (struct service) {name, spans};
+	return spans;
+}
+
+void tl_otlp_encode_spans(const struct otlp_identity *identity, const struct otlp_span *first,
+		       struct tl_text *ret_payload)
+{
+	struct otlp_arena arena = {0};
+	Otlp__ExportTraceServiceRequest request = OTLP__EXPORT_TRACE_SERVICE_REQUEST__INIT;
+	size_t spans_max = 0, count = 0;
+
+	for (const struct otlp_span *at = first; at != NULL; at = at->next)
+		spans_max++;
+	struct service *services = tl_otlp_take(&arena, spans_max * sizeof(*services));
+	for (const struct otlp_span *at = first; at != NULL; at = at->next) {
+		const char *name = service_of(&arena, &at->span);
+		Otlp__ScopeSpans *spans = scope_of(&arena, services, &count, name, spans_max);
+		spans->spans[spans->n_spans++] = make_span(&arena, &at->span);
+	}
+	request.resource_spans = tl_otlp_take(&arena, (count + 1) * sizeof(Otlp__ResourceSpans *));
+	for (size_t i = 0; i < count; i++) {
+		Otlp__ResourceSpans *one = tl_otlp_take(&arena, sizeof(*one));
+		otlp__resource_spans__init(one);
+		one->resource = tl_otlp_resource(&arena, identity, services[i].name);
+		one->schema_url = tl_otlp_text(&arena, OTLP_SCHEMA_URL, strlen(OTLP_SCHEMA_URL));
+		one->n_scope_spans = 1;
+		one->scope_spans = tl_otlp_take(&arena, sizeof(Otlp__ScopeSpans *));
+		one->scope_spans[0] = services[i].spans;
+		services[i].spans->scope = tl_otlp_scope(&arena, identity->version);
+		services[i].spans->schema_url = one->schema_url;
+		request.resource_spans[request.n_resource_spans++] = one;
+	}
+	tl_otlp_pack(&request.base, identity->settings->is_gzip, ret_payload);
+	tl_otlp_empty(&arena);
+}
