@@ -96,7 +96,7 @@ static void free_job(struct job *job)
 	while (job->first != NULL) {
 		struct otlp_span *span = job->first;
 		job->first = span->next;
-		free(span);
+		tl_otlp_span_free(span);
 	}
 	tl_snapshot_put(job->snapshot);
 	free(job);
@@ -251,7 +251,7 @@ static int otlp_span(void *arg, const struct tl_span *span)
 		return -ENOMEM;
 	*self->last = copy;
 	self->last = &copy->next;
-	self->bytes += sizeof(*copy) + span->record->size;
+	self->bytes += sizeof(*copy) + copy->copy->size;
 	if (self->count++ == 0)
 		self->batch_due_ns = clock_ns() + BATCH_NS;
 	if (self->count >= self->options->batch_max)
@@ -321,7 +321,7 @@ static void otlp_close(void *arg)
 	while (self->first != NULL) {
 		struct otlp_span *span = self->first;
 		self->first = span->next;
-		free(span);
+		tl_otlp_span_free(span);
 	}
 	tl_snapshot_put(self->latest);
 	tl_text_free(&self->payload);

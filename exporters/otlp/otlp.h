@@ -4,6 +4,7 @@
 
 #include "exporters/http_sink/http_sink.h"
 #include "exporters/otlp/pack.h"
+#include "exporters/record/copy.h"
 
 enum otlp_compression { OTLP_GZIP, OTLP_NONE };
 
@@ -45,15 +46,15 @@ bool tl_otlp_next_pair(const char **list, char *ret_key, size_t key_size, char *
 
 // ---- traces.c ----------------------------------------------------------------------------------
 
-// A span as it is handed from the control lcore to the helper thread: plain bytes.
+// A span as it is handed from the control lcore to the helper thread.
 struct otlp_span {
 	struct otlp_span *next;
-	struct tl_span span;             // its pointers lead into this very piece of memory
-	struct tl_enrichment names;
-	char data[];
+	struct tl_span span; // its pointers lead into the copy
+	struct tl_record_copy *copy;
 };
 
-struct otlp_span *tl_otlp_span_copy(const struct tl_span *span); // NULL on no memory; free()
+struct otlp_span *tl_otlp_span_copy(const struct tl_span *span); // NULL on no memory
+void tl_otlp_span_free(struct otlp_span *span);
 
 struct otlp_identity {
 	const char *probe, *version, *host;

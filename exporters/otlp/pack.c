@@ -2,13 +2,12 @@
 #include "exporters/otlp/pack.h"
 
 #include "base/check.h"
+#include "exporters/http_sink/gzip.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #define BLOCK_BYTES (256u << 10)
-#define GZIP_WINDOW (15 + 16) // zlib's way of saying: with a gzip header
 
 struct otlp_block {
 	struct otlp_block *next;
@@ -159,40 +158,17 @@ Otlp__InstrumentationScope *tl_otlp_scope(struct otlp_arena *arena, const char *
 	return scope;
 }
 
-static void compress_into(const struct tl_text *plain, struct tl_text *ret_payload)
-{
-	z_stream stream = {0};
-	uint8_t block[16384];
-	int rc;
-
-	TL_ASSERT(deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, 8,
-			       Z_DEFAULT_STRATEGY) == Z_OK);
-	stream.next_in = (uint8_t *)plain->data;
-	stream.avail_in = (uInt)plain->len;
-	do {
-		stream.next_out = block;
-		stream.avail_out = sizeof(block);
-		rc = deflate(&stream, Z_FINISH);
-		tl_text_add(ret_payload, block, sizeof(block) - stream.avail_out);
-	} while (rc == Z_OK);
-	(void)deflateEnd(&stream);
-}
-
 void tl_otlp_pack(const ProtobufCMessage *message, bool is_gzip, struct tl_text *ret_payload)
 {
 	size_t size = protobuf_c_message_get_packed_size(message);
-	struct tl_text plain = {0};
 	uint8_t *bytes = malloc(size + 1);
 
 	TL_ASSERT(bytes != NULL && "out of memory");
 	(void)protobuf_c_message_pack(message, bytes);
 	tl_text_clear(ret_payload);
-	if (is_gzip) {
-		tl_text_add(&plain, bytes, size);
-		compress_into(&plain, ret_payload);
-	} else {
+	if (is_gzip)
+		tl_gzip(tl_bytes(bytes, (uint32_t)size), ret_payload);
+	else
 		tl_text_add(ret_payload, bytes, size);
-	}
-	tl_text_free(&plain);
 	free(bytes);
 }

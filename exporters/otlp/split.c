@@ -3,32 +3,13 @@
 // read back.
 #include "exporters/otlp/otlp.h"
 
+#include "exporters/http_sink/gzip.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "metrics_service.pb-c.h"
 #include "trace_service.pb-c.h"
-
-#define PLAIN_BYTES_MAX (64u << 20)
-#define GZIP_WINDOW (15 + 16)
-
-static bool inflate_all(struct tl_bytes payload, struct tl_text *ret_plain)
-{
-	z_stream stream = {.next_in = (uint8_t *)(uintptr_t)payload.ptr, .avail_in = payload.len};
-	uint8_t block[16384];
-	int rc = inflateInit2(&stream, GZIP_WINDOW);
-
-	while (rc == Z_OK && ret_plain->len < PLAIN_BYTES_MAX) {
-		stream.next_out = block;
-		stream.avail_out = sizeof(block);
-		rc = inflate(&stream, Z_NO_FLUSH);
-		if (rc == Z_OK || rc == Z_STREAM_END)
-			tl_text_add(ret_plain, block, sizeof(block) - stream.avail_out);
-	}
-	(void)inflateEnd(&stream);
-	return rc == Z_STREAM_END;
-}
 
 // Both halves are the same tree with other items hidden in it: `from` up to `to` are shown. Counts
 // items in the order of the tree.
@@ -176,7 +157,7 @@ bool tl_otlp_split_payload(struct tl_bytes payload, bool is_gzip, struct tl_http
 	bool is_read = true;
 
 	if (is_gzip)
-		is_read = inflate_all(payload, &plain);
+		is_read = tl_gunzip(payload, &plain);
 	else
 		tl_text_add(&plain, payload.ptr, payload.len);
 	bool is_split = is_read && (split_spans(&plain, is_gzip, pieces) ||

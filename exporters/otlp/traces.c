@@ -16,39 +16,28 @@
 
 // ---- From the control lcore --------------------------------------------------------------------
 
-static char *copy_text(char **at, const char *text)
-{
-	char *copy = *at;
-
-	strcpy(copy, text);
-	*at += strlen(text) + 1;
-	return copy;
-}
-
 struct otlp_span *tl_otlp_span_copy(const struct tl_span *span)
 {
-	const struct tl_enrichment *names = span->names;
-	size_t texts = strlen(span->name) + strlen(names->probe) + strlen(names->port_name) +
-		       strlen(names->server_name) + strlen(names->name_source) + 5;
-	size_t record = (span->record->size + 15u) & ~(size_t)15;
-	struct otlp_span *copy = malloc(sizeof(*copy) + 16 + record + texts);
+	struct otlp_span *copy = calloc(1, sizeof(*copy));
 
 	if (copy == NULL)
 		return NULL;
-	copy->next = NULL;
+	copy->copy = tl_record_copy(span->record, span->names, span->name);
+	if (copy->copy == NULL) {
+		free(copy);
+		return NULL;
+	}
 	copy->span = *span;
-	copy->names = *names;
-	char *place = (char *)(((uintptr_t)copy->data + 15) & ~(uintptr_t)15);
-	memcpy(place, span->record, span->record->size);
-	copy->span.record = (const struct tl_roundtrip *)(void *)place;
-	copy->span.names = &copy->names;
-	char *at = place + record;
-	copy->span.name = copy_text(&at, span->name);
-	copy->names.probe = copy_text(&at, names->probe);
-	copy->names.port_name = copy_text(&at, names->port_name);
-	copy->names.server_name = copy_text(&at, names->server_name);
-	copy->names.name_source = copy_text(&at, names->name_source);
+	copy->span.record = copy->copy->signal.record;
+	copy->span.names = copy->copy->signal.names;
+	copy->span.name = copy->copy->text;
 	return copy;
+}
+
+void tl_otlp_span_free(struct otlp_span *span)
+{
+	free(span->copy);
+	free(span);
 }
 
 // ---- Attributes --------------------------------------------------------------------------------
