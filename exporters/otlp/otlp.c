@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common.pb-c.h"
 #include "metrics_service.pb-c.h"
+#include "resource.pb-c.h"
 #include "trace_service.pb-c.h"
 
 #define INBOX_JOBS 64u

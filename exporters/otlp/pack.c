@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common.pb-c.h"
+
 #define BLOCK_BYTES (256u << 10)
 
 struct otlp_block {

@@ -5,8 +5,12 @@
 
 #include "base/text.h"
 
-#include "common.pb-c.h"
-#include "resource.pb-c.h"
+#include <protobuf-c/protobuf-c.h>
+
+// Generated from proto/ by protoc-c.
+typedef struct Otlp__KeyValue Otlp__KeyValue;
+typedef struct Otlp__Resource Otlp__Resource;
+typedef struct Otlp__InstrumentationScope Otlp__InstrumentationScope;
 
 struct otlp_block;
 
@@ -41,8 +45,7 @@ void tl_otlp_add_element(struct otlp_arena *arena, struct otlp_attributes *list,
 // Packs `message` and compresses it by gzip where `is_gzip`. `ret_payload` is replaced.
 void tl_otlp_pack(const ProtobufCMessage *message, bool is_gzip, struct tl_text *ret_payload);
 
-// "probe" and the version, in the way of the semantic conventions' telemetry.sdk.
-struct tl_exporter_env;
+// Who made the data: tapline and its version.
 Otlp__InstrumentationScope *tl_otlp_scope(struct otlp_arena *arena, const char *version);
 
 #define OTLP_SCHEMA_URL "https://opentelemetry.io/schemas/1.44.0"

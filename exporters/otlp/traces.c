@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common.pb-c.h"
+#include "resource.pb-c.h"
 #include "trace.pb-c.h"
 #include "trace_service.pb-c.h"
 
