@@ -167,6 +167,18 @@ static const char *const mongo_counters[MONGO_COUNTER_COUNT] = {
 
 static const uint16_t mongo_ports[] = {27017, 27018, 27019, 0};
 
+// OpenTelemetry, "MongoDB": the text of a query is never an attribute.
+static const char *const span_names[] = {"{command} {collection}", "{command} {database}", "{command}",
+					 NULL};
+static const struct tl_span_attribute span_attributes[] = {
+	{.name = "db.system.name", .value = "mongodb"},
+	{.name = NULL},
+};
+static const struct tl_span_rules span_rules = {
+	.kind = TL_SPAN_CLIENT, .names = span_names, .attributes = span_attributes,
+	.error_type = "{code}",
+};
+
 extern const struct tl_decoder tl_decoder_mongodb;
 
 const struct tl_decoder tl_decoder_mongodb = {
@@ -181,6 +193,7 @@ const struct tl_decoder tl_decoder_mongodb = {
 	.field_count = MONGO_FIELD_COUNT,
 	.counter_count = MONGO_COUNTER_COUNT,
 	.counters = mongo_counters,
+	.span = &span_rules,
 	.status_help = "ok: 1 without write errors ok; by code 50 262 timeout, 11601 cancelled, 6 7 89 91 "
 		       "189 10107 11600 13435 13436 server_error; others, and write errors, "
 		       "client_error",
