@@ -277,12 +277,100 @@ static void feed_other(struct tl_ctx *ctx)
 	tl_lane_feed(&other, &none);
 }
 
+// Whether packets of the two lanes came in turns while they were kept.
+static bool came_in_turns(const struct tl_ctx *ctx)
+{
+	const struct tl_carry *client = tl_l7_carry(ctx->l7, ctx->unit->lanes[TL_CLIENT].carry);
+	const struct tl_carry *server = tl_l7_carry(ctx->l7, ctx->unit->lanes[TL_SERVER].carry);
+
+	return client != NULL && server != NULL &&
+	       client->marks[client->mark_count - 1].ns > server->marks[0].ns &&
+	       server->marks[server->mark_count - 1].ns > client->marks[0].ns;
+}
+
+// A lane's kept bytes, taken out of it to be shown packet by packet.
+struct past {
+	struct tl_carry *carry;
+	struct tl_bytes bytes; // not shown yet
+	uint64_t offset;       // of these
+	uint32_t mark;         // and their time
+};
+
+static void take_past(struct tl_ctx *ctx, enum tl_lane lane, struct past *ret)
+{
+	struct tl_lane_state *state = &ctx->unit->lanes[lane];
+
+	*ret = (struct past) {
+		.carry = tl_l7_carry(ctx->l7, state->carry),
+		.bytes = tl_carry_bytes(ctx->l7, state),
+		.offset = state->offset,
+	};
+	state->carry = TL_NONE;
+	state->need = state->seen = 0;
+	tl_ctx_count(ctx, TL_COUNT_STREAM_BUFFERED, (uint64_t)0 - ret->bytes.len);
+}
+
+static uint64_t past_ns(const struct past *past)
+{
+	return past->bytes.len == 0 ? UINT64_MAX : past->carry->marks[past->mark].ns;
+}
+
+// What came at one time. It is shown to the decoder, or kept again once that has given up.
+static void show_past(const struct tl_ctx *ctx, enum tl_lane lane, struct past *past)
+{
+	struct tl_lane_state *state = &ctx->unit->lanes[lane];
+	struct tl_ctx own = *ctx;
+	uint64_t ns = past_ns(past);
+	uint32_t len = past->bytes.len;
+
+	if (++past->mark < past->carry->mark_count &&
+	    past->carry->marks[past->mark].offset - past->offset < len)
+		len = (uint32_t)(past->carry->marks[past->mark].offset - past->offset);
+	struct tl_bytes piece = tl_bytes_first(past->bytes, len);
+	past->bytes = tl_bytes_from(past->bytes, len);
+	past->offset += len;
+	tl_ctx_piece(&own, lane, piece, ns);
+	if ((ctx->unit->bits & TL_UNIT_STOPPED) == 0)
+		tl_lane_feed(&own, &piece);
+	if (piece.len != 0 && !tl_carry_add(&own, lane, piece, ns)) {
+		tl_lane_forget(&own, lane);
+		state->offset += piece.len;
+		tl_ctx_count(ctx, TL_COUNT_STREAM_IGNORED, piece.len);
+	}
+	state->last_ns = ns;
+}
+
+// Shows what both lanes have kept in the order in which it came.
+static void show_in_turns(struct tl_ctx *ctx)
+{
+	struct past past[TL_LANE_COUNT];
+
+	for (uint32_t i = 0; i < TL_LANE_COUNT; i++)
+		take_past(ctx, (enum tl_lane)i, &past[i]);
+	while (past[TL_CLIENT].bytes.len + past[TL_SERVER].bytes.len != 0) {
+		enum tl_lane first = past_ns(&past[TL_SERVER]) < past_ns(&past[TL_CLIENT])
+					     ? TL_SERVER : TL_CLIENT;
+		show_past(ctx, first, &past[first]);
+	}
+	for (uint32_t i = 0; i < TL_LANE_COUNT; i++) {
+		tl_slab_put(&ctx->l7->carried, past[i].carry->block);
+		tl_pool_put(&ctx->l7->carries, past[i].carry);
+	}
+}
+
 static bool start(struct tl_ctx *ctx, const struct found *found, struct tl_bytes *rest)
 {
 	if (!conclude(ctx, found))
 		return false;
 	if (ctx->unit->mode != TL_UNIT_DECODE)
 		return true;
+	// The piece in hand is the last of what its lane keeps then.
+	if (came_in_turns(ctx)) {
+		show_in_turns(ctx);
+		*rest = TL_NO_BYTES;
+		tl_ctx_piece(ctx, (enum tl_lane)ctx->lane, TL_NO_BYTES, ctx->piece_ns);
+		return true;
+	}
 	bool other_first = other_came_first(ctx);
 	if (other_first)
 		feed_other(ctx);

@@ -293,10 +293,14 @@ static const struct tl_decoder child_decoder = {
 	.end = line_end,
 };
 
-// Fits anything that begins with '?', without ever being sure.
+// Fits anything that begins with '?', without ever being sure; what begins with '!' may be it until
+// a '?' comes, and then is.
 static enum tl_match vague_match(enum tl_lane lane, struct tl_bytes first)
 {
 	(void)lane;
+	if (first.ptr[0] == '!')
+		return tl_bytes_find(first, '?', 0) == TL_BYTES_NONE ? TL_MATCH_UNSURE
+								     : TL_MATCH_CERTAIN;
 	return first.ptr[0] == '?' ? TL_MATCH_LIKELY : TL_MATCH_NO;
 }
 

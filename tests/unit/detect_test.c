@@ -60,6 +60,27 @@ static void a_hint_decides_where_content_does_not(void **state)
 	rig_fini(&rig);
 }
 
+// What was kept of both lanes is shown packet by packet as it came, not one lane after the other.
+static void kept_packets_are_shown_in_turns(void **state)
+{
+	(void)state;
+	rig_init(&rig);
+	rig_open(&rig);
+	rig_say(&rig, TL_CLIENT, "!1");
+	rig_say(&rig, TL_SERVER, "!22");
+	rig_say(&rig, TL_CLIENT, "!333");
+	rig_say(&rig, TL_CLIENT, "!4444");
+	assert_int_equal(rig.flow.verdict, TL_VERDICT_UNDECIDED);
+	assert_int_equal(rig.records, 0);
+	rig_say(&rig, TL_SERVER, "!5555?");
+	assert_int_equal(rig.flow.verdict, VAGUE_PROTOCOL);
+	assert_int_equal(rig.records, 5); // one per view; two when lanes are shown whole
+	assert_int_equal(rig_count(&rig, TL_COUNT_STREAM_DECODED), 2 + 3 + 4 + 5 + 6);
+	rig_say(&rig, TL_CLIENT, "!6");
+	assert_int_equal(rig.records, 6);
+	rig_fini(&rig);
+}
+
 static void what_nobody_knows_is_unknown_and_deaf(void **state)
 {
 	(void)state;
@@ -209,6 +230,7 @@ int main(void)
 		cmocka_unit_test(the_answer_sticks_to_the_flow),
 		cmocka_unit_test(unsure_roles_are_exchanged_by_content),
 		cmocka_unit_test(a_hint_decides_where_content_does_not),
+		cmocka_unit_test(kept_packets_are_shown_in_turns),
 		cmocka_unit_test(what_nobody_knows_is_unknown_and_deaf),
 		cmocka_unit_test(looking_has_a_budget),
 		cmocka_unit_test(tls_is_counted_not_decoded),
