@@ -447,7 +447,77 @@ static bool kafka_numbers(const struct tl_roundtrip *record, uint64_t *ret_asked
 
 // ---- All -----------------------------------------------------------------------------------------
 
+// ---- MongoDB -----------------------------------------------------------------------------------
+
+static void le32(struct loss_text *text, uint32_t number)
+{
+	const uint8_t bytes[] = {(uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16),
+				 (uint8_t)(number >> 24)};
+
+	loss_add(text, bytes, sizeof(bytes));
+}
+
+// An OP_MSG of one document, whose elements are `len` bytes.
+static void mongo_head(struct loss_text *text, uint32_t id, uint32_t answers, uint32_t len)
+{
+	le32(text, 16 + 4 + 1 + 4 + len + 1);
+	le32(text, id);
+	le32(text, answers);
+	le32(text, 2013);
+	le32(text, 0);
+	loss_add(text, "", 1);
+	le32(text, 4 + len + 1);
+}
+
+// A find in a collection named by the number, whose answer has the number as `n`.
+static uint32_t mongodb_unit(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			     struct loss_text *answer)
+{
+	uint32_t fill = loss_random(r, 5) == 0 ? loss_random(r, 6000) : 0;
+
+	mongo_head(ask, nonce + 1, 0, 10 + 11 + 12);
+	loss_add(ask, "\2find\0\x0c\0\0\0", 10);
+	loss_print(ask, "nonce%06u", nonce);
+	loss_add(ask, "\0\2$db\0\2\0\0\0d\0\0", 13);
+	mongo_head(answer, 0x40000000u + nonce, nonce + 1, 7 + 8 + fill + 12);
+	loss_add(answer, "\x10n\0", 3);
+	le32(answer, nonce);
+	loss_add(answer, "\5x\0", 3);
+	le32(answer, fill);
+	loss_add(answer, "", 1);
+	loss_fill(answer, 'f', fill);
+	loss_add(answer, "\1ok\0\0\0\0\0\0\0\xf0\x3f\0", 13);
+	return 1;
+}
+
+static bool mongodb_numbers(const struct tl_roundtrip *record, uint64_t *ret_asked,
+			    uint64_t *ret_answered)
+{
+	*ret_asked = nonce_of(tl_roundtrip_request_tail(record));
+	*ret_answered = uint_of(tl_roundtrip_response_tail(record), record, "n");
+	return true;
+}
+
+// ---- AMQP --------------------------------------------------------------------------------------
+
+// A queue named by the number is declared.
+static uint32_t amqp_unit(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			  struct loss_text *answer)
+{
+	(void)r;
+	loss_add(ask, "\1\0\1\0\0\0\x17\0\x32\0\x0a\0\0\x0b", 14);
+	loss_print(ask, "nonce%06u", nonce);
+	loss_add(ask, "\0\0\0\0\0\xce", 6);
+	loss_add(answer, "\1\0\1\0\0\0\x18\0\x32\0\x0b\x0b", 12);
+	loss_print(answer, "nonce%06u", nonce);
+	loss_add(answer, "\0\0\0\0\0\0\0\0\xce", 9);
+	return 1;
+}
+
 const struct loss_dialect loss_dialects[] = {
+	{.name = "mongodb", .port = 27017, .pipelines = true, .unit = mongodb_unit,
+	 .numbers = mongodb_numbers},
+	{.name = "amqp", .port = 5672, .unit = amqp_unit, .numbers = text_numbers},
 	{.name = "http", .port = 80, .pipelines = true, .unit = http_unit, .numbers = text_numbers},
 	{.name = "redis", .port = 6379, .pipelines = true, .unit = redis_unit,
 	 .numbers = redis_numbers},
