@@ -27,7 +27,7 @@ static void emit_total(struct tl_reader *reader)
 	(void)tl_host_line(&rest);
 	line = tl_host_line(&rest);
 	if (line != NULL)
-		tl_emit_gauge(reader->emit, "total", (double)strtoull(line, NULL, 16),
+		tl_emit_gauge(reader->emit, "cache_entries", (double)strtoull(line, NULL, 16),
 			      "Entries of all ARP tables together.", TL_NO_LABELS);
 }
 

@@ -104,14 +104,17 @@ static void set_store_metrics(struct tl_collection *collection, struct tl_metric
 	tl_store_get_stats(&stats);
 	tl_metrics_set(metrics, "tapline_events_saved_total", "", "counter",
 		       "Events that collectors saved.", (double)stats.saved);
-	tl_metrics_set(metrics, "tapline_events_lost_total", "cause=\"refused\"", "counter",
-		       "Events that were lost: too large or malformed, not written to the local"
-		       " file, or not handed to the exporters.",
-		       (double)stats.refused);
-	tl_metrics_set(metrics, "tapline_events_lost_total", "cause=\"file\"", "counter", "",
-		       (double)stats.failed);
-	tl_metrics_set(metrics, "tapline_events_lost_total", "cause=\"queue\"", "counter", "",
-		       (double)stats.unqueued);
+	const struct {
+		const char *labels;
+		uint64_t count;
+	} lost[] = {{"cause=\"refused\"", stats.refused},
+		    {"cause=\"file\"", stats.failed},
+		    {"cause=\"queue\"", stats.unqueued}};
+	for (size_t i = 0; i < TL_COUNT_OF(lost); i++)
+		tl_metrics_set(metrics, "tapline_events_lost_total", lost[i].labels, "counter",
+			       "Events that were lost: too large or malformed, not written to the"
+			       " local file, or not handed to the exporters.",
+			       (double)lost[i].count);
 	if (strcmp(stats.last_error, collection->store_error) != 0) {
 		strcpy(collection->store_error, stats.last_error);
 		tl_log(TL_LOG_SEVERITY_ERROR, "collectors.store: %s; events go to the exporters only",

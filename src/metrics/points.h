@@ -18,7 +18,7 @@ struct tl_label {
 enum tl_metric_type { TL_METRIC_COUNTER, TL_METRIC_GAUGE, TL_METRIC_HISTOGRAM };
 
 struct tl_point {
-	const char *family; // "tapline_cpu_util_usr"
+	const char *family; // "tapline_cpu_usr"
 	const char *help;
 	uint8_t type;       // TL_METRIC_COUNTER or TL_METRIC_GAUGE
 	double value;

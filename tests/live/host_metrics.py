@@ -200,8 +200,8 @@ def check_cpu(agent):
         finally:
             child.kill()
     share = 100 * (busy2 - busy) / (total2 - total)
-    between("tapline_cpu_util_total", share - 35, seen["tapline_cpu_util_total"], share + 35)
-    check(seen["tapline_cpu_util_total"] > 100 / os.cpu_count() * 0.6,
+    between("tapline_cpu_util", share - 35, seen["tapline_cpu_util"], share + 35)
+    check(seen["tapline_cpu_util"] > 100 / os.cpu_count() * 0.6,
           "a busy process keeps a CPU busy")
 
 
@@ -310,9 +310,9 @@ def check_containers(agent):
         label = f'container_id="{IDS["docker"]}"'
         seen = {k: v for k, v in agent.series().items() if label in k}
         value = {re.sub(r"\{.*", "", k): v for k, v in seen.items()}
-        between("cores", 0.5, value["tapline_cpu_util_container_cores"], 0.5)
+        between("cores", 0.5, value["tapline_cpu_container_cores"], 0.5)
         between("busy share of half a core", share - 40,
-                value["tapline_cpu_util_container_total"], share + 40)
+                value["tapline_cpu_container_util"], share + 40)
         between("running tasks", 0, value["tapline_loadavg_container_nr_running"], 1)
         stat = keyed(read(found[IDS["docker"]]["cgroup_paths"]["cpu"] + "/cpu.stat"))
         for key, name in (("nr_periods", "periods"), ("nr_throttled", "throttled_periods")):
@@ -350,7 +350,7 @@ def check_v2(tapline, folder):
     time.sleep(1.2)
     value = {re.sub(r"\{.*", "", k): v for k, v in agent.series().items() if "containerd" in k or
              IDS["containerd"] in k}
-    check(value["tapline_cpu_util_container_cores"] == min(1.5, os.cpu_count()), "cores by cpu.max")
+    check(value["tapline_cpu_container_cores"] == min(1.5, os.cpu_count()), "cores by cpu.max")
     check(value["tapline_cpu_stat_container_throttled_seconds_total"] == 1.5, "throttled_usec")
     check(value["tapline_memory_vmstat_container_anon"] == 4096, "memory.stat")
     check(value["tapline_memory_directreclaim_container_scanned_pages_total"] == 7, "pgscan_direct")

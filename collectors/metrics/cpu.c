@@ -20,7 +20,7 @@ struct past {
 	uint64_t round; // of the update that saw it last
 };
 
-struct cpu_util {
+struct cpu {
 	struct tl_text text;
 	uint64_t user, system, idle; // of the host, in ticks
 	bool has_past;
@@ -31,7 +31,7 @@ struct cpu_util {
 
 // ---- The host ------------------------------------------------------------------------------------
 
-static int update_host(struct cpu_util *self, struct tl_emit *emit)
+static int update_host(struct cpu *self, struct tl_emit *emit)
 {
 	unsigned long long t[8] = {0};
 	int rc = tl_host_read("/proc/stat", &self->text);
@@ -57,14 +57,14 @@ static int update_host(struct cpu_util *self, struct tl_emit *emit)
 		      "Share of all CPUs that ran user code, percent.", TL_NO_LABELS);
 	tl_emit_gauge(emit, "sys", 100 * systems / all,
 		      "Share of all CPUs that ran the kernel, percent.", TL_NO_LABELS);
-	tl_emit_gauge(emit, "total", 100 * (users + systems) / all,
+	tl_emit_gauge(emit, "util", 100 * (users + systems) / all,
 		      "Share of all CPUs that was busy, percent.", TL_NO_LABELS);
 	return 0;
 }
 
 // ---- Containers ----------------------------------------------------------------------------------
 
-static bool read_v2(struct cpu_util *self, const char *cgroup, struct used *ret)
+static bool read_v2(struct cpu *self, const char *cgroup, struct used *ret)
 {
 	if (tl_host_readf(&self->text, "%s/cpu.stat", cgroup) < 0 ||
 	    !tl_host_value(self->text.data, "usage_usec", &ret->total_ns))
@@ -85,7 +85,7 @@ static bool read_number(const char *cgroup, const char *file, uint64_t *ret)
 	return tl_host_number(path, ret) == 0;
 }
 
-static bool read_v1(struct cpu_util *self, const char *cgroup, struct used *ret)
+static bool read_v1(struct cpu *self, const char *cgroup, struct used *ret)
 {
 	uint64_t tick_ns = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK);
 
@@ -104,7 +104,7 @@ static bool read_v1(struct cpu_util *self, const char *cgroup, struct used *ret)
 }
 
 // Cores that the container may use: its quota, at most the host's.
-static double cores_of(struct cpu_util *self, const struct tl_container *container)
+static double cores_of(struct cpu *self, const struct tl_container *container)
 {
 	double online = (double)sysconf(_SC_NPROCESSORS_ONLN);
 	const char *cgroup = container->cgroup[TL_CGROUP_CPU];
@@ -128,7 +128,7 @@ static double cores_of(struct cpu_util *self, const struct tl_container *contain
 }
 
 // NULL when the table is full of containers that are still there.
-static struct past *past_of(struct cpu_util *self, const char *id, bool *ret_is_new)
+static struct past *past_of(struct cpu *self, const char *id, bool *ret_is_new)
 {
 	struct past *place = NULL;
 
@@ -156,14 +156,14 @@ static void emit_share(struct tl_emit *emit, const struct tl_container *containe
 }
 
 struct visit {
-	struct cpu_util *self;
+	struct cpu *self;
 	struct tl_emit *emit;
 };
 
 static bool visit_container(void *arg, const struct tl_container *container)
 {
 	const struct visit *visit = arg;
-	struct cpu_util *self = visit->self;
+	struct cpu *self = visit->self;
 	struct used used = {0};
 	bool is_new;
 
@@ -183,7 +183,7 @@ static bool visit_container(void *arg, const struct tl_container *container)
 			   "Share of its cores that ran user code, percent.");
 		emit_share(visit->emit, container, "sys", used.system_ns - past->used.system_ns,
 			   span, "Share of its cores that ran the kernel, percent.");
-		emit_share(visit->emit, container, "total", used.total_ns - past->used.total_ns,
+		emit_share(visit->emit, container, "util", used.total_ns - past->used.total_ns,
 			   span, "Share of its cores that was busy, percent.");
 	}
 	past->used = used;
@@ -194,7 +194,7 @@ static bool visit_container(void *arg, const struct tl_container *container)
 
 static int update(void *arg, struct tl_emit *emit)
 {
-	struct cpu_util *self = arg;
+	struct cpu *self = arg;
 	struct visit visit = {self, emit};
 
 	self->round++;
@@ -204,7 +204,7 @@ static int update(void *arg, struct tl_emit *emit)
 
 static void close_self(void *arg)
 {
-	struct cpu_util *self = arg;
+	struct cpu *self = arg;
 
 	tl_text_free(&self->text);
 	free(self);
@@ -212,16 +212,16 @@ static void close_self(void *arg)
 
 static const struct tl_collector_ops ops = {.update = update, .close = close_self};
 
-static int new_cpu_util(const struct tl_collector_setup *setup, struct tl_collector *ret)
+static int new_cpu(const struct tl_collector_setup *setup, struct tl_collector *ret)
 {
 	if (!tl_host_exists("/proc/stat")) {
 		tl_collector_says(setup, "there is no /proc/stat");
 		return -EOPNOTSUPP;
 	}
 	*ret = (struct tl_collector) {
-		.ops = &ops, .self = calloc(1, sizeof(struct cpu_util)), .flags = TL_METRIC};
+		.ops = &ops, .self = calloc(1, sizeof(struct cpu)), .flags = TL_METRIC};
 	return ret->self == NULL ? -ENOMEM : 0;
 }
 
-TL_COLLECTOR(cpu_util, new_cpu_util,
+TL_COLLECTOR(cpu, new_cpu,
 	     .help = "Busy share of the CPUs, of the host and of containers.");
