@@ -48,8 +48,15 @@ void tl_otlp_span_free(struct otlp_span *span)
 static bool is_text_code(const char *attribute)
 {
 	return strcmp(attribute, "db.response.status_code") == 0 ||
+	       strcmp(attribute, "db.namespace") == 0 || // Redis: a number
 	       strcmp(attribute, "error.type") == 0 ||
 	       strcmp(attribute, "messaging.destination.partition.id") == 0;
+}
+
+// The conventions have few lists: of other values that a record has several of, the first is told.
+static bool is_list(const char *attribute)
+{
+	return strcmp(attribute, "dns.answers") == 0;
 }
 
 static void add_value(struct otlp_arena *arena, struct otlp_attributes *list,
@@ -66,11 +73,10 @@ static void add_value(struct otlp_arena *arena, struct otlp_attributes *list,
 		tl_otlp_add_int(arena, list, field->attribute, (int64_t)tl_value_uint(value));
 	} else {
 		tl_record_value_text(&text, field, value);
-		const char *data = text.data == NULL ? "" : text.data;
-		if ((field->flags & TL_FIELD_REPEATED) != 0)
-			tl_otlp_add_element(arena, list, field->attribute, data, text.len);
-		else
-			tl_otlp_add_text(arena, list, field->attribute, data, text.len);
+		if (text.len != 0 && is_list(field->attribute))
+			tl_otlp_add_element(arena, list, field->attribute, text.data, text.len);
+		else if (text.len != 0)
+			tl_otlp_add_text(arena, list, field->attribute, text.data, text.len);
 		tl_text_free(&text);
 	}
 }
@@ -113,7 +119,7 @@ static void add_fields(struct otlp_arena *arena, struct otlp_attributes *list,
 			continue;
 		if (field->type == TL_FIELD_MAP)
 			add_map_value(arena, list, field, &value);
-		else if ((field->flags & TL_FIELD_REPEATED) != 0 || !is_set(list, field->attribute))
+		else if (is_list(field->attribute) || !is_set(list, field->attribute))
 			add_value(arena, list, field, &value);
 	}
 }
@@ -181,8 +187,15 @@ static void add_error(struct otlp_arena *arena, struct otlp_attributes *list,
 	struct tl_text text = {0};
 
 	remove_attribute(list, "error.type");
-	if (record->status <= TL_STATUS_SERVER_ERROR && rules != NULL && rules->error_type != NULL &&
-	    tl_record_template(&text, rules->error_type, record))
+	const char *code = NULL;
+	for (size_t i = 0; rules != NULL && rules->error_attribute != NULL && i < list->count; i++)
+		if (strcmp(list->items[i]->key, rules->error_attribute) == 0)
+			code = list->items[i]->value->string_value;
+	if (code != NULL)
+		tl_otlp_add_string(arena, list, "error.type", code);
+	else if (record->status <= TL_STATUS_SERVER_ERROR && rules != NULL &&
+		 rules->error_type != NULL &&
+		 tl_record_template(&text, rules->error_type, record))
 		tl_otlp_add_string(arena, list, "error.type", text.data);
 	else if (record->reason != TL_REASON_NONE)
 		tl_otlp_add_string(arena, list, "error.type", tl_reason_name(record->reason));

@@ -88,7 +88,8 @@ bool tl_record_template(struct tl_text *text, const char *template,
 			break;
 		size_t len = strcspn(template + 1, "}");
 		const char *name = template + 1;
-		bool has_value = find_value(record, name, len, &field, &value);
+		bool has_value = find_value(record, name, len, &field, &value) &&
+				 value.bytes.len != 0;
 		if (has_value)
 			tl_record_value_text(text, field, &value);
 		else if (!add_known(text, name, len, record)) {

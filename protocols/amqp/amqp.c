@@ -312,7 +312,8 @@ static const uint16_t amqp_ports[] = {5672, 5673, 5674, 0};
 extern const struct tl_decoder tl_decoder_amqp;
 
 // OpenTelemetry, "RabbitMQ".
-static const char *const span_names[] = {"{method} {exchange}", "{method} {queue}", "{method}", NULL};
+static const char *const span_names[] = {"{method} {exchange}", "{method} {queue}",
+					 "{method} {routing_key}", "{method}", NULL};
 static const struct tl_span_attribute span_attributes[] = {
 	{.name = "messaging.system", .value = "rabbitmq"},
 	{.name = "network.protocol.name", .value = "amqp"},

@@ -36,8 +36,7 @@ static const struct tl_field grpc_fields[GRPC_FIELD_COUNT] = {
 		.help = "Code of the RST_STREAM or GOAWAY that ended the stream.",
 	},
 	[GRPC_FIELD_SERVICE] = {
-		.name = "service", .label = "service", .attribute = "rpc.service",
-		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_MIDDLE,
+		.name = "service", .label = "service", .type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_MIDDLE,
 		.flags = TL_FIELD_REQUEST | TL_FIELD_DEFAULT_LABEL, .parent = TL_FIELD_TOP,
 		.help = "Service with its package; <unknown> where only earlier bytes could tell.",
 	},
@@ -54,8 +53,7 @@ static const struct tl_field grpc_fields[GRPC_FIELD_COUNT] = {
 			"stream of one message looks like none.",
 	},
 	[GRPC_FIELD_STATUS] = {
-		.name = "grpc_status", .label = "grpc_status", .attribute = "rpc.grpc.status_code",
-		.type = TL_FIELD_UINT, .cardinality = TL_CARDINALITY_LOW,
+		.name = "grpc_status", .label = "grpc_status", .type = TL_FIELD_UINT, .cardinality = TL_CARDINALITY_LOW,
 		.flags = TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
 		.parent = TL_FIELD_TOP, .help = "Status code of the call, as sent.",
 	},
@@ -116,7 +114,7 @@ static const struct tl_span_attribute span_attributes[] = {
 };
 static const struct tl_span_rules span_rules = {
 	.kind = TL_SPAN_SERVER, .names = span_names, .attributes = span_attributes,
-	.error_type = "{grpc_status}",
+	.error_attribute = "rpc.response.status_code",
 };
 
 const struct tl_decoder tl_decoder_grpc = {

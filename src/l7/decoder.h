@@ -406,6 +406,7 @@ struct tl_span_rules {
 	const char *const *names;  // templates, the first that says something; ended by NULL
 	const struct tl_span_attribute *attributes; // besides those of fields; ended by name NULL
 	const char *error_type;    // template, where the status is an error
+	const char *error_attribute; // or the text of this attribute, which comes first; may be NULL
 };
 
 // ---- What a decoder is -------------------------------------------------------------------

@@ -190,20 +190,76 @@ def check_mysql(spans):
     for one in errors:
         assert one.span.status.code == 2, 'a client span whose call failed is an error'
         assert one.attributes['error.type'] == one.attributes['db.response.status_code'].__str__()
+    check_golden(find(spans, 'SELECT t1'), CLIENT, {
+        **TCP, 'db.system.name': 'mysql', 'db.operation.name': 'QUERY', 'db.namespace': 'shop',
+        'db.user': 'app', 'db.query.summary': 'SELECT t1', 'db.query.text': 'SELECT id FROM t1',
+        'db.response.returned_rows': 5, 'tapline.status': 'ok'})
     selects = [s for s in spans if s.span.name.startswith('SELECT ')]
     assert selects, [s.span.name for s in spans]
     assert all(s.attributes['db.query.summary'] == s.span.name for s in selects)
 
 
 def check_kafka(spans):
-    produce = [s for s in spans if s.span.name.startswith('Produce')]
-    assert produce, [s.span.name for s in spans]
-    for one in spans:
-        assert one.attributes['messaging.system'] == 'kafka'
+    check_golden(find(spans, 'CreateTopics orders', tapline__status='client_error'), CLIENT, {
+        **TCP, 'messaging.system': 'kafka', 'messaging.operation.name': 'CreateTopics',
+        'messaging.operation.version': 7, 'messaging.destination.name': 'orders',
+        'error.type': 'TOPIC_ALREADY_EXISTS', 'error.message': "Topic 'orders' already exists.",
+        'tapline.status': 'client_error'})
+
+
+def check_redis(spans):
+    check_golden(find(spans, 'LPUSH', tapline__status='client_error'), CLIENT, {
+        **TCP, 'db.system.name': 'redis', 'db.operation.name': 'LPUSH', 'db.namespace': '3',
+        'db.response.status_code': 'WRONGTYPE', 'error.type': 'WRONGTYPE',
+        'tapline.status': 'client_error'})
+
+
+def check_postgresql(spans):
+    check_golden(find(spans, 'SELECT', tapline__status='client_error'), CLIENT, {
+        **TCP, 'db.system.name': 'postgresql', 'db.operation.name': 'SELECT',
+        'db.query.summary': 'SELECT', 'db.query.text': 'SELECT ?/?', 'db.namespace': 'postgres',
+        'db.response.status_code': '22012', 'error.type': '22012',
+        'tapline.status': 'client_error'})
+
+
+def check_grpc(spans):
+    check_golden(find(spans, 'tap.test.Shapes/Missing'), SERVER, {
+        **TCP, 'rpc.system.name': 'grpc', 'rpc.method': 'tap.test.Shapes/Missing',
+        'rpc.response.status_code': 'UNIMPLEMENTED', 'error.type': 'UNIMPLEMENTED',
+        'url.path': '/tap.test.Shapes/Missing', 'http.request.method': 'POST',
+        'http.response.status_code': 200, 'network.protocol.version': '2',
+        'tapline.status': 'server_error'})
+
+
+def check_http2(spans):
+    check_golden(find(spans, 'POST', url__path='/missing'), SERVER, {
+        **TCP, 'http.request.method': 'POST', 'url.path': '/missing', 'url.scheme': 'http',
+        'http.response.status_code': 404, 'network.protocol.version': '2',
+        'tapline.status': 'client_error'})
+
+
+def check_amqp(spans):
+    check_golden(find(spans, 'Publish no.such.queue'), CLIENT, {
+        **TCP, 'messaging.system': 'rabbitmq', 'network.protocol.name': 'amqp',
+        'messaging.operation.name': 'Publish', 'messaging.rabbitmq.vhost': '/',
+        'messaging.rabbitmq.destination.routing_key': 'no.such.queue',
+        'messaging.message.body.size': 4, 'error.type': '312', 'error.message': 'NO_ROUTE',
+        'tapline.status': 'client_error'})
+
+
+def check_mongodb(spans):
+    check_golden(find(spans, 'insert items_plain', tapline__status='client_error'), CLIENT, {
+        **TCP, 'db.system.name': 'mongodb', 'db.operation.name': 'insert',
+        'db.collection.name': 'items_plain', 'db.namespace': 'db', 'db.operation.batch.size': 1,
+        'db.response.ok': True, 'db.response.status_code': '11000', 'error.type': '11000',
+        'error.message': 'E11000 duplicate key', 'tapline.status': 'client_error'})
 
 
 CHECKS = {'http-nginx.pcap': check_http, 'dns-unbound.pcap': check_dns,
-          'mysql-mariadb.pcap': check_mysql, 'kafka-broker.pcap': check_kafka}
+          'mysql-mariadb.pcap': check_mysql, 'kafka-broker.pcap': check_kafka,
+          'redis-clients.pcap': check_redis, 'postgresql-clients.pcap': check_postgresql,
+          'grpc-grpcio.pcap': check_grpc, 'http2-h2.pcap': check_http2,
+          'amqp-pika.pcap': check_amqp, 'mongodb-pymongo.pcap': check_mongodb}
 
 
 def test_every_record_is_a_span():
