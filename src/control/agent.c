@@ -393,8 +393,9 @@ static void advise_filter(struct agent *agent, struct tl_pipeline *pipeline)
 	}
 }
 
-// About once a second: gauges, a snapshot for scrapes and sinks, flushes.
-static void tick(struct agent *agent)
+// About once a second: gauges, a snapshot for scrapes and sinks, flushes. False: there is no
+// snapshot yet.
+static bool tick(struct agent *agent)
 {
 	struct tl_metrics *metrics = agent->metrics;
 
@@ -419,6 +420,7 @@ static void tick(struct agent *agent)
 			tl_snapshot_put(snapshot);
 	}
 	tl_sinks_flush(agent->sinks);
+	return snapshot != NULL;
 }
 
 // Records, merges; without a probe only time passes. True when nothing more will come.
@@ -456,16 +458,17 @@ static void begin_stop(struct agent *agent)
 
 static int run(struct agent *agent)
 {
-	bool is_finished = false, is_stopping = false;
+	bool is_finished = false, is_stopping = false, is_ready = false;
 
-	if (agent->http != NULL)
-		tl_http_set_ready(agent->http, true);
 	while (!is_finished) {
 		is_finished = turn(agent);
 		if (agent->http != NULL)
 			tl_http_turn(agent->http);
-		if (is_tick_due(agent, clock_ns(CLOCK_MONOTONIC)) || is_finished)
-			tick(agent);
+		if ((is_tick_due(agent, clock_ns(CLOCK_MONOTONIC)) || is_finished) && tick(agent) &&
+		    !is_ready && !is_stopping && agent->http != NULL) {
+			tl_http_set_ready(agent->http, true); // its pages can be asked for now
+			is_ready = true;
+		}
 		if (reload_wanted) {
 			struct tl_text answer = {0};
 			reload_wanted = 0;
