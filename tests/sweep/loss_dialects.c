@@ -320,7 +320,10 @@ static uint32_t mysql_unit(struct loss_random *r, uint32_t nonce, struct loss_te
 static void be(struct loss_text *text, uint64_t number, uint32_t size)
 {
 	for (uint32_t i = size; i != 0; i--) {
-		uint8_t byte = i > sizeof(number) ? 0 : (uint8_t)(number >> (8 * (i - 1)));
+		uint8_t byte = 0; // before the number itself
+
+		if (i <= sizeof(number))
+			byte = (uint8_t)(number >> (8 * (i - 1)));
 		loss_add(text, &byte, 1);
 	}
 }
