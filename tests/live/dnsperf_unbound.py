@@ -51,8 +51,8 @@ def run(l):
     client, server = l.pair()
     l.unbound(server, DATA)
     phase(l, client, server, "udp", "-q", "20", "-l", "2", "-Q", "2000")
-    phase(l, client, server, "udp", "-q", "50", "-l", "2")
-    phase(l, client, server, "tcp", "-q", "50", "-c", "4", "-l", "2")
+    phase(l, client, server, "udp", "-q", "50", "-l", "1")
+    phase(l, client, server, "tcp", "-q", "50", "-c", "4", "-l", "1")
 
 
 lab.main(run)

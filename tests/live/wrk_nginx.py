@@ -55,7 +55,7 @@ def run(l):
     client, server = l.pair()
     l.nginx(server)
     phase(l, client, server, "paced", 2, PACED)
-    phase(l, client, server, "full speed", 3, "")
+    phase(l, client, server, "full speed", 2, "")
 
 
 lab.main(run)
