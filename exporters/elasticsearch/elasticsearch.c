@@ -3,17 +3,16 @@
 // whatever else takes its bulk API. The control lcore copies; documents, sending and judging each
 // document's answer are the helper thread's.
 #include "exporters/elasticsearch/bulk.h"
+
+#include "base/clock.h"
+#include "exporters/http_sink/batch.h"
 #include "exporters/http_sink/gzip.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define INBOX_JOBS 64u
-#define INBOX_BYTES (64u << 20)
-#define BATCH_NS UINT64_C(1000000000) // a document waits this long for others at most
 #define BULK_PATH "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 
 enum { COMPRESSION_GZIP, COMPRESSION_NONE };
@@ -63,43 +62,29 @@ static const struct tl_option rows[] = {
 
 // A document to be made: of a roundtrip or of an event.
 struct item {
-	struct item *next;
+	struct tl_http_item head;
 	struct tl_record_copy *roundtrip;
 	uint64_t time_ns;
 	char *kind, *source, *json; // of an event, in one piece that `kind` begins
-};
-
-struct job {
-	struct item *first;
 };
 
 struct es {
 	const struct es_options *options;
 	char probe[256];
 	struct tl_http_sink *sink;
-	// Control lcore.
-	struct item *first, **last;
-	uint32_t count;
-	uint64_t bytes, due_ns;
+	struct tl_http_batch batch; // control lcore
 	// Helper thread.
-	struct tl_text plain, packed, again;
+	struct tl_text plain, again;
 };
 
-static uint64_t clock_ns(clockid_t clock)
+static void free_items(struct tl_http_item *first)
 {
-	struct timespec ts;
-	(void)clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static void free_items(struct item *item)
-{
-	while (item != NULL) {
-		struct item *next = item->next;
+	while (first != NULL) {
+		struct item *item = (struct item *)first;
+		first = first->next;
 		free(item->roundtrip);
 		free(item->kind);
 		free(item);
-		item = next;
 	}
 }
 
@@ -153,32 +138,22 @@ static void put_item(struct es *self, const struct item *item)
 	tl_bulk_event(&self->plain, &event, self->probe);
 }
 
-// What is in `text`, compressed where that is wanted.
-static struct tl_bytes pack(struct es *self, const struct tl_text *text)
-{
-	if (self->options->compression == COMPRESSION_NONE)
-		return bytes_of(text);
-	tl_gzip(bytes_of(text), &self->packed);
-	return bytes_of(&self->packed);
-}
-
 static void push(struct es *self, uint32_t items)
 {
 	if (items != 0)
-		(void)tl_http_sink_push(self->sink, 0, pack(self, &self->plain), items,
-					clock_ns(CLOCK_REALTIME));
+		(void)tl_http_sink_push(self->sink, 0, bytes_of(&self->plain), items,
+					tl_clock_ns(CLOCK_REALTIME));
 	tl_text_clear(&self->plain);
 }
 
-static void es_encode(void *arg, struct tl_http_sink *sink, void *opaque)
+static void es_encode(void *arg, struct tl_http_sink *sink, void *job)
 {
 	struct es *self = arg;
-	struct job *job = opaque;
 	uint32_t items = 0;
 
 	self->sink = sink;
-	for (const struct item *item = job->first; item != NULL; item = item->next) {
-		put_item(self, item);
+	for (struct tl_http_item *item = job; item != NULL; item = item->next) {
+		put_item(self, (const struct item *)item);
 		items++;
 		if (self->plain.len >= self->options->bytes_max) {
 			push(self, items);
@@ -186,28 +161,13 @@ static void es_encode(void *arg, struct tl_http_sink *sink, void *opaque)
 		}
 	}
 	push(self, items);
-	free_items(job->first);
-	free(job);
+	free_items(job);
 }
 
-static void es_discard(void *arg, void *opaque)
+static void es_discard(void *arg, void *job)
 {
-	struct job *job = opaque;
-
 	(void)arg;
-	free_items(job->first);
-	free(job);
-}
-
-// The lines of a payload, in self->plain where they had to be unpacked. False: they can't be read.
-static bool unpack(struct es *self, struct tl_bytes payload, struct tl_bytes *ret_lines)
-{
-	*ret_lines = payload;
-	if (self->options->compression == COMPRESSION_NONE)
-		return true;
-	bool is_read = tl_gunzip(payload, &self->plain);
-	*ret_lines = bytes_of(&self->plain);
-	return is_read;
+	free_items(job);
 }
 
 static void es_accepted(void *arg, struct tl_bytes payload, uint32_t items,
@@ -218,10 +178,10 @@ static void es_accepted(void *arg, struct tl_bytes payload, uint32_t items,
 	struct tl_bulk_outcome outcome;
 	struct tl_bytes lines;
 
-	if (reply->is_cut || !unpack(self, payload, &lines)) { // nothing is known of the documents
+	if (!tl_gzip_plain(payload, &self->plain, &lines)) { // nothing is known of the documents
 		ret_result->rejected = items;
 		(void)snprintf(ret_result->message, sizeof(ret_result->message),
-			       "the answer is too long to be read");
+			       "what was sent can't be read");
 		return;
 	}
 	tl_bulk_judge(lines, items, reply->body, &self->again, &outcome);
@@ -229,58 +189,27 @@ static void es_accepted(void *arg, struct tl_bytes payload, uint32_t items,
 	ret_result->rejected = outcome.rejected;
 	(void)snprintf(ret_result->message, sizeof(ret_result->message), "%s", outcome.message);
 	if (outcome.again_items != 0)
-		tl_http_pieces_add(again, pack(self, &self->again), outcome.again_items);
+		tl_http_pieces_add(again, bytes_of(&self->again), outcome.again_items);
 	tl_text_clear(&self->plain);
 }
 
-static bool es_split(void *arg, struct tl_bytes payload, uint32_t items,
+static bool es_split(void *arg, uint32_t lane, struct tl_bytes payload, uint32_t items,
 		     struct tl_http_pieces *pieces)
 {
 	struct es *self = arg;
 	struct tl_bytes lines;
 
-	if (items < 2 || !unpack(self, payload, &lines))
+	(void)lane;
+	if (items < 2 || !tl_gzip_plain(payload, &self->plain, &lines))
 		return false;
 	uint32_t half = tl_bulk_half(lines, items);
-	const struct {
-		uint32_t from, to, items;
-	} parts[2] = {{0, half, items / 2}, {half, lines.len, items - items / 2}};
-	for (int i = 0; i < 2; i++) {
-		tl_text_clear(&self->again);
-		tl_text_add(&self->again, lines.ptr + parts[i].from, parts[i].to - parts[i].from);
-		tl_http_pieces_add(pieces, pack(self, &self->again), parts[i].items);
-	}
+	tl_http_pieces_add(pieces, tl_bytes_first(lines, half), items / 2);
+	tl_http_pieces_add(pieces, tl_bytes_from(lines, half), items - items / 2);
 	tl_text_clear(&self->plain);
 	return true;
 }
 
 // ---- Control lcore -------------------------------------------------------------------------------
-
-static void submit(struct es *self)
-{
-	struct job *job = self->count == 0 ? NULL : calloc(1, sizeof(*job));
-	uint32_t count = self->count;
-
-	if (job == NULL)
-		return;
-	job->first = self->first;
-	self->first = NULL;
-	self->last = &self->first;
-	self->count = 0;
-	(void)tl_http_sink_submit(self->sink, job, count, self->bytes);
-	self->bytes = 0;
-}
-
-static void add(struct es *self, struct item *item, uint64_t bytes)
-{
-	*self->last = item;
-	self->last = &item->next;
-	self->bytes += bytes;
-	if (self->count++ == 0)
-		self->due_ns = clock_ns(CLOCK_MONOTONIC) + BATCH_NS;
-	if (self->count >= self->options->batch_max)
-		submit(self);
-}
 
 static int es_roundtrip(void *arg, const struct tl_roundtrip_signal *signal)
 {
@@ -296,7 +225,7 @@ static int es_roundtrip(void *arg, const struct tl_roundtrip_signal *signal)
 		free(item);
 		return -ENOMEM;
 	}
-	add(self, item, item->roundtrip->size + sizeof(*item));
+	tl_http_batch_add(&self->batch, &item->head, item->roundtrip->size + sizeof(*item));
 	return 0;
 }
 
@@ -319,21 +248,23 @@ static int es_event(void *arg, const struct tl_event *event)
 	item->kind = memcpy(texts, event->kind, kind);
 	item->source = memcpy(texts + kind, event->source, source);
 	item->json = memcpy(texts + kind + source, event->json, json);
-	add(self, item, sizeof(*item) + kind + source + json);
+	tl_http_batch_add(&self->batch, &item->head, sizeof(*item) + kind + source + json);
 	return 0;
 }
 
-// A deadline ahead means the end.
+static void es_end(void *arg)
+{
+	struct es *self = arg;
+
+	tl_http_batch_submit(&self->batch);
+	tl_http_sink_begin_flush(self->sink);
+}
+
 static int es_flush(void *arg, uint64_t deadline_ns)
 {
 	struct es *self = arg;
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
-	bool is_end = deadline_ns > now;
 
-	if (is_end || (self->count != 0 && now >= self->due_ns))
-		submit(self);
-	if (is_end)
-		(void)tl_http_sink_flush(self->sink, deadline_ns);
+	tl_http_batch_flush(&self->batch, deadline_ns);
 	return 0;
 }
 
@@ -351,9 +282,8 @@ static void es_close(void *arg)
 	if (self == NULL)
 		return;
 	tl_http_sink_destroy(self->sink);
-	free_items(self->first);
+	free_items(self->batch.first);
 	tl_text_free(&self->plain);
-	tl_text_free(&self->packed);
 	tl_text_free(&self->again);
 	free(self);
 }
@@ -389,11 +319,10 @@ static const struct tl_http_rule rules[] = {
 	{400, 400, TL_HTTP_SPLIT_ONCE}, {0, 0, 0},
 };
 
-#define SINK_OPS(encoding) \
-	{.content_type = "application/x-ndjson", .content_encoding = encoding, .rules = rules, \
-	 .encode = es_encode, .discard = es_discard, .accepted = es_accepted, .split = es_split}
-static const struct tl_http_sink_ops gzip_ops = SINK_OPS("gzip");
-static const struct tl_http_sink_ops plain_ops = SINK_OPS(NULL);
+static const struct tl_http_sink_ops ops = {
+	.content_type = "application/x-ndjson", .rules = rules, .encode = es_encode,
+	.discard = es_discard, .accepted = es_accepted, .split = es_split,
+};
 
 static int es_open(const void *options, const struct tl_exporter_env *env, void **ret_self,
 		   char *error, uint32_t error_size)
@@ -408,7 +337,6 @@ static int es_open(const void *options, const struct tl_exporter_env *env, void 
 	if (self == NULL)
 		return -ENOMEM;
 	self->options = o;
-	self->last = &self->first;
 	(void)snprintf(self->probe, sizeof(self->probe), "%s", env->probe == NULL ? "" : env->probe);
 	size_t len = strlen(o->http.url);
 	while (len != 0 && o->http.url[len - 1] == '/')
@@ -418,14 +346,16 @@ static int es_open(const void *options, const struct tl_exporter_env *env, void 
 	rc = tl_http_sink_create(
 		&(struct tl_http_sink_spec) {
 			.exporter = "elasticsearch", .options = &o->http, .env = env,
-			.ops = o->compression == COMPRESSION_GZIP ? &gzip_ops : &plain_ops,
-			.arg = self, .lanes = &lane, .lane_count = 1,
-			.inbox_jobs_max = INBOX_JOBS, .inbox_bytes_max = INBOX_BYTES},
+			.ops = &ops, .arg = self, .lanes = &lane, .lane_count = 1,
+			.is_gzip = o->compression == COMPRESSION_GZIP,
+			.inbox_jobs_max = TL_HTTP_BATCH_JOBS,
+			.inbox_bytes_max = TL_HTTP_BATCH_JOBS_BYTES},
 		&self->sink, error, error_size);
 	if (rc < 0) {
 		es_close(self);
 		return rc;
 	}
+	tl_http_batch_init(&self->batch, self->sink, o->batch_max);
 	*ret_self = self;
 	return 0;
 }
@@ -441,6 +371,7 @@ const struct tl_exporter tl_exporter_elasticsearch = {
 	.open = es_open,
 	.roundtrip = es_roundtrip,
 	.event = es_event,
+	.end = es_end,
 	.flush = es_flush,
 	.stats = es_stats,
 	.close = es_close,

@@ -44,3 +44,18 @@ bool tl_gunzip(struct tl_bytes packed, struct tl_text *ret_plain)
 	(void)inflateEnd(&stream);
 	return rc == Z_STREAM_END;
 }
+
+bool tl_is_gzip(struct tl_bytes body)
+{
+	return body.len >= 2 && body.ptr[0] == 0x1f && body.ptr[1] == 0x8b;
+}
+
+bool tl_gzip_plain(struct tl_bytes body, struct tl_text *buffer, struct tl_bytes *ret_plain)
+{
+	*ret_plain = body;
+	if (!tl_is_gzip(body))
+		return true;
+	bool is_whole = tl_gunzip(body, buffer);
+	*ret_plain = tl_bytes((const uint8_t *)buffer->data, (uint32_t)buffer->len);
+	return is_whole;
+}

@@ -2,6 +2,8 @@
 #include "exporters/http_sink/lane.h"
 
 #include "base/check.h"
+#include "base/clock.h"
+#include "exporters/http_sink/gzip.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,11 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAINTAIN_NS UINT64_C(250000000)
-#define SECOND_NS UINT64_C(1000000000)
-#define LOG_DROPS_NS (60 * SECOND_NS) // between two lines about drops
+#define LOG_DROPS_NS (60 * TL_SECOND_NS) // between two lines about drops
 
 struct job {
 	struct job *next;
@@ -34,6 +34,7 @@ struct tl_http_sink {
 	uint64_t jobs_max, bytes_max;
 	pthread_t thread;
 	bool has_thread;
+	bool is_gzip;
 	CURLM *multi;
 	uint32_t lane_count;
 	struct tl_http_lane_state lanes[TL_HTTP_LANES_MAX];
@@ -45,6 +46,7 @@ struct tl_http_sink {
 	uint64_t unclean_starts, damaged_bytes;
 	bool is_failing, is_disk_failing;
 	bool is_flush_begun;
+	struct tl_text packed;
 
 	pthread_mutex_t lock; // of all below
 	pthread_cond_t changed;
@@ -54,13 +56,6 @@ struct tl_http_sink {
 	bool is_stopping, is_flushing, is_flushed;
 	struct tl_exporter_stats stats;
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-	(void)clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * SECOND_NS + (uint64_t)ts.tv_nsec;
-}
 
 __attribute__((format(printf, 3, 4))) static void
 say(const struct tl_http_sink *sink, enum tl_exporter_severity severity, const char *format, ...)
@@ -111,6 +106,10 @@ int tl_http_sink_push(struct tl_http_sink *sink, uint32_t lane, struct tl_bytes 
 		      uint32_t items, uint64_t time_ns)
 {
 	TL_ASSERT(lane < sink->lane_count);
+	if (sink->is_gzip) {
+		tl_gzip(payload, &sink->packed);
+		payload = tl_bytes((const uint8_t *)sink->packed.data, (uint32_t)sink->packed.len);
+	}
 	sink->accepted += items;
 	if (time_ns > sink->lanes[lane].last_time_ns)
 		sink->lanes[lane].last_time_ns = time_ns;
@@ -146,7 +145,7 @@ static void encode_jobs(struct tl_http_sink *sink)
 
 static void sum_up(struct tl_http_sink *sink, struct tl_exporter_stats *sum)
 {
-	uint64_t now = clock_ns(CLOCK_REALTIME), oldest = UINT64_MAX;
+	uint64_t now = tl_clock_ns(CLOCK_REALTIME), oldest = UINT64_MAX;
 
 	*sum = (struct tl_exporter_stats) {.accepted = sink->accepted,
 					   .last_success_ns = sink->last_success_ns,
@@ -178,7 +177,7 @@ static void tell_drops(struct tl_http_sink *sink, const struct tl_exporter_stats
 {
 	char reasons[200] = "";
 	size_t len = 0;
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC);
 
 	if (sum->dropped == sink->logged_drops ||
 	    (sink->logged_ns != 0 && now - sink->logged_ns < LOG_DROPS_NS))
@@ -262,9 +261,9 @@ static void read_messages(struct tl_http_sink *sink)
 			continue;
 		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &lane);
 		(void)curl_multi_remove_handle(sink->multi, easy);
-		tl_http_lane_done(lane, code, clock_ns(CLOCK_MONOTONIC));
+		tl_http_lane_done(lane, code, tl_clock_ns(CLOCK_MONOTONIC));
 		if (lane->failures == 0)
-			sink->last_success_ns = clock_ns(CLOCK_REALTIME);
+			sink->last_success_ns = tl_clock_ns(CLOCK_REALTIME);
 	}
 }
 
@@ -307,7 +306,7 @@ static void begin_flush(struct tl_http_sink *sink)
 
 static int wait_ms(struct tl_http_sink *sink)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC), next = now + MAINTAIN_NS;
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC), next = now + MAINTAIN_NS;
 
 	for (uint32_t i = 0; i < sink->lane_count; i++)
 		if (!sink->lanes[i].is_busy && sink->lanes[i].next_ns > now &&
@@ -330,7 +329,7 @@ static bool turn(struct tl_http_sink *sink)
 	if (is_flushing && !sink->is_flush_begun)
 		begin_flush(sink);
 	sink->is_flush_begun = is_flushing;
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC);
 	for (uint32_t i = 0; i < sink->lane_count; i++)
 		if (!is_held(sink, i))
 			tl_http_lane_start(&sink->lanes[i], sink->multi, now);
@@ -338,7 +337,7 @@ static bool turn(struct tl_http_sink *sink)
 	read_messages(sink);
 	if (now - sink->maintained_ns >= MAINTAIN_NS || is_flushing) {
 		for (uint32_t i = 0; i < sink->lane_count; i++)
-			tl_queue_maintain(sink->lanes[i].queue, clock_ns(CLOCK_REALTIME));
+			tl_queue_maintain(sink->lanes[i].queue, tl_clock_ns(CLOCK_REALTIME));
 		sink->maintained_ns = now;
 		publish(sink);
 	}
@@ -366,7 +365,7 @@ static void *run(void *arg)
 		for (uint32_t i = 0; i < sink->lane_count; i++)
 			is_ready |= !sink->lanes[i].is_busy && !is_held(sink, i) &&
 				    !tl_http_lane_is_empty(&sink->lanes[i]) &&
-				    sink->lanes[i].next_ns <= clock_ns(CLOCK_MONOTONIC);
+				    sink->lanes[i].next_ns <= tl_clock_ns(CLOCK_MONOTONIC);
 		if (!is_ready)
 			(void)curl_multi_poll(sink->multi, NULL, 0, wait_ms(sink), NULL);
 	}
@@ -384,11 +383,11 @@ void tl_http_sink_begin_flush(struct tl_http_sink *sink)
 
 bool tl_http_sink_flush(struct tl_http_sink *sink, uint64_t deadline_ns)
 {
-	struct timespec until = {.tv_sec = (time_t)(deadline_ns / SECOND_NS),
-				 .tv_nsec = (long)(deadline_ns % SECOND_NS)};
+	struct timespec until = {.tv_sec = (time_t)(deadline_ns / TL_SECOND_NS),
+				 .tv_nsec = (long)(deadline_ns % TL_SECOND_NS)};
 	int rc = 0;
 
-	if (deadline_ns <= clock_ns(CLOCK_MONOTONIC)) {
+	if (deadline_ns <= tl_clock_ns(CLOCK_MONOTONIC)) {
 		(void)pthread_mutex_lock(&sink->lock);
 		bool is_done = sink->job_count == 0 && sink->stats.queued == 0;
 		(void)pthread_mutex_unlock(&sink->lock);
@@ -467,6 +466,7 @@ int tl_http_sink_create(const struct tl_http_sink_spec *spec, struct tl_http_sin
 	sink->ops = spec->ops;
 	sink->arg = spec->arg;
 	sink->env = *spec->env;
+	sink->is_gzip = spec->is_gzip;
 	sink->jobs_max = spec->inbox_jobs_max;
 	sink->bytes_max = spec->inbox_bytes_max;
 	sink->last = &sink->first;
@@ -518,5 +518,6 @@ void tl_http_sink_destroy(struct tl_http_sink *sink)
 		(void)curl_multi_cleanup(sink->multi);
 	(void)pthread_cond_destroy(&sink->changed);
 	(void)pthread_mutex_destroy(&sink->lock);
+	tl_text_free(&sink->packed);
 	free(sink);
 }

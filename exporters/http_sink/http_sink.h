@@ -114,7 +114,7 @@ struct tl_http_reply {
 	uint64_t retry_after_ns;  // 0: not said
 };
 
-// Payloads that take the place of one that was sent.
+// Payloads that take the place of one that was sent; added plain where the sink compresses.
 struct tl_http_pieces;
 void tl_http_pieces_add(struct tl_http_pieces *pieces, struct tl_bytes payload, uint32_t items);
 
@@ -128,11 +128,13 @@ struct tl_http_result {
 
 struct tl_http_sink_ops {
 	const char *content_type;
-	const char *content_encoding;     // NULL: none
+	// What payloads are encoded in when they are pushed. NULL: nothing; then the sink may compress
+	// them, and Content-Encoding follows from what each begins with.
+	const char *content_encoding;
 	const char *const *header_lines;  // "Name: value", fixed; NULL-terminated or NULL
 	const struct tl_http_rule *rules;
-	// The helper thread calls all of these. Turns a job into payloads by tl_http_sink_push and
-	// frees it.
+	// The helper thread calls all of these; payloads are as they are sent. Turns a job into
+	// payloads by tl_http_sink_push and frees it.
 	void (*encode)(void *arg, struct tl_http_sink *sink, void *job);
 	// Frees a job that won't be encoded. Also called within tl_http_sink_submit.
 	void (*discard)(void *arg, void *job);
@@ -142,7 +144,7 @@ struct tl_http_sink_ops {
 			 struct tl_http_pieces *again);
 	// Adds two or more smaller payloads with the same items. False: it can't be halved. NULL:
 	// never.
-	bool (*split)(void *arg, struct tl_bytes payload, uint32_t items,
+	bool (*split)(void *arg, uint32_t lane, struct tl_bytes payload, uint32_t items,
 		      struct tl_http_pieces *pieces);
 };
 
@@ -162,6 +164,7 @@ struct tl_http_sink_spec {
 	void *arg;            // of all ops
 	const struct tl_http_lane *lanes; // copied
 	uint32_t lane_count;
+	bool is_gzip; // payloads are compressed when they are pushed
 	uint64_t inbox_jobs_max;
 	uint64_t inbox_bytes_max; // of the jobs' `bytes`
 };
@@ -182,7 +185,7 @@ int tl_http_sink_push(struct tl_http_sink *sink, uint32_t lane, struct tl_bytes 
 // Newest time_ns that a lane's queue ever took, over restarts; 0 for none. Helper thread, or
 // before the first submit.
 uint64_t tl_http_sink_last_time(const struct tl_http_sink *sink, uint32_t lane);
-// Begins what tl_http_sink_flush does, and does not wait for its end.
+// Begins what tl_http_sink_flush does, and does not wait for its end. Control lcore.
 void tl_http_sink_begin_flush(struct tl_http_sink *sink);
 // Encodes what was submitted and tries to deliver all that waits, at once, until `deadline_ns`
 // (CLOCK_MONOTONIC) at the latest. True when nothing is left. A deadline that has passed only asks.

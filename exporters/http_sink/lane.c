@@ -2,26 +2,20 @@
 #include "exporters/http_sink/lane.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
+#include "exporters/http_sink/gzip.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CONNECT_MS_MAX 10000l
 #define SECRET_FILE_BYTES 16384u
 #define ERROR_BODY_BYTES 512u // kept of an answer that only explains a failure
-
-static uint64_t wall_ns(void)
-{
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 // ---- Pieces ------------------------------------------------------------------------------------
 
@@ -38,8 +32,14 @@ static struct tl_http_piece *new_piece(struct tl_bytes payload, uint32_t items, 
 
 void tl_http_pieces_add(struct tl_http_pieces *pieces, struct tl_bytes payload, uint32_t items)
 {
-	struct tl_http_piece *piece = new_piece(payload, items, 0);
+	struct tl_text packed = {0};
 
+	if (pieces->is_gzip) {
+		tl_gzip(payload, &packed);
+		payload = tl_bytes((const uint8_t *)packed.data, (uint32_t)packed.len);
+	}
+	struct tl_http_piece *piece = new_piece(payload, items, 0);
+	tl_text_free(&packed);
 	if (piece == NULL)
 		return; // the caller sees by the sum of items that it is missing
 	*pieces->last = piece;
@@ -95,7 +95,8 @@ size_t tl_http_on_header(char *data, size_t size, size_t count, void *arg)
 		if (colon != TL_BYTES_NONE &&
 		    tl_bytes_is_nocase(tl_bytes_first(line, colon), "retry-after"))
 			answer->retry_after_ns =
-				tl_http_retry_after(tl_bytes_from(line, colon + 1), wall_ns());
+				tl_http_retry_after(tl_bytes_from(line, colon + 1),
+						    tl_clock_ns(CLOCK_REALTIME));
 	}
 	return len;
 }
@@ -223,8 +224,11 @@ static bool set_headers(struct tl_http_lane_state *lane)
 	curl_slist_free_all(lane->headers);
 	lane->headers = NULL;
 	add_header(lane, "Content-Type", ops->content_type);
+	// Not by the configuration: what waits in the queue may be older than that.
 	if (ops->content_encoding != NULL)
 		add_header(lane, "Content-Encoding", ops->content_encoding);
+	else if (tl_is_gzip(tl_bytes(lane->pieces->data, lane->pieces->len)))
+		add_header(lane, "Content-Encoding", "gzip");
 	for (uint32_t i = 0; ops->header_lines != NULL && ops->header_lines[i] != NULL; i++) {
 		struct curl_slist *more = curl_slist_append(lane->headers, ops->header_lines[i]);
 		if (more != NULL)
@@ -385,11 +389,12 @@ static void put_before(struct tl_http_lane_state *lane, struct tl_http_pieces *p
 static bool split(struct tl_http_lane_state *lane, uint32_t splits_max)
 {
 	struct tl_http_piece *piece = lane->pieces;
-	struct tl_http_pieces pieces = {.last = &pieces.first};
+	struct tl_http_pieces pieces = {.last = &pieces.first, .is_gzip = lane->is_gzip};
 
 	if (lane->ops->split == NULL || piece->splits >= splits_max)
 		return false;
-	if (!lane->ops->split(lane->arg, tl_bytes(piece->data, piece->len), piece->items, &pieces) ||
+	if (!lane->ops->split(lane->arg, lane->index, tl_bytes(piece->data, piece->len), piece->items,
+			      &pieces) ||
 	    pieces.items != piece->items) {
 		free_pieces(pieces.first);
 		return false;
@@ -403,7 +408,7 @@ static bool split(struct tl_http_lane_state *lane, uint32_t splits_max)
 static void accept_answer(struct tl_http_lane_state *lane, uint64_t now_ns)
 {
 	struct tl_http_piece *piece = lane->pieces;
-	struct tl_http_pieces again = {.last = &again.first};
+	struct tl_http_pieces again = {.last = &again.first, .is_gzip = lane->is_gzip};
 	struct tl_http_result result = {.delivered = piece->items};
 	const struct tl_http_reply reply = {
 		.status = lane->answer.status,
@@ -504,9 +509,9 @@ int tl_http_lane_init(struct tl_http_lane_state *lane, const struct tl_http_sink
 
 	*lane = (struct tl_http_lane_state) {
 		.options = spec->options, .ops = spec->ops, .arg = spec->arg,
-		.random = wall_ns() ^ (uint64_t)(uintptr_t)lane,
+		.exporter = spec->exporter, .index = index, .is_gzip = spec->is_gzip,
+		.random = tl_clock_ns(CLOCK_REALTIME) ^ (uint64_t)(uintptr_t)lane,
 	};
-	lane->exporter = spec->exporter;
 	(void)snprintf(lane->name, sizeof(lane->name), "%s", spec->lanes[index].name);
 	(void)snprintf(lane->url, sizeof(lane->url), "%s", spec->lanes[index].url);
 	(void)snprintf(folder, sizeof(folder), "%s-%s/%s", spec->exporter, spec->options->name,

@@ -19,6 +19,7 @@ struct tl_http_piece {
 struct tl_http_pieces {
 	struct tl_http_piece *first, **last;
 	uint64_t items;
+	bool is_gzip; // they are compressed when they are added
 };
 
 struct tl_http_answer {
@@ -42,6 +43,8 @@ struct tl_http_lane_state {
 	const struct tl_http_sink_ops *ops;
 	void *arg;
 	const char *exporter;
+	uint32_t index; // of the sink's lanes
+	bool is_gzip;
 	char name[32];
 	char url[1024];
 	struct tl_queue *queue;

@@ -182,7 +182,7 @@ uint32_t tl_otlp_encode_metrics(const struct otlp_identity *identity,
 		resource.n_scope_metrics = request.n_resource_metrics = 1;
 		resource.scope_metrics = scopes;
 		request.resource_metrics = resources;
-		tl_otlp_pack(&request.base, identity->settings->is_gzip, ret_payload);
+		tl_otlp_pack(&request.base, ret_payload);
 	}
 	tl_otlp_empty(&arena);
 	return points;

@@ -4,6 +4,7 @@
 // keeps snapshots; encoding and sending is the helper thread's.
 #include "exporters/otlp/otlp.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "metrics/metrics.h"
 
@@ -11,17 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common.pb-c.h"
-#include "metrics_service.pb-c.h"
 #include "resource.pb-c.h"
-#include "trace_service.pb-c.h"
-
-#define INBOX_JOBS 64u
-#define INBOX_BYTES (64u << 20)
-#define BATCH_NS UINT64_C(1000000000) // a span waits this long for others at most
 
 static const char *const compression_words[] = {"gzip", "none", NULL};
 
@@ -65,11 +59,6 @@ static const struct tl_option rows[] = {
 
 enum lane { LANE_TRACES, LANE_METRICS, LANE_COUNT };
 
-struct job {
-	struct tl_snapshot *snapshot; // metrics
-	struct otlp_span *first;      // or spans
-};
-
 struct otlp {
 	const struct otlp_options *options;
 	struct otlp_settings settings;
@@ -77,31 +66,22 @@ struct otlp {
 	char probe[256], version[64], host[256];
 	struct tl_http_sink *sink;
 	// Control lcore.
-	struct otlp_span *first, **last; // the batch
-	uint32_t count;
-	uint64_t bytes;
-	uint64_t batch_due_ns, metrics_due_ns; // CLOCK_MONOTONIC
-	struct tl_snapshot *latest;            // not sent yet
+	struct tl_http_batch batch;  // spans
+	uint64_t metrics_due_ns;     // CLOCK_MONOTONIC
+	struct tl_snapshot *latest;  // not sent yet
 	// Helper thread.
 	struct tl_text payload;
 };
 
-static uint64_t clock_ns(void)
+static void free_items(struct tl_http_item *first)
 {
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static void free_job(struct job *job)
-{
-	while (job->first != NULL) {
-		struct otlp_span *span = job->first;
-		job->first = span->next;
-		tl_otlp_span_free(span);
+	while (first != NULL) {
+		struct otlp_item *item = (struct otlp_item *)first;
+		first = first->next;
+		tl_snapshot_put(item->snapshot);
+		free(item->copy);
+		free(item);
 	}
-	tl_snapshot_put(job->snapshot);
-	free(job);
 }
 
 // ---- Resources -----------------------------------------------------------------------------------
@@ -143,43 +123,47 @@ Otlp__Resource *tl_otlp_resource(struct otlp_arena *arena, const struct otlp_ide
 
 static void push(struct otlp *self, enum lane lane, uint32_t items)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	(void)tl_http_sink_push(self->sink, lane,
 				tl_bytes((const uint8_t *)self->payload.data,
 					 (uint32_t)self->payload.len),
-				items, (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec);
+				items, tl_clock_ns(CLOCK_REALTIME));
 }
 
-static void otlp_encode(void *arg, struct tl_http_sink *sink, void *opaque)
+static void push_metrics(struct otlp *self, const struct tl_snapshot *snapshot)
+{
+	uint32_t at = 0, points;
+
+	while ((points = tl_otlp_encode_metrics(&self->identity, snapshot,
+						self->options->self_metrics, &at,
+						&self->payload)) != 0)
+		push(self, LANE_METRICS, points);
+}
+
+// A job is a batch of spans, or one picture of the metrics.
+static void otlp_encode(void *arg, struct tl_http_sink *sink, void *job)
 {
 	struct otlp *self = arg;
-	struct job *job = opaque;
-	uint32_t items = 0, at = 0;
+	const struct otlp_item *first = job;
+	uint32_t count = 0;
 
 	self->sink = sink;
-	for (const struct otlp_span *span = job->first; span != NULL; span = span->next)
-		items++;
-	if (items != 0) {
-		tl_otlp_encode_spans(&self->identity, job->first, &self->payload);
-		push(self, LANE_TRACES, items);
+	if (first->snapshot != NULL) {
+		push_metrics(self, first->snapshot);
+	} else {
+		for (const struct tl_http_item *item = job; item != NULL; item = item->next)
+			count++;
+		tl_otlp_encode_spans(&self->identity, first, count, &self->payload);
+		push(self, LANE_TRACES, count);
 	}
-	while (job->snapshot != NULL &&
-	       (items = tl_otlp_encode_metrics(&self->identity, job->snapshot,
-					    self->options->self_metrics, &at, &self->payload)) != 0)
-		push(self, LANE_METRICS, items);
-	free_job(job);
+	free_items(job);
 }
 
-static void otlp_discard(void *arg, void *opaque)
+static void otlp_discard(void *arg, void *job)
 {
 	(void)arg;
-	free_job(opaque);
+	free_items(job);
 }
 
-// ExportTraceServiceResponse and ExportMetricsServiceResponse look the same on the wire: a partial
-// success says how many were rejected, and must not be tried again.
 static void otlp_accepted(void *arg, struct tl_bytes payload, uint32_t items,
 			  const struct tl_http_reply *reply, struct tl_http_result *ret_result,
 			  struct tl_http_pieces *again)
@@ -187,47 +171,19 @@ static void otlp_accepted(void *arg, struct tl_bytes payload, uint32_t items,
 	(void)arg;
 	(void)payload;
 	(void)again;
-	Otlp__ExportTraceServiceResponse *response = otlp__export_trace_service_response__unpack(
-		NULL, reply->body.len, reply->body.ptr);
-	int64_t rejected = 0;
-
-	if (response != NULL && response->partial_success != NULL) {
-		rejected = response->partial_success->rejected_spans;
-		(void)snprintf(ret_result->message, sizeof(ret_result->message), "%s",
-			       response->partial_success->error_message);
-	}
-	if (rejected < 0)
-		rejected = 0;
-	ret_result->rejected = rejected > items ? items : (uint32_t)rejected;
-	ret_result->delivered = items - ret_result->rejected;
-	if (response != NULL)
-		otlp__export_trace_service_response__free_unpacked(response, NULL);
+	tl_otlp_judge(reply->body, items, ret_result);
 }
 
-static bool otlp_split(void *arg, struct tl_bytes payload, uint32_t items,
+static bool otlp_split(void *arg, uint32_t lane, struct tl_bytes payload, uint32_t items,
 		       struct tl_http_pieces *pieces)
 {
-	struct otlp *self = arg;
+	(void)arg;
 	(void)items;
-	return tl_otlp_split_payload(payload, self->settings.is_gzip, pieces);
+	return lane == LANE_TRACES ? tl_otlp_split_spans(payload, pieces) :
+				     tl_otlp_split_metrics(payload, pieces);
 }
 
 // ---- Control lcore -------------------------------------------------------------------------------
-
-static void submit_batch(struct otlp *self)
-{
-	struct job *job = self->count == 0 ? NULL : calloc(1, sizeof(*job));
-	uint32_t count = self->count;
-
-	if (job == NULL)
-		return;
-	job->first = self->first;
-	self->first = NULL;
-	self->last = &self->first;
-	self->count = 0;
-	(void)tl_http_sink_submit(self->sink, job, count, self->bytes);
-	self->bytes = 0;
-}
 
 static bool is_wanted(const struct otlp *self, const struct tl_span *span)
 {
@@ -248,34 +204,28 @@ static int otlp_span(void *arg, const struct tl_span *span)
 
 	if (!self->options->traces || !is_wanted(self, span))
 		return 0;
-	struct otlp_span *copy = tl_otlp_span_copy(span);
-	if (copy == NULL)
+	struct otlp_item *item = tl_otlp_span_copy(span);
+	if (item == NULL)
 		return -ENOMEM;
-	*self->last = copy;
-	self->last = &copy->next;
-	self->bytes += sizeof(*copy) + copy->copy->size;
-	if (self->count++ == 0)
-		self->batch_due_ns = clock_ns() + BATCH_NS;
-	if (self->count >= self->options->batch_max)
-		submit_batch(self);
+	tl_http_batch_add(&self->batch, &item->head, sizeof(*item) + item->copy->size);
 	return 0;
 }
 
 static void submit_metrics(struct otlp *self)
 {
-	struct job *job = calloc(1, sizeof(*job));
+	struct otlp_item *item = calloc(1, sizeof(*item));
 
-	if (job == NULL)
-		return;
-	job->snapshot = self->latest;
+	if (item == NULL)
+		return; // the next round has what this one would have had
+	item->snapshot = self->latest;
 	self->latest = NULL;
-	(void)tl_http_sink_submit(self->sink, job, tl_snapshot_count(job->snapshot), 0);
+	(void)tl_http_sink_submit(self->sink, &item->head, tl_snapshot_count(item->snapshot), 0);
 }
 
 static int otlp_metrics(void *arg, struct tl_snapshot *snapshot)
 {
 	struct otlp *self = arg;
-	uint64_t now = clock_ns();
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC);
 
 	if (!self->options->metrics)
 		return 0;
@@ -290,19 +240,22 @@ static int otlp_metrics(void *arg, struct tl_snapshot *snapshot)
 	return 0;
 }
 
-// A deadline ahead means the end: what was gathered goes out.
+// What was gathered goes out.
+static void otlp_end(void *arg)
+{
+	struct otlp *self = arg;
+
+	tl_http_batch_submit(&self->batch);
+	if (self->latest != NULL)
+		submit_metrics(self);
+	tl_http_sink_begin_flush(self->sink);
+}
+
 static int otlp_flush(void *arg, uint64_t deadline_ns)
 {
 	struct otlp *self = arg;
-	uint64_t now = clock_ns();
-	bool is_end = deadline_ns > now;
 
-	if (is_end || (self->count != 0 && now >= self->batch_due_ns))
-		submit_batch(self);
-	if (is_end && self->latest != NULL)
-		submit_metrics(self);
-	if (is_end)
-		(void)tl_http_sink_flush(self->sink, deadline_ns);
+	tl_http_batch_flush(&self->batch, deadline_ns);
 	return 0;
 }
 
@@ -320,11 +273,7 @@ static void otlp_close(void *arg)
 	if (self == NULL)
 		return;
 	tl_http_sink_destroy(self->sink);
-	while (self->first != NULL) {
-		struct otlp_span *span = self->first;
-		self->first = span->next;
-		tl_otlp_span_free(span);
-	}
+	free_items(self->batch.first);
 	tl_snapshot_put(self->latest);
 	tl_text_free(&self->payload);
 	tl_otlp_settings_fini(&self->settings);
@@ -352,12 +301,10 @@ static const struct tl_http_rule rules[] = {
 	{502, 504, TL_HTTP_RETRY}, {400, 599, TL_HTTP_DROP}, {0, 0, 0},
 };
 
-#define SINK_OPS(encoding) \
-	{.content_type = "application/x-protobuf", .content_encoding = encoding, .rules = rules, \
-	 .encode = otlp_encode, .discard = otlp_discard, .accepted = otlp_accepted, \
-	 .split = otlp_split}
-static const struct tl_http_sink_ops gzip_ops = SINK_OPS("gzip");
-static const struct tl_http_sink_ops plain_ops = SINK_OPS(NULL);
+static const struct tl_http_sink_ops ops = {
+	.content_type = "application/x-protobuf", .rules = rules, .encode = otlp_encode,
+	.discard = otlp_discard, .accepted = otlp_accepted, .split = otlp_split,
+};
 
 static int otlp_open(const void *options, const struct tl_exporter_env *env, void **ret_self,
 		     char *error, uint32_t error_size)
@@ -369,7 +316,6 @@ static int otlp_open(const void *options, const struct tl_exporter_env *env, voi
 	if (self == NULL)
 		return -ENOMEM;
 	self->options = options;
-	self->last = &self->first;
 	(void)snprintf(self->probe, sizeof(self->probe), "%s", env->probe == NULL ? "" : env->probe);
 	(void)snprintf(self->version, sizeof(self->version), "%s", env->version);
 	if (gethostname(self->host, sizeof(self->host) - 1) < 0)
@@ -386,15 +332,17 @@ static int otlp_open(const void *options, const struct tl_exporter_env *env, voi
 		rc = tl_http_sink_create(
 			&(struct tl_http_sink_spec) {
 				.exporter = "otlp", .options = &self->settings.http, .env = env,
-				.ops = self->settings.is_gzip ? &gzip_ops : &plain_ops, .arg = self,
-				.lanes = lanes, .lane_count = LANE_COUNT,
-				.inbox_jobs_max = INBOX_JOBS, .inbox_bytes_max = INBOX_BYTES},
+				.ops = &ops, .arg = self, .lanes = lanes, .lane_count = LANE_COUNT,
+				.is_gzip = self->settings.is_gzip,
+				.inbox_jobs_max = TL_HTTP_BATCH_JOBS,
+				.inbox_bytes_max = TL_HTTP_BATCH_JOBS_BYTES},
 			&self->sink, error, error_size);
 	}
 	if (rc < 0) {
 		otlp_close(self);
 		return rc;
 	}
+	tl_http_batch_init(&self->batch, self->sink, self->options->batch_max);
 	*ret_self = self;
 	return 0;
 }
@@ -410,6 +358,7 @@ const struct tl_exporter tl_exporter_otlp = {
 	.open = otlp_open,
 	.metrics = otlp_metrics,
 	.span = otlp_span,
+	.end = otlp_end,
 	.flush = otlp_flush,
 	.stats = otlp_stats,
 	.close = otlp_close,

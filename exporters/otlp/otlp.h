@@ -2,7 +2,7 @@
 // Inside the exporter `otlp`: what its files share.
 #pragma once
 
-#include "exporters/http_sink/http_sink.h"
+#include "exporters/http_sink/batch.h"
 #include "exporters/otlp/pack.h"
 #include "exporters/record/copy.h"
 
@@ -46,15 +46,15 @@ bool tl_otlp_next_pair(const char **list, char *ret_key, size_t key_size, char *
 
 // ---- traces.c ----------------------------------------------------------------------------------
 
-// A span as it is handed from the control lcore to the helper thread.
-struct otlp_span {
-	struct otlp_span *next;
-	struct tl_span span; // its pointers lead into the copy
+// What is handed from the control lcore to the helper thread: a span, or a picture of the metrics.
+struct otlp_item {
+	struct tl_http_item head;
+	struct tl_snapshot *snapshot; // NULL: it is a span
+	struct tl_span span;          // its pointers lead into the copy
 	struct tl_record_copy *copy;
 };
 
-struct otlp_span *tl_otlp_span_copy(const struct tl_span *span); // NULL on no memory
-void tl_otlp_span_free(struct otlp_span *span);
+struct otlp_item *tl_otlp_span_copy(const struct tl_span *span); // NULL on no memory
 
 struct otlp_identity {
 	const char *probe, *version, *host;
@@ -62,13 +62,12 @@ struct otlp_identity {
 	const struct tl_text_map *resource;
 };
 
-// The batch, first to last, as an ExportTraceServiceRequest in `ret_payload`.
-void tl_otlp_encode_spans(const struct otlp_identity *identity, const struct otlp_span *first,
-		       struct tl_text *ret_payload);
+// The `count` spans from `first` on as an ExportTraceServiceRequest in `ret_payload`.
+void tl_otlp_encode_spans(const struct otlp_identity *identity, const struct otlp_item *first,
+			  uint32_t count, struct tl_text *ret_payload);
 
 // ---- metrics.c ---------------------------------------------------------------------------------
 
-struct tl_snapshot;
 // An ExportMetricsServiceRequest, at most about `bytes_max` large; `*at` is the sample to begin
 // with and the one to go on with. Number of data points; 0 when nothing is left.
 uint32_t tl_otlp_encode_metrics(const struct otlp_identity *identity,
@@ -77,8 +76,15 @@ uint32_t tl_otlp_encode_metrics(const struct otlp_identity *identity,
 
 // ---- split.c -----------------------------------------------------------------------------------
 
-// Halves a request of either signal. False: it has one item, or can't be read.
-bool tl_otlp_split_payload(struct tl_bytes payload, bool is_gzip, struct tl_http_pieces *pieces);
+// Halves a request. False: it has one item, or can't be read.
+bool tl_otlp_split_spans(struct tl_bytes payload, struct tl_http_pieces *pieces);
+bool tl_otlp_split_metrics(struct tl_bytes payload, struct tl_http_pieces *pieces);
+
+// ---- answer.c ----------------------------------------------------------------------------------
+
+// Reads the answer to a request of `items`: a partial success says how many were rejected, and must
+// not be tried again. What can't be read counts as a whole success.
+void tl_otlp_judge(struct tl_bytes answer, uint32_t items, struct tl_http_result *ret_result);
 
 // ---- otlp.c ------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 #include "exporters/otlp/pack.h"
 
 #include "base/check.h"
-#include "exporters/http_sink/gzip.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -160,7 +159,7 @@ Otlp__InstrumentationScope *tl_otlp_scope(struct otlp_arena *arena, const char *
 	return scope;
 }
 
-void tl_otlp_pack(const ProtobufCMessage *message, bool is_gzip, struct tl_text *ret_payload)
+void tl_otlp_pack(const ProtobufCMessage *message, struct tl_text *ret_payload)
 {
 	size_t size = protobuf_c_message_get_packed_size(message);
 	uint8_t *bytes = malloc(size + 1);
@@ -168,9 +167,6 @@ void tl_otlp_pack(const ProtobufCMessage *message, bool is_gzip, struct tl_text 
 	TL_ASSERT(bytes != NULL && "out of memory");
 	(void)protobuf_c_message_pack(message, bytes);
 	tl_text_clear(ret_payload);
-	if (is_gzip)
-		tl_gzip(tl_bytes(bytes, (uint32_t)size), ret_payload);
-	else
-		tl_text_add(ret_payload, bytes, size);
+	tl_text_add(ret_payload, bytes, size);
 	free(bytes);
 }

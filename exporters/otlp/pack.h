@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages of OTLP are built in an arena, packed and compressed, then the arena is emptied. One
-// thread.
+// Messages of OTLP are built in an arena and packed, then the arena is emptied. One thread.
 #pragma once
 
 #include "base/text.h"
@@ -42,8 +41,8 @@ void tl_otlp_add_bool(struct otlp_arena *arena, struct otlp_attributes *list, co
 void tl_otlp_add_element(struct otlp_arena *arena, struct otlp_attributes *list, const char *key,
 		      const char *value, size_t len);
 
-// Packs `message` and compresses it by gzip where `is_gzip`. `ret_payload` is replaced.
-void tl_otlp_pack(const ProtobufCMessage *message, bool is_gzip, struct tl_text *ret_payload);
+// `ret_payload` is replaced.
+void tl_otlp_pack(const ProtobufCMessage *message, struct tl_text *ret_payload);
 
 // Who made the data: tapline and its version.
 Otlp__InstrumentationScope *tl_otlp_scope(struct otlp_arena *arena, const char *version);

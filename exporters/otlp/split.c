@@ -42,7 +42,7 @@ static uint32_t count_spans(const Otlp__ExportTraceServiceRequest *request)
 }
 
 static void add_span_half(Otlp__ExportTraceServiceRequest *request, uint32_t from, uint32_t to,
-			  bool is_gzip, struct tl_http_pieces *pieces)
+			  struct tl_http_pieces *pieces)
 {
 	struct window window = {from, to, 0};
 	struct tl_text payload = {0};
@@ -62,7 +62,7 @@ static void add_span_half(Otlp__ExportTraceServiceRequest *request, uint32_t fro
 			saved[saved_count++] = (struct saved) {scope, scope->spans, scope->n_spans};
 			show(&window, &scope->n_spans, (void ***)(void *)&scope->spans);
 		}
-	tl_otlp_pack(&request->base, is_gzip, &payload);
+	tl_otlp_pack(&request->base, &payload);
 	tl_http_pieces_add(pieces, tl_bytes((const uint8_t *)payload.data, (uint32_t)payload.len),
 			   to - from);
 	for (size_t i = 0; i < saved_count; i++) {
@@ -73,29 +73,19 @@ static void add_span_half(Otlp__ExportTraceServiceRequest *request, uint32_t fro
 	tl_text_free(&payload);
 }
 
-// The wire does not tell the signals apart: a span has ids of certain lengths and a start, which in
-// a metric's place would be of another wire type.
-static bool is_of_spans(const Otlp__ExportTraceServiceRequest *request)
+bool tl_otlp_split_spans(struct tl_bytes payload, struct tl_http_pieces *pieces)
 {
-	const Otlp__Span *first = NULL;
+	struct tl_text buffer = {0};
+	struct tl_bytes plain;
+	Otlp__ExportTraceServiceRequest *request = NULL;
 
-	for (size_t r = 0; request != NULL && r < request->n_resource_spans; r++)
-		for (size_t s = 0; s < request->resource_spans[r]->n_scope_spans; s++)
-			if (first == NULL && request->resource_spans[r]->scope_spans[s]->n_spans != 0)
-				first = request->resource_spans[r]->scope_spans[s]->spans[0];
-	return first != NULL && first->trace_id.len == 16 && first->span_id.len == 8 &&
-	       first->start_time_unix_nano != 0;
-}
-
-static bool split_spans(const struct tl_text *plain, bool is_gzip, struct tl_http_pieces *pieces)
-{
-	Otlp__ExportTraceServiceRequest *request = otlp__export_trace_service_request__unpack(
-		NULL, plain->len, (const uint8_t *)plain->data);
-	uint32_t count = is_of_spans(request) ? count_spans(request) : 0;
-
+	if (tl_gzip_plain(payload, &buffer, &plain))
+		request = otlp__export_trace_service_request__unpack(NULL, plain.len, plain.ptr);
+	tl_text_free(&buffer);
+	uint32_t count = request != NULL ? count_spans(request) : 0;
 	if (count >= 2) {
-		add_span_half(request, 0, count / 2, is_gzip, pieces);
-		add_span_half(request, count / 2, count, is_gzip, pieces);
+		add_span_half(request, 0, count / 2, pieces);
+		add_span_half(request, count / 2, count, pieces);
 	}
 	if (request != NULL)
 		otlp__export_trace_service_request__free_unpacked(request, NULL);
@@ -116,52 +106,47 @@ static uint32_t points_of(const Otlp__Metric *metric)
 	}
 }
 
-// Our own requests have one resource and one scope. Families stay whole: halved by their number.
-static bool split_metrics(const struct tl_text *plain, bool is_gzip, struct tl_http_pieces *pieces)
+static void add_metric_half(Otlp__ExportMetricsServiceRequest *request, Otlp__Metric **metrics,
+			    size_t count, struct tl_http_pieces *pieces)
 {
-	Otlp__ExportMetricsServiceRequest *request = otlp__export_metrics_service_request__unpack(
-		NULL, plain->len, (const uint8_t *)plain->data);
+	Otlp__ScopeMetrics *scope = request->resource_metrics[0]->scope_metrics[0];
+	struct tl_text payload = {0};
+	uint32_t points = 0;
+
+	scope->metrics = metrics;
+	scope->n_metrics = count;
+	for (size_t i = 0; i < count; i++)
+		points += points_of(metrics[i]);
+	tl_otlp_pack(&request->base, &payload);
+	tl_http_pieces_add(pieces, tl_bytes((const uint8_t *)payload.data, (uint32_t)payload.len),
+			   points);
+	tl_text_free(&payload);
+}
+
+// Our own requests have one resource and one scope. Families stay whole: halved by their number.
+bool tl_otlp_split_metrics(struct tl_bytes payload, struct tl_http_pieces *pieces)
+{
+	struct tl_text buffer = {0};
+	struct tl_bytes plain;
+	Otlp__ExportMetricsServiceRequest *request = NULL;
+
+	if (tl_gzip_plain(payload, &buffer, &plain))
+		request = otlp__export_metrics_service_request__unpack(NULL, plain.len, plain.ptr);
+	tl_text_free(&buffer);
 	bool is_ours = request != NULL && request->n_resource_metrics == 1 &&
 		       request->resource_metrics[0]->n_scope_metrics == 1;
 	Otlp__ScopeMetrics *scope =
 		is_ours ? request->resource_metrics[0]->scope_metrics[0] : NULL;
 	bool is_halved = scope != NULL && scope->n_metrics >= 2;
-
 	if (is_halved) {
 		Otlp__Metric **all = scope->metrics;
-		size_t count = scope->n_metrics, half = count / 2;
-		for (int part = 0; part < 2; part++) {
-			struct tl_text payload = {0};
-			uint32_t points = 0;
-			scope->metrics = part == 0 ? all : all + half;
-			scope->n_metrics = part == 0 ? half : count - half;
-			for (size_t i = 0; i < scope->n_metrics; i++)
-				points += points_of(scope->metrics[i]);
-			tl_otlp_pack(&request->base, is_gzip, &payload);
-			tl_http_pieces_add(pieces,
-					   tl_bytes((const uint8_t *)payload.data,
-						    (uint32_t)payload.len), points);
-			tl_text_free(&payload);
-		}
+		size_t count = scope->n_metrics;
+		add_metric_half(request, all, count / 2, pieces);
+		add_metric_half(request, all + count / 2, count - count / 2, pieces);
 		scope->metrics = all;
 		scope->n_metrics = count;
 	}
 	if (request != NULL)
 		otlp__export_metrics_service_request__free_unpacked(request, NULL);
 	return is_halved;
-}
-
-bool tl_otlp_split_payload(struct tl_bytes payload, bool is_gzip, struct tl_http_pieces *pieces)
-{
-	struct tl_text plain = {0};
-	bool is_read = true;
-
-	if (is_gzip)
-		is_read = tl_gunzip(payload, &plain);
-	else
-		tl_text_add(&plain, payload.ptr, payload.len);
-	bool is_split = is_read && (split_spans(&plain, is_gzip, pieces) ||
-				    split_metrics(&plain, is_gzip, pieces));
-	tl_text_free(&plain);
-	return is_split;
 }

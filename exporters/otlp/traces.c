@@ -14,32 +14,25 @@
 #include "trace_service.pb-c.h"
 
 #define SPAN_FLAGS_REMOTE 0x300u // is_remote is known, and true: the parent was in the traffic
-#define SERVICES_MAX 512u        // of one batch; it has no more spans than that
 
 // ---- From the control lcore --------------------------------------------------------------------
 
-struct otlp_span *tl_otlp_span_copy(const struct tl_span *span)
+struct otlp_item *tl_otlp_span_copy(const struct tl_span *span)
 {
-	struct otlp_span *copy = calloc(1, sizeof(*copy));
+	struct otlp_item *item = calloc(1, sizeof(*item));
 
-	if (copy == NULL)
+	if (item == NULL)
 		return NULL;
-	copy->copy = tl_record_copy(span->record, span->names, span->name);
-	if (copy->copy == NULL) {
-		free(copy);
+	item->copy = tl_record_copy(span->record, span->names, span->name);
+	if (item->copy == NULL) {
+		free(item);
 		return NULL;
 	}
-	copy->span = *span;
-	copy->span.record = copy->copy->signal.record;
-	copy->span.names = copy->copy->signal.names;
-	copy->span.name = copy->copy->text;
-	return copy;
-}
-
-void tl_otlp_span_free(struct otlp_span *span)
-{
-	free(span->copy);
-	free(span);
+	item->span = *span;
+	item->span.record = item->copy->signal.record;
+	item->span.names = item->copy->signal.names;
+	item->span.name = item->copy->text;
+	return item;
 }
 
 // ---- Attributes --------------------------------------------------------------------------------
@@ -279,52 +272,62 @@ static const char *service_of(struct otlp_arena *arena, const struct tl_span *sp
 	return copy;
 }
 
-struct service {
-	const char *name;
-	Otlp__ScopeSpans *spans;
+struct placed {
+	const char *service;
+	uint32_t order; // of arrival
+	const struct tl_span *span;
 };
 
-static Otlp__ScopeSpans *scope_of(struct otlp_arena *arena, struct service *services, size_t *count,
-				  const char *name, size_t spans_max)
+static int by_service(const void *left, const void *right)
 {
-	for (size_t i = 0; i < *count; i++)
-		if (strcmp(services[i].name, name) == 0)
-			return services[i].spans;
-	Otlp__ScopeSpans *spans = tl_otlp_take(arena, sizeof(*spans));
-	otlp__scope_spans__init(spans);
-	spans->spans = tl_otlp_take(arena, spans_max * sizeof(Otlp__Span *));
-	services[(*count)++] = (struct service) {name, spans};
-	return spans;
+	const struct placed *a = left, *b = right;
+	int order = strcmp(a->service, b->service);
+
+	return order != 0 ? order : (a->order > b->order) - (a->order < b->order);
 }
 
-void tl_otlp_encode_spans(const struct otlp_identity *identity, const struct otlp_span *first,
-		       struct tl_text *ret_payload)
+// `count` spans of one service.
+static Otlp__ResourceSpans *make_resource(struct otlp_arena *arena,
+					  const struct otlp_identity *identity,
+					  const struct placed *placed, uint32_t count)
+{
+	Otlp__ResourceSpans *one = tl_otlp_take(arena, sizeof(*one));
+	Otlp__ScopeSpans *scope = tl_otlp_take(arena, sizeof(*scope));
+
+	otlp__resource_spans__init(one);
+	otlp__scope_spans__init(scope);
+	one->resource = tl_otlp_resource(arena, identity, placed[0].service);
+	one->schema_url = tl_otlp_text(arena, OTLP_SCHEMA_URL, strlen(OTLP_SCHEMA_URL));
+	one->n_scope_spans = 1;
+	one->scope_spans = tl_otlp_take(arena, sizeof(Otlp__ScopeSpans *));
+	one->scope_spans[0] = scope;
+	scope->scope = tl_otlp_scope(arena, identity->version);
+	scope->schema_url = one->schema_url;
+	scope->spans = tl_otlp_take(arena, count * sizeof(Otlp__Span *));
+	for (uint32_t i = 0; i < count; i++)
+		scope->spans[scope->n_spans++] = make_span(arena, placed[i].span);
+	return one;
+}
+
+void tl_otlp_encode_spans(const struct otlp_identity *identity, const struct otlp_item *first,
+			  uint32_t count, struct tl_text *ret_payload)
 {
 	struct otlp_arena arena = {0};
 	Otlp__ExportTraceServiceRequest request = OTLP__EXPORT_TRACE_SERVICE_REQUEST__INIT;
-	size_t spans_max = 0, count = 0;
+	struct placed *placed = tl_otlp_take(&arena, count * sizeof(*placed));
 
-	for (const struct otlp_span *at = first; at != NULL; at = at->next)
-		spans_max++;
-	struct service *services = tl_otlp_take(&arena, spans_max * sizeof(*services));
-	for (const struct otlp_span *at = first; at != NULL; at = at->next) {
-		const char *name = service_of(&arena, &at->span);
-		Otlp__ScopeSpans *spans = scope_of(&arena, services, &count, name, spans_max);
-		spans->spans[spans->n_spans++] = make_span(&arena, &at->span);
+	for (uint32_t i = 0; i < count; i++) {
+		placed[i] = (struct placed) {service_of(&arena, &first->span), i, &first->span};
+		first = (const struct otlp_item *)first->head.next;
 	}
-	request.resource_spans = tl_otlp_take(&arena, (count + 1) * sizeof(Otlp__ResourceSpans *));
-	for (size_t i = 0; i < count; i++) {
-		Otlp__ResourceSpans *one = tl_otlp_take(&arena, sizeof(*one));
-		otlp__resource_spans__init(one);
-		one->resource = tl_otlp_resource(&arena, identity, services[i].name);
-		one->schema_url = tl_otlp_text(&arena, OTLP_SCHEMA_URL, strlen(OTLP_SCHEMA_URL));
-		one->n_scope_spans = 1;
-		one->scope_spans = tl_otlp_take(&arena, sizeof(Otlp__ScopeSpans *));
-		one->scope_spans[0] = services[i].spans;
-		services[i].spans->scope = tl_otlp_scope(&arena, identity->version);
-		services[i].spans->schema_url = one->schema_url;
-		request.resource_spans[request.n_resource_spans++] = one;
+	qsort(placed, count, sizeof(*placed), by_service);
+	request.resource_spans = tl_otlp_take(&arena, count * sizeof(Otlp__ResourceSpans *));
+	for (uint32_t from = 0, to = 0; from < count; from = to) {
+		while (to < count && strcmp(placed[to].service, placed[from].service) == 0)
+			to++;
+		request.resource_spans[request.n_resource_spans++] =
+			make_resource(&arena, identity, placed + from, to - from);
 	}
-	tl_otlp_pack(&request.base, identity->settings->is_gzip, ret_payload);
+	tl_otlp_pack(&request.base, ret_payload);
 	tl_otlp_empty(&arena);
 }

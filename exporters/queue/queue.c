@@ -2,13 +2,13 @@
 #include "exporters/queue/disk.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SEGMENTS_WANTED 64u            // the limit of size is kept in steps of one segment
@@ -64,13 +64,6 @@ struct tl_queue {
 	struct tl_frame_head cached;
 	struct tl_queue_stats stats;
 };
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 int tl_queue_open(const struct tl_queue_options *options, const char *name,
 		  struct tl_queue **ret_queue, struct tl_queue_recovery *ret_recovery, char *error,
@@ -161,7 +154,7 @@ static int keep_on_disk(struct tl_queue *queue, const struct tl_frame_head *head
 	if (rc < 0) {
 		queue->stats.disk_errors++;
 		queue->stats.is_disk_failing = true;
-		queue->disk_retry_ns = monotonic_ns() + DISK_RETRY_NS;
+		queue->disk_retry_ns = tl_clock_ns(CLOCK_MONOTONIC) + DISK_RETRY_NS;
 		return rc;
 	}
 	queue->stats.is_disk_failing = false;
@@ -173,7 +166,7 @@ static int keep_on_disk(struct tl_queue *queue, const struct tl_frame_head *head
 // What had to stay in memory goes to the disk before anything newer does.
 static bool spill(struct tl_queue *queue)
 {
-	if (queue->stats.is_disk_failing && monotonic_ns() < queue->disk_retry_ns)
+	if (queue->stats.is_disk_failing && tl_clock_ns(CLOCK_MONOTONIC) < queue->disk_retry_ns)
 		return false;
 	while (queue->first != NULL) {
 		struct memory_frame *frame = queue->first;
@@ -272,7 +265,7 @@ bool tl_queue_pop(struct tl_queue *queue, uint64_t seq)
 void tl_queue_maintain(struct tl_queue *queue, uint64_t now_ns)
 {
 	uint64_t age = queue->options.age_ns_max;
-	uint64_t now = monotonic_ns();
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC);
 	struct tl_frame_head head;
 
 	if (age != 0 && now_ns > age)

@@ -5,6 +5,7 @@
 #include "exporters/remote_write/series.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 
 #include <dirent.h>
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SHARDS_MAX 8u
 #define INBOX_JOBS 4u
@@ -94,13 +94,6 @@ struct remote_write {
 	uint64_t metadata_ns;
 	_Atomic uint64_t clock_steps;
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-	(void)clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 // ---- Encoding: helper thread -------------------------------------------------------------------
 
@@ -197,7 +190,7 @@ static void add_metadata(struct remote_write *self, const struct tl_snapshot *sn
 {
 	static const int types[] = {
 		[TL_METRIC_COUNTER] = 1, [TL_METRIC_GAUGE] = 2, [TL_METRIC_HISTOGRAM] = 3};
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC);
 	const char *family = "";
 
 	if (!self->options->metadata ||
@@ -259,10 +252,11 @@ static void remote_write_discard(void *arg, void *opaque)
 	free(job);
 }
 
-static bool remote_write_split(void *arg, struct tl_bytes payload, uint32_t items,
+static bool remote_write_split(void *arg, uint32_t lane, struct tl_bytes payload, uint32_t items,
 			       struct tl_http_pieces *pieces)
 {
 	(void)arg;
+	(void)lane;
 	(void)items;
 	return tl_write_request_split(payload, pieces);
 }
@@ -277,14 +271,14 @@ static int submit(struct remote_write *self, struct tl_snapshot *snapshot, uint3
 		tl_snapshot_put(snapshot);
 		return -ENOMEM;
 	}
-	*job = (struct job) {.snapshot = snapshot, .wall_ns = clock_ns(CLOCK_REALTIME)};
+	*job = (struct job) {.snapshot = snapshot, .wall_ns = tl_clock_ns(CLOCK_REALTIME)};
 	return tl_http_sink_submit(self->sink, job, items, 0);
 }
 
 static int remote_write_metrics(void *arg, struct tl_snapshot *snapshot)
 {
 	struct remote_write *self = arg;
-	uint64_t now = clock_ns(CLOCK_MONOTONIC), interval = self->options->interval_ns;
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC), interval = self->options->interval_ns;
 
 	tl_snapshot_put(self->latest);
 	self->latest = tl_snapshot_get(snapshot);

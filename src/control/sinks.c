@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/sinks.h"
 
+#include "base/clock.h"
 #include "control/log.h"
 #include "control/span.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define CLOSE_NS UINT64_C(5000000000) // for all sinks together to get rid of what waits
 
@@ -66,18 +66,11 @@ int tl_sinks_open(const struct tl_config *config, const struct tl_exporter_env *
 	return 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 void tl_sinks_close(struct tl_sinks *sinks)
 {
 	if (sinks == NULL)
 		return;
-	uint64_t deadline_ns = now_ns() + CLOSE_NS;
+	uint64_t deadline_ns = tl_clock_ns(CLOCK_MONOTONIC) + CLOSE_NS;
 	// All begin before the first is waited for: one that hangs takes no time from the others.
 	for (uint32_t i = 0; i < sinks->count; i++)
 		if (sinks->sinks[i].exporter->end != NULL)
@@ -157,9 +150,10 @@ void tl_sinks_flush(struct tl_sinks *sinks)
 	for (uint32_t i = 0; i < sinks->count; i++) {
 		struct sink *sink = &sinks->sinks[i];
 		struct tl_exporter_stats stats = {0};
+		uint64_t now_ns = tl_clock_ns(CLOCK_MONOTONIC);
 
 		if (sink->exporter->flush != NULL)
-			note_result(sink, sink->exporter->flush(sink->self, now_ns()));
+			note_result(sink, sink->exporter->flush(sink->self, now_ns));
 		if (sink->exporter->stats == NULL)
 			continue;
 		sink->exporter->stats(sink->self, &stats);

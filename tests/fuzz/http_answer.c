@@ -11,9 +11,11 @@
 #define ITEMS 8u
 #define NOW UINT64_C(1700000000000000000)
 
-static bool split(void *arg, struct tl_bytes payload, uint32_t items, struct tl_http_pieces *pieces)
+static bool split(void *arg, uint32_t lane, struct tl_bytes payload, uint32_t items,
+		  struct tl_http_pieces *pieces)
 {
 	(void)arg;
+	(void)lane;
 	if (items < 2)
 		return false;
 	tl_http_pieces_add(pieces, payload, items / 2);
