@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the seeds of the packet, defrag, capture_file and conversation corpora from nothing but
-this text."""
+"""Writes the seeds of the packet, defrag, capture_file and conversation corpora, and of what sinks
+and scrapes read, from nothing but this text."""
 import gzip
 import os
 import struct
@@ -130,6 +130,54 @@ def conversations():
     yield "http-elsewhere", 3, 0, [get, (server, chunked)]
 
 
+def bulk_answers():
+    """Number of documents, answer of _bulk."""
+    def items(*statuses):
+        return b",".join(b'{"create":{"status":%d%s}}' % (
+            s, b',"error":{"type":"mapper","reason":"no"}' if s >= 300 else b"") for s in statuses)
+    yield "ok", 3, b'{"errors":false}'
+    yield "created", 2, b'{"errors":true,"items":[%s]}' % items(201, 409)
+    yield "mixed", 4, b'{"errors":true,"items":[%s]}' % items(201, 429, 400, 503)
+    yield "blocked", 2, b'{"errors":true,"items":[{"create":{"status":403,"error":{"type":' \
+        b'"cluster_block_exception"}}},{"index":{"status":"no"}}]}'
+    yield "short", 5, b'{"errors":true,"items":[%s]}' % items(400)
+    yield "odd", 3, b'{"errors":1,"items":[[],{},{"create":7}]}'
+    yield "cut", 3, b'{"errors":true,"items":[{"crea'
+    yield "deep", 2, b"[" * 3000
+
+
+def field(number, *parts):
+    """A length-delimited field of protobuf."""
+    data = b"".join(parts)
+    assert len(data) < 128
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+def otlp_payloads():
+    span = field(2, field(1, b"t" * 16), field(2, b"s" * 8), field(5, b"GET"))
+    spans = field(1, field(2, span, span)) + field(1, field(2, span))
+    metric = field(2, field(1, b"a_total"), field(7, field(1, b"\x19" + bytes(8))))
+    gauge = field(2, field(1, b"g"), field(5, field(1, b""), field(1, b"")))
+    metrics = field(1, field(2, metric, gauge))
+    yield "partial", field(1, b"\x08\x03", field(2, b"too old"))
+    yield "negative", field(1, b"\x08" + b"\xff" * 9 + b"\x01")
+    yield "spans", spans
+    yield "metrics", metrics
+    yield "gzip", gzip.compress(spans, mtime=0)
+    yield "gzip-metrics", gzip.compress(metrics, mtime=0)
+    yield "gzip-cut", gzip.compress(spans, mtime=0)[:-9]
+    yield "pairs", b"x-tenant=a%20b, x=%zz%4,=,key,,y = z"
+
+
+def accept_headers():
+    yield "prometheus", b"application/openmetrics-text;version=1.0.0;q=0.8," \
+        b"application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+    yield "escaping", b"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5"
+    yield "quoted", b'application/openmetrics-text; version="1.0.0" ; q=1 , text/*;q=0.3'
+    yield "browser", b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    yield "many", b"text/plain;q=0.001," * 70 + b"application/openmetrics-text"
+
+
 for seed, (link, data) in packets().items():
     write("packet", seed, bytes([link, 0]) + data)
 for seed, parts in fragments():
@@ -139,3 +187,9 @@ for seed, data in captures():
 for seed, port, is_udp, said in conversations():
     write("conversation", seed, bytes([port, is_udp]) + b"".join(
         struct.pack(">BH", kind, len(d)) + d for kind, d in said))
+for seed, count, data in bulk_answers():
+    write("bulk_answer", seed, bytes([count - 1]) + data)
+for seed, data in otlp_payloads():
+    write("otlp_answer", seed, data)
+for seed, data in accept_headers():
+    write("scrape_header", seed, data)
