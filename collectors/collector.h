@@ -22,6 +22,8 @@ enum tl_collector_flag {
 	TL_METRIC = 1u << 0,
 	TL_TRACING = 1u << 1,
 	TL_AUTOTRACING = 1u << 2, // with TL_TRACING: of the mode autotracing, else event
+	TL_PROBE = 1u << 3,       // with both roles: start() measures in the kernel what update()
+				  // shows; its switch is collectors.probes
 };
 
 struct tl_ctx;  // a run of start()
@@ -85,6 +87,10 @@ bool tl_ctx_done(const struct tl_ctx *ctx);
 bool tl_ctx_sleep(struct tl_ctx *ctx, uint64_t ns);
 // A file descriptor that becomes readable when the run is to end, for poll(). Never read it.
 int tl_ctx_fd(const struct tl_ctx *ctx);
+// Says by what the run sees what it watches ("tp_btf", "/dev/kmsg"), for its status; at most
+// TL_COLLECTOR_HOOK_BYTES.
+#define TL_COLLECTOR_HOOK_BYTES 256u
+__attribute__((format(printf, 2, 3))) void tl_ctx_hook(struct tl_ctx *ctx, const char *format, ...);
 // Copies the collector's options of the present configuration: `size` bytes, its options_size.
 void tl_ctx_options(const struct tl_ctx *ctx, void *ret_options, uint32_t size);
 

@@ -14,11 +14,29 @@ struct tl_collector_options {
 	uint32_t size;
 };
 
+// What a run holds in the kernel: given back when the run ends, whatever start() did.
+struct tl_owned {
+	struct tl_owned *next;
+	void (*end)(struct tl_owned *owned);    // the run is over
+	void (*detach)(struct tl_owned *owned); // it should be, but start() does not return
+};
+
 struct tl_ctx {
 	struct tl_collector_options *options;
 	int fd;               // eventfd, readable from the end on
 	_Atomic bool is_done;
+	pthread_mutex_t lock; // of what follows
+	struct tl_owned *owned;
+	char hook[TL_COLLECTOR_HOOK_BYTES];
 };
+
+void tl_ctx_init(struct tl_ctx *ctx);
+void tl_ctx_own(struct tl_ctx *ctx, struct tl_owned *owned);
+void tl_ctx_disown(struct tl_ctx *ctx, struct tl_owned *owned);
+// On the run's thread, after start() returned.
+void tl_ctx_end(struct tl_ctx *ctx);
+// On another one, while it has not.
+void tl_ctx_detach(struct tl_ctx *ctx);
 
 struct tl_emit {
 	const char *collector;

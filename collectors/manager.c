@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "collectors/bpf/bpf.h"
 #include "collectors/host.h"
 #include "collectors/internal.h"
 #include "collectors/store/internal.h"
@@ -40,7 +41,8 @@ struct tl_collectors {
 	pthread_mutex_t lock;   // of all below
 	pthread_cond_t changed; // something ended, or is due
 	bool is_closing;
-	bool is_metrics_on, is_event_on, is_autotracing_on; // the modes' switches in force
+	bool is_metrics_on;     // the switches in force
+	bool is_event_on, is_autotracing_on, is_probe_on;
 	uint64_t interval_ns;
 	uint32_t meters;        // threads of the metric role that are there
 	void (*log)(void *arg, bool is_error, const char *line);
@@ -79,6 +81,13 @@ static void note_failure(struct slot *slot, const char *what, int rc)
 		return;
 	strcpy(slot->reason, line);
 	say(slot->owner, true, "collectors.%s: %s", slot->entry->name, line);
+}
+
+// With the lock held: `what` went well again.
+static void forget_failure(struct slot *slot, const char *what)
+{
+	if (slot->state == TL_COLLECTOR_ACTIVE && strncmp(slot->reason, what, strlen(what)) == 0)
+		slot->reason[0] = '\0';
 }
 
 // With the lock held: true when `*flag` is false, or has become so within STOP_WAIT_NS.
@@ -123,10 +132,13 @@ static void *run_tracer(void *arg)
 
 	while (goes_on) {
 		int rc = collector->ops->start(collector->self, &slot->ctx);
+		tl_ctx_end(&slot->ctx);
 		(void)pthread_mutex_lock(&c->lock);
 		slot->hits++;
 		if (rc < 0 && !tl_ctx_done(&slot->ctx))
 			note_failure(slot, "start", rc);
+		else if (rc == 0)
+			forget_failure(slot, "start");
 		if (rc == -EOPNOTSUPP)
 			slot->state = TL_COLLECTOR_NOT_SUPPORTED;
 		(void)pthread_mutex_unlock(&c->lock);
@@ -154,6 +166,7 @@ static int start_tracer(struct slot *slot)
 		return -errno;
 	slot->ctx.options = &slot->options;
 	atomic_store(&slot->ctx.is_done, false);
+	tl_ctx_hook(&slot->ctx, "%s", "");
 	slot->is_running = true;
 	int rc = start_thread(run_tracer, slot);
 	if (rc < 0) {
@@ -205,8 +218,10 @@ int tl_collectors_stop(struct tl_collectors *c, const char *name)
 		rc = -ESRCH;
 	else
 		ask_stop(slot);
-	if (rc == 0 && !wait_until_clear(c, &slot->is_running))
+	if (rc == 0 && !wait_until_clear(c, &slot->is_running)) {
+		tl_ctx_detach(&slot->ctx); // what it left in the kernel costs nothing any more
 		rc = -EBUSY;
+	}
 	(void)pthread_mutex_unlock(&c->lock);
 	return rc;
 }
@@ -222,8 +237,8 @@ static void publish(struct slot *slot, struct tl_points *points, int rc, uint64_
 	slot->has_succeeded = rc == 0;
 	if (rc < 0)
 		note_failure(slot, "update", rc);
-	else if (slot->state == TL_COLLECTOR_ACTIVE)
-		slot->reason[0] = '\0';
+	else
+		forget_failure(slot, "update");
 }
 
 static void *run_meter(void *arg)
@@ -427,23 +442,26 @@ static void start_meter(struct slot *slot)
 // With the lock held: what runs is what the modes' switches say.
 static void follow_switches(struct tl_collectors *c, const struct tl_collectors_config *now)
 {
-	bool was_event_on = c->is_event_on, was_autotracing_on = c->is_autotracing_on;
+	const bool was[] = {c->is_event_on, c->is_autotracing_on, c->is_probe_on};
+	const bool is[] = {now->event, now->autotracing, now->probes};
 
 	c->is_metrics_on = now->metrics;
 	c->is_event_on = now->event;
 	c->is_autotracing_on = now->autotracing;
+	c->is_probe_on = now->probes;
+	tl_bpf_allow(now->bpf);
 	c->interval_ns = now->interval_ns;
 	for (uint32_t i = 0; i < c->count; i++) {
 		struct slot *slot = &c->slots[i];
 		if (now->metrics)
 			start_meter(slot);
-		bool was_on = is_autotracing(slot) ? was_autotracing_on : was_event_on;
-		bool is_on = is_autotracing(slot) ? now->autotracing : now->event;
-		if (is_on && !was_on) {
+		uint32_t mode = is_autotracing(slot) ? 1 :
+				(slot->collector.flags & TL_PROBE) != 0 ? 2 : 0;
+		if (is[mode] && !was[mode]) {
 			int rc = start_tracer(slot);
 			if (rc < 0 && rc != -EOPNOTSUPP && rc != -EALREADY)
 				note_failure(slot, "start", rc);
-		} else if (!is_on && was_on) {
+		} else if (!is[mode] && was[mode]) {
 			ask_stop(slot);
 		}
 	}
@@ -470,7 +488,7 @@ int tl_collectors_create(const struct tl_collectors_setup *setup,
 		struct slot *slot = &c->slots[c->count++];
 		slot->owner = c;
 		slot->entry = tl_collector_at(i);
-		slot->ctx.fd = -1;
+		tl_ctx_init(&slot->ctx);
 		rc = make_one(slot, setup, setup->options[i], error, error_size);
 	}
 	if (rc < 0) {
@@ -551,6 +569,7 @@ void tl_collectors_destroy(struct tl_collectors *c)
 		tl_points_put(slot->points);
 		free(slot->options.values);
 		(void)pthread_mutex_destroy(&slot->options.lock);
+		(void)pthread_mutex_destroy(&slot->ctx.lock);
 	}
 	(void)pthread_cond_destroy(&c->changed);
 	(void)pthread_mutex_destroy(&c->lock);
@@ -581,6 +600,10 @@ uint32_t tl_collectors_status(struct tl_collectors *c, struct tl_collector_statu
 			.update_seconds = slot->update_seconds,
 		};
 		memcpy(status->reason, slot->reason, sizeof(status->reason));
+		(void)pthread_mutex_lock(&c->slots[i].ctx.lock);
+		if (slot->is_running)
+			memcpy(status->hook, slot->ctx.hook, sizeof(status->hook));
+		(void)pthread_mutex_unlock(&c->slots[i].ctx.lock);
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 	return count;

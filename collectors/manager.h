@@ -21,6 +21,8 @@ struct tl_collectors_config {
 	bool metrics;                  // the mode's switch
 	bool event;
 	bool autotracing;
+	bool probes;                   // of the metrics mode, what needs programs in the kernel
+	bool bpf;                      // whether any collector may load such programs
 	struct tl_text_list disabled;  // names that are never made
 	uint64_t interval_ns;          // between two calls of update()
 	const char *root;              // of the host's files, "" for /
@@ -78,6 +80,7 @@ struct tl_collector_status {
 	bool has_succeeded;  // the last update()
 	double update_seconds;
 	char reason[TL_COLLECTOR_REASON_BYTES]; // why not active, or the last failure
+	char hook[TL_COLLECTOR_HOOK_BYTES];     // by what a running tracer sees, "" if it didn't say
 };
 
 uint32_t tl_collectors_status(struct tl_collectors *collectors,

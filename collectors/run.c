@@ -28,6 +28,63 @@ void tl_options_copy(struct tl_collector_options *options, void *ret_options, ui
 
 // ---- start() -------------------------------------------------------------------------------------
 
+void tl_ctx_init(struct tl_ctx *ctx)
+{
+	*ctx = (struct tl_ctx) {.fd = -1};
+	(void)pthread_mutex_init(&ctx->lock, NULL);
+}
+
+void tl_ctx_own(struct tl_ctx *ctx, struct tl_owned *owned)
+{
+	(void)pthread_mutex_lock(&ctx->lock);
+	owned->next = ctx->owned;
+	ctx->owned = owned;
+	(void)pthread_mutex_unlock(&ctx->lock);
+}
+
+void tl_ctx_disown(struct tl_ctx *ctx, struct tl_owned *owned)
+{
+	(void)pthread_mutex_lock(&ctx->lock);
+	for (struct tl_owned **at = &ctx->owned; *at != NULL; at = &(*at)->next)
+		if (*at == owned) {
+			*at = owned->next;
+			break;
+		}
+	(void)pthread_mutex_unlock(&ctx->lock);
+}
+
+void tl_ctx_end(struct tl_ctx *ctx)
+{
+	(void)pthread_mutex_lock(&ctx->lock);
+	struct tl_owned *owned = ctx->owned;
+	ctx->owned = NULL;
+	(void)pthread_mutex_unlock(&ctx->lock);
+	while (owned != NULL) {
+		struct tl_owned *next = owned->next; // ending it frees it
+		owned->end(owned);
+		owned = next;
+	}
+}
+
+void tl_ctx_detach(struct tl_ctx *ctx)
+{
+	(void)pthread_mutex_lock(&ctx->lock);
+	for (struct tl_owned *owned = ctx->owned; owned != NULL; owned = owned->next)
+		owned->detach(owned);
+	(void)pthread_mutex_unlock(&ctx->lock);
+}
+
+void tl_ctx_hook(struct tl_ctx *ctx, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)pthread_mutex_lock(&ctx->lock);
+	(void)vsnprintf(ctx->hook, sizeof(ctx->hook), format, args);
+	(void)pthread_mutex_unlock(&ctx->lock);
+	va_end(args);
+}
+
 bool tl_ctx_done(const struct tl_ctx *ctx)
 {
 	return atomic_load_explicit(&ctx->is_done, memory_order_acquire);

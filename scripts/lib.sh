@@ -12,7 +12,8 @@ python3-h2 python3-grpcio redis-server redis-tools python3-redis mariadb-server
 mariadb-client python3-pymysql python3-mysqldb libmariadb-java default-jdk-headless
 postgresql postgresql-contrib python3-psycopg2 python3-snappy python3-protobuf protobuf-compiler openssl
 victoria-metrics librdkafka-dev kcat python3-kafka rabbitmq-server
-python3-pika python3-pymongo python3-bson python3-zstandard libmongoc-dev"
+python3-pika python3-pymongo python3-bson python3-zstandard libmongoc-dev libbpf-dev
+libelf-dev"
 TL_SHOW_PACKAGES="iproute2 curl nginx-light unbound bind9-dnsutils"
 
 tl_say() { printf '== %s\n' "$*"; }

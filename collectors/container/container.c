@@ -328,6 +328,14 @@ uint32_t tl_container_each(tl_container_visit_fn *visit, void *arg)
 	return count;
 }
 
+bool tl_containers_are_v2(void)
+{
+	struct tl_cgroup_trees trees;
+
+	tl_cgroup_find(&trees);
+	return trees.is_v2;
+}
+
 const char *tl_containers_error(char *buffer, uint32_t size)
 {
 	(void)pthread_mutex_lock(&list.lock);

@@ -62,5 +62,7 @@ bool tl_container_by_cgroup(uint64_t cgroup_id, struct tl_container *ret);
 // Calls `visit` with each; false: enough. Returns how many there are.
 typedef bool tl_container_visit_fn(void *arg, const struct tl_container *container);
 uint32_t tl_container_each(tl_container_visit_fn *visit, void *arg);
+// Whether containers are known by the one tree of cgroup v2: then so is their cgroup_id.
+bool tl_containers_are_v2(void);
 // What the kubelet answered last, "" when it is not asked or all is well.
 const char *tl_containers_error(char *buffer, uint32_t size);

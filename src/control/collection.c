@@ -166,8 +166,9 @@ static json_t *roles_json(uint32_t flags)
 	if ((flags & TL_METRIC) != 0)
 		(void)json_array_append_new(roles, json_string("metric"));
 	if ((flags & TL_TRACING) != 0)
-		(void)json_array_append_new(roles, json_string((flags & TL_AUTOTRACING) != 0 ?
-								       "autotracing" : "event"));
+		(void)json_array_append_new(roles, json_string(
+			(flags & TL_AUTOTRACING) != 0 ? "autotracing" :
+			(flags & TL_PROBE) != 0 ? "probe" : "event"));
 	return roles;
 }
 
@@ -192,6 +193,8 @@ static unsigned tracers_page(struct tl_collection *collection, struct tl_text *p
 		}
 		if (s->is_blocked)
 			(void)json_object_set_new(one, "blocked", json_true());
+		if (s->hook[0] != '\0')
+			(void)json_object_set_new(one, "hook", json_string(s->hook));
 		if (s->reason[0] != '\0')
 			(void)json_object_set_new(one, "reason", json_string(s->reason));
 		(void)json_object_set_new(data, s->name, one);

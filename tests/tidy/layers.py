@@ -39,6 +39,7 @@ LIBRARIES = {
                          "tests"],
     r"microhttpd\.h": ["src/control", "src/cli/version.c"],
     r"jansson\.h": ["src/control", "src/cli", "exporters", "collectors", "tests"],
+    r"bpf/\w+\.h|(lib|g)elf\.h": ["collectors/bpf"],
     r"yaml\.h": ["config", "src/cli/version.c"],
     r"zstd(_errors)?\.h|snappy-c\.h": ["src/l7/inflate.c", "src/cli/version.c", "exporters", "tests"],
     r"zlib\.h": ["pmd/pcap", "collectors/store", "src/l7/inflate.c", "src/control", "exporters", "src/cli/version.c", "tests"],
