@@ -118,7 +118,7 @@ struct tl_grpc *tl_grpc_begin(struct tl_ctx *ctx, uint64_t key, uint16_t protoco
 	if (grpc == NULL)
 		return NULL;
 	grpc->key = key;
-	grpc->kind = request->kind;
+	grpc->lane[TL_CLIENT].kind = grpc->lane[TL_SERVER].kind = request->kind;
 	grpc->timeout_ns = request->timeout_ns;
 	name_fields(ctx, key);
 	if (request->timeout_ns != 0) {
@@ -180,6 +180,11 @@ void tl_grpc_response_header(struct tl_grpc *grpc, struct tl_ctx *ctx, struct tl
 		if (!grpc->has_message && value.len != 0)
 			message_header(ctx, value);
 		grpc->has_message = true;
+	} else if (name.len == 12 && tl_bytes_is_word(name, "content-type")) {
+		grpc->lane[TL_SERVER].kind = (uint8_t)tl_grpc_kind_of(value);
+		// A page that says what went wrong, for one.
+		if (grpc->lane[TL_SERVER].kind == TL_GRPC_NONE)
+			grpc->lane[TL_SERVER].is_lost = true;
 	} else if (name.len == 13 && tl_bytes_is_word(name, "grpc-encoding")) {
 		tl_message_text(ctx, TL_SERVER, GRPC_FIELD_ENCODING, value);
 	}
@@ -220,7 +225,7 @@ static void head_byte(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane lan
 	struct tl_grpc_lane *me = &grpc->lane[lane];
 
 	if (me->head_len == 0) {
-		bool is_web = grpc->kind != TL_GRPC_NATIVE;
+		bool is_web = me->kind != TL_GRPC_NATIVE;
 		if ((byte & ~(GRPC_COMPRESSED | (is_web ? GRPC_TRAILERS : 0u))) != 0) {
 			me->is_lost = true; // no message begins like this
 			return;
@@ -239,7 +244,7 @@ static void head_byte(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane lan
 	me->left = tl_load_be32(me->head + 1);
 	if (me->in_trailers) {
 		me->in_trailers = me->left != 0;
-		me->is_lost = (me->head[0] & GRPC_COMPRESSED) != 0;
+		me->is_lost = grpc->hides_status = (me->head[0] & GRPC_COMPRESSED) != 0;
 		return;
 	}
 	me->count++;
@@ -281,7 +286,7 @@ static void text_byte(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane lan
 
 	if (byte == '\r' || byte == '\n')
 		return;
-	if (value < 0 && byte != '=') {
+	if (value < 0 && (byte != '=' || me->quad_len < 2)) {
 		me->is_lost = true;
 		return;
 	}
@@ -304,7 +309,7 @@ uint32_t tl_grpc_read(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane lan
 	uint32_t at = 0;
 
 	do {
-		if (grpc->kind == TL_GRPC_WEB_TEXT)
+		if (me->kind == TL_GRPC_WEB_TEXT)
 			text_byte(grpc, ctx, lane, bytes.ptr[at], offset + at);
 		else
 			plain_byte(grpc, ctx, lane, bytes.ptr[at], offset + at);
@@ -360,8 +365,13 @@ static uint32_t code_of_http(uint32_t code)
 struct tl_grpc_outcome tl_grpc_outcome(const struct tl_grpc *grpc, uint32_t code,
 				       bool may_be_hidden)
 {
+	const struct tl_grpc_lane *response = &grpc->lane[TL_SERVER];
+
 	if (grpc->has_status)
 		return outcome_of(grpc->status);
+	// In gRPC-Web it would stand in the body.
+	may_be_hidden = may_be_hidden || grpc->hides_status ||
+			(response->kind != TL_GRPC_NATIVE && response->has_missed);
 	bool is_hidden = may_be_hidden && (code == 0 || code == 200);
 	struct tl_grpc_outcome outcome = outcome_of(is_hidden ? GRPC_OK : code_of_http(code));
 	outcome.is_estimated = true;

@@ -52,6 +52,7 @@ struct tl_grpc_lane {
 	uint64_t first_ns; // since the request's first byte
 	uint64_t last_ns;
 	uint32_t count;
+	uint8_t kind;      // enum tl_grpc_kind: the response may be of another one than the request
 	uint32_t left;     // bytes to come of the message or trailers
 	uint8_t head[TL_GRPC_HEAD_BYTES];
 	uint8_t head_len;
@@ -68,15 +69,20 @@ struct tl_grpc {
 	struct tl_grpc_lane lane[TL_LANE_COUNT];
 	uint64_t timeout_ns;
 	uint64_t key;     // of the request
-	uint8_t kind;
 	uint8_t status;   // with has_status
 	bool has_status;
 	bool has_message;
+	bool hides_status; // trailers came that can't be read
 	uint16_t line_len;
 	uint8_t line[TL_GRPC_LINE_BYTES_MAX];
 };
 _Static_assert(sizeof(struct tl_grpc) <= 512, "a block of 512 bytes per call");
 
+// Does the content type begin like that of a call?
+static inline bool tl_grpc_is_type(struct tl_bytes content_type)
+{
+	return content_type.len >= 16 && tl_is_word(content_type.ptr, "application/grpc", 16);
+}
 // By the content type of a request or response.
 enum tl_grpc_kind tl_grpc_kind_of(struct tl_bytes content_type);
 // Takes a request header in, if it is one of gRPC's; those of the response besides.
@@ -86,7 +92,8 @@ void tl_grpc_request_header(struct tl_grpc_request *request, struct tl_bytes nam
 // grpc. NULL: no state is free, it stays what it is.
 struct tl_grpc *tl_grpc_begin(struct tl_ctx *ctx, uint64_t key, uint16_t protocol,
 			      const struct tl_grpc_request *request);
-// A header or trailer of the response, the current message of the server lane.
+// A header or trailer of the response, the current message of the server lane: those of gRPC, and
+// the content type, without which it is of the request's kind.
 void tl_grpc_response_header(struct tl_grpc *grpc, struct tl_ctx *ctx, struct tl_bytes name,
 			     struct tl_bytes value);
 
@@ -97,7 +104,7 @@ static inline uint64_t tl_grpc_skip(const struct tl_grpc *grpc, enum tl_lane lan
 
 	if (me->is_lost)
 		return UINT64_MAX;
-	return grpc->kind == TL_GRPC_WEB_TEXT || me->in_trailers ? 0 : me->left;
+	return me->kind == TL_GRPC_WEB_TEXT || me->in_trailers ? 0 : me->left;
 }
 // Up to so many were passed over.
 static inline void tl_grpc_skipped(struct tl_grpc *grpc, enum tl_lane lane, uint64_t bytes)

@@ -69,8 +69,12 @@ static void upgrade_header(struct http_call *call, struct tl_bytes value)
 						      : TL_PROTOCOL_OPAQUE;
 }
 
-static void type_header(struct http_call *call, struct tl_bytes value)
+static void type_header(struct http_call *call, struct tl_bytes name, struct tl_bytes value)
 {
+	bool may_be_call = call->lane == TL_CLIENT ? tl_grpc_is_type(value) : call->me->is_call != 0;
+
+	if (TL_UNLIKELY(may_be_call))
+		tl_http_call_header(call, name, value);
 	if (call->options->capture_body && tl_http_is_text_type(value))
 		call->me->flags |= HTTP_TEXT;
 }
@@ -116,6 +120,12 @@ static inline uint8_t request_header(struct http_call *call, struct tl_bytes nam
 		else if (tl_bytes_is_word(name, "x-b3-sampled"))
 			tl_http_b3_part(call->ctx, call->lane, source, tl_bytes_trim(raw),
 					tl_trace_add_b3_sampled);
+		else if (tl_bytes_is_word(name, "grpc-timeout"))
+			tl_http_call_header(call, name, tl_bytes_trim(raw));
+		break;
+	case 13:
+		if (tl_bytes_is_word(name, "grpc-encoding"))
+			tl_http_call_header(call, name, tl_bytes_trim(raw));
 		break;
 	default:
 		break;
@@ -139,7 +149,7 @@ static inline uint8_t common_header(struct http_call *call, struct tl_bytes name
 	case 12:
 		if (!tl_bytes_is_word(name, "content-type"))
 			break;
-		type_header(call, tl_bytes_trim(raw));
+		type_header(call, name, tl_bytes_trim(raw));
 		return HTTP_FIELD_CONTENT_TYPE;
 	case 14:
 		if (tl_bytes_is_word(name, "content-length"))
@@ -176,6 +186,8 @@ static void take_header(struct http_call *call, struct tl_bytes name, struct tl_
 
 	if (field == NO_FIELD && has_room && call->lane == TL_CLIENT)
 		field = request_header(call, name, value);
+	else if (field == NO_FIELD && TL_UNLIKELY(call->me->is_call))
+		tl_http_call_header(call, name, value);
 	if (field != NO_FIELD)
 		tl_values_text(&call->values, field, HTTP_WORD_BYTES_MAX, value);
 	if (!has_room || !captures_headers(call))
@@ -220,6 +232,8 @@ static inline void plain_header(struct http_call *call, const uint8_t *line, uin
 
 	if (field == NO_FIELD && call->lane == TL_CLIENT)
 		field = request_header(call, name, raw);
+	else if (field == NO_FIELD && TL_UNLIKELY(call->me->is_call))
+		tl_http_call_header(call, name, tl_bytes_trim(raw));
 	if (field != NO_FIELD)
 		tl_values_text(&call->values, field, HTTP_WORD_BYTES_MAX, tl_bytes_trim(raw));
 }
@@ -261,7 +275,7 @@ uint32_t tl_http_plain_headers(struct http_call *call, uint32_t at, uint32_t *re
 		count++;
 		at = end + 1;
 	}
-	me->header_count = (uint16_t)count;
+	me->header_count = count & 0xfffu;
 	me->head_bytes += at - begin;
 	return at;
 }

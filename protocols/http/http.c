@@ -34,7 +34,10 @@ static bool http_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_
 	struct http *http = call.http;
 
 	tl_message_flag(ctx, lane, TL_FLAG_GAP);
-	if (hole_is_in_body(&call, lost))
+	bool in_body = hole_is_in_body(&call, lost);
+	if (call.me->is_call)
+		tl_http_call_lost(&call, offset - lost);
+	if (in_body)
 		return true;
 	// The request or response that was being read is known by its start line and keeps its
 	// place in the order; where it ends is lost.
@@ -76,7 +79,7 @@ static void http_end(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl
 	if (me->phase == HTTP_TO_END && offset > me->left)
 		tl_message_body(ctx, lane, offset - me->left);
 	if (is_endless && end == TL_END_FIN)
-		tl_message_end(ctx, lane, offset);
+		tl_http_end_message(&call, offset);
 	else if (me->phase == HTTP_BODY && (me->flags & HTTP_UNSURE_BODY) != 0)
 		tl_message_end(ctx, lane, offset); // nothing came: as if to HEAD
 	memset(me, 0, sizeof(*me));
@@ -119,6 +122,8 @@ const struct tl_decoder tl_decoder_http = {
 	.over = TL_OVER_TCP | TL_AS_CHILD,
 	.state_size = sizeof(struct http),
 	.need_max = HTTP_LINE_BYTES_MAX + 2,
+	.room_size = sizeof(struct http_room),
+	.room_later = true,
 	.timeout_s = 60,
 	.ports = http_ports,
 	.fields = http_fields,

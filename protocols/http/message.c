@@ -26,15 +26,25 @@ struct http_call tl_http_begin_call(struct tl_ctx *ctx, void *state, enum tl_lan
 	};
 }
 
+void tl_http_end_message(struct http_call *call, uint64_t end)
+{
+	tl_message_end(call->ctx, call->lane, end);
+	if (TL_UNLIKELY(call->me->is_call) && call->lane == TL_SERVER)
+		tl_http_call_close(call);
+}
+
 static void finish_message(struct http_call *call, uint64_t end)
 {
 	struct http *http = call->http;
 
-	tl_message_end(call->ctx, call->lane, end);
+	tl_http_end_message(call, end);
 	memset(call->me, 0, sizeof(*call->me));
 	if (call->lane == TL_SERVER) {
 		http->switch_offset = 0;
 		http->switch_protocol = 0;
+		http->code = 0;
+	} else {
+		http->request_begin = 0;
 	}
 }
 
@@ -206,6 +216,8 @@ static void begin_message(struct http_call *call, uint64_t offset)
 
 	memset(call->me, 0, sizeof(*call->me));
 	call->me->phase = HTTP_HEADERS;
+	if (TL_UNLIKELY(call->http->has_room) && call->lane == TL_CLIENT)
+		memset(&((struct http_room *)tl_room(call->ctx))->request, 0, sizeof(struct tl_grpc_request));
 	tl_message_begin(call->ctx, call->lane, offset);
 	if (is_after_gap)
 		tl_message_flag(call->ctx, call->lane, TL_FLAG_GAP);
@@ -228,6 +240,7 @@ static struct tl_step request_line(struct http_call *call, uint32_t at)
 	uint64_t offset = call->view->offset + at;
 	at += line.len;
 	begin_message(call, offset);
+	call->http->request_begin = (uint32_t)offset;
 	call->http->trace_source = 0;
 	if (kind == LINE_LONG)
 		mark_cut(call, HTTP_COUNT_LONG_LINE);
@@ -283,10 +296,11 @@ static void pair_response(struct http_call *call, enum tl_status status)
 			tl_message_flag(call->ctx, TL_SERVER, TL_FLAG_GAP);
 		if (memo->method == HTTP_HEAD)
 			call->me->flags |= HTTP_NO_BODY;
-		if (memo->method == HTTP_CONNECT && status == TL_STATUS_OK && call->me->code >= 200 &&
-		    call->me->code < 300)
+		if (memo->method == HTTP_CONNECT && status == TL_STATUS_OK && call->http->code >= 200 &&
+		    call->http->code < 300)
 			call->me->flags |= HTTP_TUNNEL;
-		tl_close(call->ctx, TL_SERVER, key, status, TL_REASON_NONE);
+		if (!tl_http_call_answer(call, key))
+			tl_close(call->ctx, TL_SERVER, key, status, TL_REASON_NONE);
 		if (http->doubt != 0)
 			http->doubt--;
 	}
@@ -330,7 +344,7 @@ static struct tl_step status_line(struct http_call *call, uint32_t at)
 	}
 	begin_message(call, call->view->offset + at);
 	call->http->switch_protocol = 0;
-	call->me->code = parsed.code;
+	call->http->code = parsed.code;
 	if (kind == LINE_LONG)
 		mark_cut(call, HTTP_COUNT_LONG_LINE);
 	if (parsed.code < 200 || parsed.code == 204 || parsed.code == 304)
@@ -345,7 +359,7 @@ static struct tl_step status_line(struct http_call *call, uint32_t at)
 		tl_values_uint(&call->values, HTTP_FIELD_STATUS_CODE, parsed.code);
 		tl_values_text(&call->values, HTTP_FIELD_VERSION, HTTP_VERSION_BYTES_MAX,
 			       parsed.version);
-		if (parsed.reason.len != 0)
+		if (parsed.reason.len != 0 && !call->me->is_call)
 			tl_values_text(&call->values, HTTP_FIELD_REASON, HTTP_WORD_BYTES_MAX,
 				       parsed.reason);
 		if (parsed.code == 101)
@@ -391,7 +405,7 @@ static void switch_protocols(struct http_call *call, uint64_t end)
 {
 	struct http *http = call->http;
 	uint64_t offset[TL_LANE_COUNT] = {http->switch_offset, end};
-	bool is_101 = call->me->code == 101;
+	bool is_101 = call->http->code == 101;
 	uint16_t protocol = (call->me->flags & HTTP_HAS_UPGRADE) != 0 ? http->switch_protocol
 								      : TL_PROTOCOL_DETECT;
 	uint64_t key = 0;
@@ -422,6 +436,7 @@ static struct tl_step end_without_body(struct http_call *call, uint32_t at, uint
 		if (tl_pending_oldest(call->ctx, TL_CLIENT, &key) != NULL)
 			tl_part(call->ctx, TL_SERVER, key);
 		memset(call->me, 0, sizeof(*call->me));
+		call->http->code = 0;
 		return tl_ate(at);
 	}
 	if (call->lane == TL_SERVER && (flags & HTTP_TUNNEL) != 0) {
@@ -444,7 +459,7 @@ static struct tl_step begin_body(struct http_call *call, uint32_t head, uint32_t
 
 	if (call->lane == TL_CLIENT && (me->flags & HTTP_HAS_UPGRADE) != 0)
 		call->http->switch_offset = start + length;
-	if ((me->flags & HTTP_UNSURE_BODY) != 0 || captures(call)) {
+	if ((me->flags & HTTP_UNSURE_BODY) != 0 || captures(call) || me->is_call) {
 		me->phase = HTTP_BODY;
 		return tl_ate(at);
 	}
@@ -457,7 +472,7 @@ static struct tl_step begin_endless_body(struct http_call *call, uint32_t head, 
 {
 	struct http_lane *me = call->me;
 
-	if (captures(call)) {
+	if (captures(call) || me->is_call) {
 		me->phase = HTTP_BODY;
 		me->left = TL_TO_THE_END;
 		return tl_ate(at);
@@ -475,8 +490,11 @@ static struct tl_step end_of_head(struct http_call *call, uint32_t at, uint32_t 
 	enum framing framing = framing_of(call);
 
 	tl_values_close(&call->values);
+	me->head_bytes = 0;
 	if (call->lane == TL_CLIENT)
 		call->http->trace_source = 0;
+	if (TL_UNLIKELY(call->http->has_room) && call->lane == TL_CLIENT)
+		tl_http_call_begin(call, end);
 	if ((me->flags & (HTTP_ENCODED | HTTP_HAS_LENGTH)) == (HTTP_ENCODED | HTTP_HAS_LENGTH))
 		tl_count(call->ctx, HTTP_COUNT_BOTH_LENGTHS);
 	switch (framing) {
@@ -489,7 +507,7 @@ static struct tl_step end_of_head(struct http_call *call, uint32_t at, uint32_t 
 		return tl_ate(at + len);
 	case FRAMING_BAD:
 		tl_message_flag(call->ctx, call->lane, TL_FLAG_TRUNCATED);
-		tl_message_end(call->ctx, call->lane, end);
+		tl_http_end_message(call, end);
 		lose_framing(call, HTTP_COUNT_BAD_LENGTH, TL_REASON_DECODE_ERROR);
 		return tl_ate(at + len);
 	case FRAMING_NONE:
@@ -583,6 +601,12 @@ static struct tl_step read_body(struct http_call *call)
 		if (step.kind == TL_STEP_NEED || me->phase != HTTP_BODY)
 			return step;
 	}
+	if (TL_UNLIKELY(me->is_call)) {
+		struct tl_step step = tl_http_call_body(call);
+		if (me->left == 0)
+			finish_message(call, start + step.bytes);
+		return step;
+	}
 	struct tl_step step = take_body(call, length);
 	if (length == TL_TO_THE_END) {
 		me->phase = HTTP_TO_END;
@@ -597,7 +621,7 @@ static struct tl_step read_body(struct http_call *call)
 static struct tl_step bad_chunk(struct http_call *call)
 {
 	tl_message_flag(call->ctx, call->lane, TL_FLAG_TRUNCATED);
-	tl_message_end(call->ctx, call->lane, call->view->offset);
+	tl_http_end_message(call, call->view->offset);
 	lose_framing(call, HTTP_COUNT_BAD_CHUNK, TL_REASON_DECODE_ERROR);
 	return hunt(call);
 }
@@ -634,7 +658,7 @@ static struct tl_step read_chunk(struct http_call *call)
 		me->phase = HTTP_TRAILERS;
 		return tl_ate(at);
 	}
-	if (kind == LINE_LONG || captures(call)) {
+	if (kind == LINE_LONG || captures(call) || me->is_call) {
 		me->phase = HTTP_CHUNK_DATA;
 		me->left = size;
 		return tl_ate(at);
@@ -647,13 +671,19 @@ static struct tl_step read_chunk_data(struct http_call *call)
 {
 	uint64_t size = call->me->left;
 
+	if (TL_UNLIKELY(call->me->is_call)) {
+		struct tl_step step = tl_http_call_body(call);
+		if (call->me->left == 0)
+			call->me->phase = HTTP_CHUNK;
+		return step;
+	}
 	call->me->phase = HTTP_CHUNK;
 	call->me->left = 0;
 	tl_message_body(call->ctx, call->lane, size);
 	return take_body(call, size);
 }
 
-// Trailers are read past: they say nothing that a record shows.
+// Trailers are read past: they say nothing that a record shows, but those of a call.
 static struct tl_step read_trailers(struct http_call *call)
 {
 	struct tl_bytes line;
@@ -675,6 +705,8 @@ static struct tl_step read_trailers(struct http_call *call)
 			finish_message(call, end);
 			break;
 		}
+		if (TL_UNLIKELY(call->me->is_call))
+			tl_http_call_trailer(call, tl_http_chomp(line));
 	}
 	return tl_ate(at);
 }

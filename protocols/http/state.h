@@ -4,7 +4,7 @@
 #pragma once
 
 #include "line.h"
-#include "protocols/common/http.h"
+#include "protocols/common/grpc.h"
 #include "scan.h"
 
 // Header lines beyond these are read for the message's length only; counted.
@@ -65,27 +65,39 @@ enum http_lane_flag {
 
 struct http_lane {
 	uint64_t left;
-	uint32_t head_bytes; // read of this head, or while hunting
-	uint32_t body_kept;  // captured of this body
-	uint16_t header_count;
+	union {
+		uint32_t head_bytes; // read of this head, or while hunting
+		uint32_t body_kept;  // captured of this body
+	};
 	uint16_t flags;
-	uint16_t code;       // status of the response being read
-	uint8_t phase;
-	uint8_t reserved;
+	uint16_t header_count : 12;
+	uint16_t phase : 3;          // enum http_phase
+	uint16_t is_call : 1;        // of gRPC-Web: see call.c
 };
+_Static_assert(HTTP_HEADERS_MAX + 1 < 1u << 12, "header lines are counted to one more");
 
 struct http {
 	struct http_lane lane[TL_LANE_COUNT];
 	uint64_t switch_offset;   // end of a request that may switch protocols, 0: none
+	uint32_t request_begin;   // low bits of the offset of the request being read
 	uint16_t switch_protocol; // by the Upgrade header of the response being read
+	uint16_t code;            // status of the response being read
 	uint8_t trace_source;     // rank of the header that the message's trace is from
 	uint8_t doubt;            // roundtrips until pairing is trusted again, 0: it is
 	bool is_fresh;            // no response that could belong to a lost request came since
 	bool pipelines;           // requests were sent while others waited: see pair_response()
-	uint8_t reserved[2];
+	bool has_room;            // there were headers of gRPC
 };
 
-_Static_assert(sizeof(struct http) <= 64, "one block of the smallest size per connection");
+// Behind it the core puts the handle of the room.
+_Static_assert(sizeof(struct http) <= 60, "one block of the smallest size per connection");
+
+// What connections with calls of gRPC-Web need besides.
+struct http_room {
+	struct tl_grpc_request request; // what the head being read says of a call
+	uint64_t key[TL_LANE_COUNT];    // of the call that the lane is reading
+	uint16_t grpc_id;               // registry id of gRPC
+};
 
 // Kept with an open request.
 struct http_memo {
@@ -131,3 +143,23 @@ bool tl_http_straight(struct tl_ctx *ctx, struct http *http, const struct tl_htt
 		      enum tl_lane lane, const struct tl_view *view, struct tl_step *ret_step);
 // After a loss on the client lane: requests may be missing from the queue.
 void tl_http_distrust(struct http *http);
+// The lane's current message ends at `end`; a call is closed with it.
+void tl_http_end_message(struct http_call *call, uint64_t end);
+
+// -- call.c: requests that are calls of gRPC, and their responses
+
+// A header that says something of a call: of a request any of gRPC's and the content type, of a
+// response to a call likewise.
+void tl_http_call_header(struct http_call *call, struct tl_bytes name, struct tl_bytes value);
+// The head of a request has ended at `end`: it may be a call.
+void tl_http_call_begin(struct http_call *call, uint64_t end);
+// The response that begins answers the open request `key`. False: that is no call.
+bool tl_http_call_answer(struct http_call *call, uint64_t key);
+// A line of the trailers.
+void tl_http_call_trailer(struct http_call *call, struct tl_bytes line);
+// Reads the body, or the chunk, of which `left` bytes begin with the view; counts down.
+struct tl_step tl_http_call_body(struct http_call *call);
+// The response has ended.
+void tl_http_call_close(struct http_call *call);
+// Bytes of the message were lost, the last one before came at `offset`: what follows says nothing.
+void tl_http_call_lost(struct http_call *call, uint64_t offset);

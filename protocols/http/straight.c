@@ -132,7 +132,8 @@ static inline bool take_header(struct head *head, struct tl_bytes name, struct t
 		return add_word(head, HTTP_FIELD_SERVER, HTTP_WORD_BYTES_MAX, raw);
 	case 12:
 		if (tl_bytes_is_word(name, "content-type"))
-			return add_word(head, HTTP_FIELD_CONTENT_TYPE, HTTP_WORD_BYTES_MAX, raw);
+			return !(head->is_request && tl_grpc_is_type(tl_bytes_trim(raw))) &&
+			       add_word(head, HTTP_FIELD_CONTENT_TYPE, HTTP_WORD_BYTES_MAX, raw);
 		return take_rare_header(head, name, raw);
 	case 14:
 		return !tl_bytes_is_word(name, "content-length") || take_length(head, raw);
@@ -397,7 +398,8 @@ static bool straight_response(struct head *head, struct tl_step *ret_step)
 	const struct http_memo *memo =
 		(const struct http_memo *)tl_pending_oldest(head->ctx, TL_CLIENT, &key);
 	if (memo == NULL || memo->is_simple || memo->is_fresh || memo->is_doubtful ||
-	    memo->method == HTTP_CONNECT)
+	    memo->method == HTTP_CONNECT ||
+	    (head->http->has_room && tl_inner_state(head->ctx, TL_CLIENT, key) != NULL))
 		return false;
 	bool no_body = code == 204 || code == 304 || memo->method == HTTP_HEAD;
 	if (!no_body && !head->is_chunked && !head->has_length)

@@ -185,6 +185,8 @@ static void take_line(const struct reader *r, const char *line)
 		add_text(r, c->options, &c->option_count, OPTIONS_MAX, value);
 	else if (is_key(line, "joins:", &value))
 		set_joins(c, value);
+	else if (is_key(line, "orphans:", &value))
+		c->is_carried = strcmp(value, "outer") == 0;
 	else if (is_key(line, "port:", &value))
 		c->port = (uint16_t)strtoul(value, NULL, 10);
 	else if (is_key(line, "close:", &value))

@@ -11,6 +11,7 @@
 //	port: 80            server port
 //	joins: no           holds what looks like a start and is none: no late joins
 //	joins: partly       what was said before a late join or a hole may leave values "<unknown>"
+//	orphans: outer   requests carry another protocol, which responses alone don't say
 //	option: PROTOCOL.key=value   lists take commas
 //	= STATUS key=value ...   a record, in order of completion; "quotes" where blanks are needed
 //
@@ -52,6 +53,7 @@ struct conversation {
 	uint8_t closing;
 	bool hides_starts;
 	bool refers_back;
+	bool is_carried;
 };
 
 // The next conversation of `file`, NULL at its end. Exits with a message that names the line on

@@ -387,8 +387,9 @@ static bool is_shorter(const struct sweep *s, const struct record *r)
 	return false;
 }
 
-// Every word of `got` is in `want`, or says that it isn't known. Byte counts come first.
-static bool is_part(const char *got, const char *want)
+// Every word of `got` is in `want`, or says that it isn't known, or begins with `but` (may be NULL).
+// Byte counts come first.
+static bool is_part(const char *got, const char *want, const char *but)
 {
 	got = fields_of(got);
 	while (*got != '\0') {
@@ -398,7 +399,8 @@ static bool is_part(const char *got, const char *want)
 			quoted = quoted != (got[word] == '"');
 		const char *equals = memchr(got, '=', word);
 		bool unknown = equals != NULL && strncmp(equals, "=<unknown>", 10) == 0;
-		if (!unknown && !has_token(want, got, word))
+		bool ignored = but != NULL && strncmp(got, but, strlen(but)) == 0;
+		if (!unknown && !ignored && !has_token(want, got, word))
 			return false;
 		got += word + (got[word] != '\0');
 	}
@@ -415,10 +417,20 @@ static bool is_less_known(const struct sweep *s, const struct record *r)
 		const struct record *b = &s->base.records[i];
 		bool same = (r->status == b->status && r->reason == b->reason) ||
 			    r->status >= TL_STATUS_TIMEOUT || (r->flags & TL_FLAG_ESTIMATED) != 0;
-		if (same && (strcmp(r->request, "req=none") == 0 || is_part(r->request, b->request)) &&
-		    (strcmp(r->response, "res=none") == 0 || is_part(r->response, b->response)))
+		if (same && (strcmp(r->request, "req=none") == 0 || is_part(r->request, b->request, NULL)) &&
+		    (strcmp(r->response, "res=none") == 0 || is_part(r->response, b->response, NULL)))
 			return true;
 	}
+	return false;
+}
+
+// A response without its request, where that would have told that it carries another protocol: it
+// says less, but the reason that only HTTP/1 has.
+static bool is_outer_half(const struct sweep *s, const struct record *r)
+{
+	for (uint32_t i = 0; s->c->is_carried && i < s->base.count; i++)
+		if (is_part(r->response, s->base.records[i].response, "res.reason="))
+			return true;
 	return false;
 }
 
@@ -441,7 +453,7 @@ static bool is_excused(struct sweep *s, const struct record *r, uint32_t excuses
 	case TL_STATUS_UNANSWERED:
 		return find_half(s, r, false) != NULL;
 	case TL_STATUS_ORPHAN:
-		return find_half(s, r, true) != NULL;
+		return find_half(s, r, true) != NULL || is_outer_half(s, r);
 	default:
 		return false;
 	}
