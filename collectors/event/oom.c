@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel killed a process for lack of memory: who, in which cgroup, on whose allocation. Read
-// from the kernel's log, which says this in one line since 5.0 (oom-kill:constraint=...).
+// from the kernel's log, which tells more than its tracepoint and is there on every kernel.
 #include <errno.h>
 #include <jansson.h>
 #include <stdatomic.h>
@@ -8,23 +8,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectors/event/gate.h"
+#include "collectors/event/oom_report.h"
 #include "collectors/kmsg.h"
+
+struct oom_options {
+	uint64_t rate;
+};
+
+static const struct tl_option rows[] = {
+	TL_EVENT_RATE_ROW(struct oom_options, rate),
+	TL_OPTION_END,
+};
 
 struct oom {
 	_Atomic uint64_t host, container; // victims, counted by update()
-	char trigger[64];                 // command of the task whose allocation failed
+	_Atomic uint64_t suppressed;
+	struct tl_event_gate gate;
+	struct tl_oom_report report;
+	struct tl_container owner;        // of the victim
 };
-
-// The value of "key=" up to the next comma.
-static void value_of(const char *line, const char *key, char *ret, size_t size)
-{
-	const char *at = strstr(line, key);
-
-	ret[0] = '\0';
-	if (at != NULL)
-		(void)snprintf(ret, size, "%.*s", (int)strcspn(at + strlen(key), ","),
-			       at + strlen(key));
-}
 
 static json_t *host_memory(void)
 {
@@ -45,30 +48,66 @@ static json_t *host_memory(void)
 	return object;
 }
 
-// What can still be read of the victim's cgroup: its files outlive the process.
-static json_t *cgroup_of(const char *path, const struct tl_container *container)
+static void set_bytes(json_t *object, const char *key, uint64_t bytes)
 {
-	json_t *cgroup = json_pack("{s:s}", "path", path);
-	static const char *const files[][2] = {{"memory.current", "current"},
-					       {"memory.max", "max"},
-					       {"memory.usage_in_bytes", "current"},
-					       {"memory.limit_in_bytes", "max"}};
-	char file[TL_CONTAINER_PATH_BYTES + 64];
-	uint64_t bytes;
+	if (bytes != 0 && bytes < INT64_MAX)
+		(void)json_object_set_new(object, key, json_integer((json_int_t)bytes));
+}
 
-	for (size_t i = 0; container != NULL && i < 4; i++) {
-		(void)snprintf(file, sizeof(file), "%s/%s", container->cgroup[TL_CGROUP_MEMORY],
-			       files[i][0]);
-		if (tl_host_number(file, &bytes) == 0 && bytes < INT64_MAX)
-			(void)json_object_set_new(cgroup, files[i][1],
-						  json_integer((json_int_t)bytes));
+// memory.events of a v2 cgroup: how often it met which of its limits.
+static json_t *events_of(const char *directory)
+{
+	struct tl_text text = {0};
+	json_t *events = NULL;
+	char *rest, *line;
+
+	if (tl_host_readf(&text, "%s/memory.events", directory) == 0) {
+		events = json_object();
+		for (rest = text.data; (line = tl_host_line(&rest)) != NULL;) {
+			const char *key = tl_host_word(&line);
+			const char *value = key == NULL ? NULL : tl_host_word(&line);
+			if (value != NULL)
+				(void)json_object_set_new(events, key,
+							  json_integer(strtoll(value, NULL, 10)));
+		}
 	}
+	tl_text_free(&text);
+	return events;
+}
+
+// The cgroup that was full, as the kernel told it; what it did not tell is read from the files of
+// the victim's container, which outlive the process.
+static json_t *cgroup_of(const struct tl_oom_report *report, const struct tl_container *owner)
+{
+	const char *directory = owner->cgroup[TL_CGROUP_MEMORY];
+	json_t *cgroup = json_pack("{s:s}", "path", report->cgroup);
+	char path[TL_CONTAINER_PATH_BYTES + 64];
+	uint64_t usage = report->usage_bytes, limit = report->limit_bytes;
+
+	if (report->limited_by[0] != '\0' && strcmp(report->limited_by, report->cgroup) != 0)
+		(void)json_object_set_new(cgroup, "limited_by", json_string(report->limited_by));
+	if (usage == 0 && directory[0] != '\0') {
+		(void)snprintf(path, sizeof(path), "%s/memory.%s", directory,
+			       owner->is_v2 ? "current" : "usage_in_bytes");
+		(void)tl_host_number(path, &usage);
+		(void)snprintf(path, sizeof(path), "%s/memory.%s", directory,
+			       owner->is_v2 ? "max" : "limit_in_bytes");
+		(void)tl_host_number(path, &limit);
+	}
+	set_bytes(cgroup, "current", usage);
+	set_bytes(cgroup, "max", limit);
+	if (report->stat != NULL)
+		(void)json_object_set(cgroup, "stat", report->stat);
+	json_t *events = directory[0] == '\0' ? NULL : events_of(directory);
+	if (events != NULL)
+		(void)json_object_set_new(cgroup, "events", events);
 	return cgroup;
 }
 
 // The container whose id is the last one in a cgroup path; false for the host's own.
 static bool container_in(const char *path, struct tl_container *ret)
 {
+	*ret = (struct tl_container) {0};
 	for (const char *at = path; *at != '\0'; at++) {
 		size_t len = strspn(at, "0123456789abcdef");
 		char id[TL_CONTAINER_ID_BYTES];
@@ -86,37 +125,66 @@ static bool container_in(const char *path, struct tl_container *ret)
 	return false;
 }
 
-static int save(struct oom *self, const char *line)
+static json_t *victim_of(const struct tl_oom_report *report, const struct tl_container *owner)
 {
-	struct tl_container *container = calloc(1, sizeof(*container));
-	char constraint[64], path[512], comm[64], pid[24];
+	json_t *victim = json_pack("{s:I, s:s, s:s, s:s, s:o}", "pid", (json_int_t)report->victim_pid,
+				   "comm", report->victim, "container_id", owner->id,
+				   "container_hostname", owner->hostname, "cgroup",
+				   cgroup_of(report, owner));
 
-	if (container == NULL)
+	set_bytes(victim, "total_vm", report->total_bytes);
+	set_bytes(victim, "anon_rss", report->anon_bytes);
+	set_bytes(victim, "file_rss", report->file_bytes);
+	set_bytes(victim, "shmem_rss", report->shmem_bytes);
+	set_bytes(victim, "page_tables", report->page_table_bytes);
+	(void)json_object_set_new(victim, "uid", json_integer(report->uid));
+	(void)json_object_set_new(victim, "oom_score_adj", json_integer(report->score_adj));
+	return victim;
+}
+
+static json_t *trigger_of(const struct tl_oom_report *report)
+{
+	struct tl_container *owner = calloc(1, sizeof(*owner));
+	json_t *trigger = json_pack("{s:s}", "comm", report->trigger);
+
+	if (report->trigger_tid != 0)
+		(void)json_object_set_new(trigger, "pid", json_integer(report->trigger_tid));
+	// A task that was killed itself may be gone by now; its record is that of the victim.
+	if (owner != NULL && report->trigger_tid != 0 &&
+	    tl_container_by_pid(report->trigger_tid, owner)) {
+		(void)json_object_set_new(trigger, "container_id", json_string(owner->id));
+		(void)json_object_set_new(trigger, "container_hostname",
+					  json_string(owner->hostname));
+	}
+	free(owner);
+	return trigger;
+}
+
+static int save(const struct tl_oom_report *report, const struct tl_container *owner)
+{
+	json_t *data = json_pack("{s:s, s:o, s:o, s:{s:o}}", "constraint", report->constraint,
+				 "trigger", trigger_of(report), "victim", victim_of(report, owner),
+				 "memory_snapshot", "host_meminfo", host_memory());
+
+	if (data == NULL)
 		return -ENOMEM;
-	value_of(line, "constraint=", constraint, sizeof(constraint));
-	value_of(line, "task_memcg=", path, sizeof(path));
-	value_of(line, "task=", comm, sizeof(comm));
-	value_of(line, "pid=", pid, sizeof(pid));
-	bool is_inside = container_in(path, container);
-	atomic_fetch_add(is_inside ? &self->container : &self->host, 1);
-	json_t *data = json_pack(
-		"{s:s, s:{s:s}, s:{s:i, s:s, s:s, s:s, s:o}, s:{s:o}}", "constraint", constraint,
-		"trigger", "comm", self->trigger, "victim", "pid", (int)strtol(pid, NULL, 10), "comm",
-		comm, "container_id", container->id, "container_hostname", container->hostname,
-		"cgroup", cgroup_of(path, is_inside ? container : NULL), "memory_snapshot",
-		"host_meminfo", host_memory());
-	char *json = data == NULL ? NULL : json_dumps(data, JSON_COMPACT);
-	int rc = json == NULL ? -EINVAL :
-		tl_store_save("oom", is_inside ? container->id : "", tl_host_time_ns(), json);
+	if (report->gfp_mask[0] != '\0') {
+		(void)json_object_set_new(data, "gfp_mask", json_string(report->gfp_mask));
+		(void)json_object_set_new(data, "order", json_integer(report->order));
+	}
+	if (report->stack.len != 0)
+		(void)json_object_set_new(data, "stack", json_string(report->stack.data));
+	char *json = json_dumps(data, JSON_COMPACT);
+	int rc = json == NULL ? -EINVAL : tl_store_save("oom", owner->id, tl_host_time_ns(), json);
 	free(json);
 	json_decref(data);
-	free(container);
 	return rc;
 }
 
 static int start(void *arg, struct tl_ctx *ctx)
 {
 	struct oom *self = arg;
+	struct oom_options options;
 	struct tl_kmsg *kmsg;
 	const char *message;
 	int rc = tl_kmsg_open(&kmsg);
@@ -124,14 +192,20 @@ static int start(void *arg, struct tl_ctx *ctx)
 	if (rc < 0)
 		return rc;
 	while ((message = tl_kmsg_next(kmsg, ctx, 0)) != NULL) {
-		const char *invoked = strstr(message, " invoked oom-killer:");
-		if (invoked != NULL)
-			(void)snprintf(self->trigger, sizeof(self->trigger), "%.*s",
-				       (int)(invoked - message), message);
-		else if (strncmp(message, "oom-kill:", strlen("oom-kill:")) == 0)
-			rc = save(self, message);
+		if (!tl_oom_report_line(&self->report, message))
+			continue;
+		bool is_inside = container_in(self->report.cgroup, &self->owner) ||
+				 (self->report.cgroup[0] == '\0' && // not told: it may be there still
+				  tl_container_by_pid(self->report.victim_pid, &self->owner));
+		atomic_fetch_add(is_inside ? &self->container : &self->host, 1);
+		tl_ctx_options(ctx, &options, sizeof(options));
+		if (tl_event_gate_pass(&self->gate, options.rate, tl_host_clock_ns()))
+			rc = save(&self->report, &self->owner);
+		else
+			atomic_fetch_add(&self->suppressed, 1);
 	}
 	tl_kmsg_close(kmsg);
+	tl_oom_report_clear(&self->report);
 	return rc;
 }
 
@@ -143,6 +217,9 @@ static int update(void *arg, struct tl_emit *emit)
 			"Processes killed outside of containers.", TL_NO_LABELS);
 	tl_emit_counter(emit, "container_total", (double)atomic_load(&self->container),
 			"Processes killed in containers.", TL_NO_LABELS);
+	tl_emit_counter(emit, "suppressed_total", (double)atomic_load(&self->suppressed),
+			"Kills that were counted, but not saved (collectors.oom.rate).",
+			TL_NO_LABELS);
 	return 0;
 }
 
@@ -159,4 +236,5 @@ static int new_oom(const struct tl_collector_setup *setup, struct tl_collector *
 	return ret->self == NULL ? -ENOMEM : 0;
 }
 
-TL_COLLECTOR(oom, new_oom, .help = "Processes killed for lack of memory.");
+TL_COLLECTOR(oom, new_oom, .help = "Processes killed for lack of memory.", .options = rows,
+	     .options_size = sizeof(struct oom_options));

@@ -26,6 +26,12 @@ SOFT = ("watchdog: BUG: soft lockup - CPU#1 stuck for 23s! [kworker/1:2:6206]", 
         "Call Trace:", " <TASK>", " do_work+0x10/0x20", " </TASK>")
 HUNG = ("INFO: task dd:my:4711 blocked for more than 120 seconds.", "Call Trace:", " <TASK>",
         " percpu_rwsem_wait+0x1/0x2", " </TASK>")
+GLOBAL = ("stress:2 invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=1, "
+          "oom_score_adj=0", "CPU: 0 PID: 0 Comm: stress:2 Not tainted 5.10.0-1 #1", "Mem-Info:",
+          "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
+          "task_memcg=/user.slice,task=hog,pid=4194999,uid=1000",
+          "Out of memory: Killed process 4194999 (hog) total-vm:900kB, anon-rss:800kB, file-rss:0kB, "
+          "shmem-rss:0kB, UID:1000 pgtables:100kB oom_score_adj:7")
 
 
 def events_of(folder, tracer):
@@ -105,6 +111,11 @@ def check_oom(tapline, folder):
     victim = one["tracer_data"]["victim"]
     check(victim["pid"] == hog.pid, f"victim {victim}, the hog was {hog.pid}")
     check(one["container_id"] == victim["container_id"] == ID, "its container")
+    check(victim["comm"].startswith("python3") and victim["anon_rss"] > 20 << 20, f"victim: {victim}")
+    check(victim["cgroup"]["max"] == 40 << 20 and victim["cgroup"]["current"] <= 40 << 20 and
+          victim["cgroup"]["stat"]["rss"] > 20 << 20, f"its cgroup: {victim}")
+    check(one["tracer_data"]["trigger"]["pid"] == hog.pid, f"trigger: {one}")
+    check("out_of_memory+" in one["tracer_data"]["stack"], f"stack: {one}")
     check(one["tracer_data"]["constraint"] == "CONSTRAINT_MEMCG", f"constraint: {one}")
     check(one["tracer_data"]["memory_snapshot"]["host_meminfo"]["MemTotal"] > 1 << 28, "snapshot")
     check(one["tracer_type"] == "event" and one["tracer_name"] == "oom", f"envelope: {one}")
@@ -179,6 +190,15 @@ def check_watchdogs(tapline, folder):
     check((hung["tid"], hung["comm"], hung["hung_task_timeout_secs"]) == (4711, "dd:my", 120),
           f"hungtask: {hung}")
     check("percpu_rwsem_wait" in hung["blocked_processes_stack"], f"hungtask: {hung}")
+    say(*GLOBAL)
+    wait_for("the host's kill", lambda: events_of(store, "oom"))
+    kill = events_of(store, "oom")[0]
+    check("container_id" not in kill and kill["tracer_data"]["constraint"] == "CONSTRAINT_NONE" and
+          kill["tracer_data"]["trigger"] == {"comm": "stress:2"} and
+          kill["tracer_data"]["order"] == 1 and kill["tracer_data"]["victim"] == {
+              "pid": 4194999, "comm": "hog", "container_id": "", "container_hostname": "",
+              "cgroup": {"path": "/user.slice"}, "total_vm": 900 << 10, "anon_rss": 800 << 10,
+              "page_tables": 100 << 10, "uid": 1000, "oom_score_adj": 7}, f"oom: {kill}")
     wait_for("both hangs counted", lambda: value_of(agent, "tapline_hungtask_total") == 2)
     check(len(events_of(store, "hungtask")) == 1, "the second one within the backoff was saved")
     time.sleep(0.3)
