@@ -262,7 +262,7 @@ static void read_messages(struct tl_http_sink *sink)
 		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &lane);
 		(void)curl_multi_remove_handle(sink->multi, easy);
 		tl_http_lane_done(lane, code, tl_clock_ns(CLOCK_MONOTONIC));
-		if (lane->failures == 0)
+		if (lane->has_delivered)
 			sink->last_success_ns = tl_clock_ns(CLOCK_REALTIME);
 	}
 }
