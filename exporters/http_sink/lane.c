@@ -522,8 +522,10 @@ int tl_http_lane_init(struct tl_http_lane_state *lane, const struct tl_http_sink
 	uint32_t sharers = 0; // of the room: lanes that take something
 
 	*lane = (struct tl_http_lane_state) {
-		.options = spec->options, .ops = spec->ops, .arg = spec->arg,
-		.exporter = spec->exporter, .index = index, .is_gzip = spec->is_gzip,
+		.options = spec->lanes[index].options != NULL ? spec->lanes[index].options :
+			   spec->options,
+		.ops = spec->ops, .arg = spec->arg, .exporter = spec->exporter, .index = index,
+		.is_gzip = spec->lanes[index].is_gzip,
 		.random = tl_clock_ns(CLOCK_REALTIME) ^ (uint64_t)(uintptr_t)lane,
 	};
 	(void)snprintf(lane->name, sizeof(lane->name), "%s", spec->lanes[index].name);
