@@ -190,8 +190,8 @@ static void test_age(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_half_a_line), TEST(test_long_half_line), TEST(test_rotation), TEST(test_lost_lines),
-		TEST(test_half_a_line), TEST(test_long_half_line), TEST(test_rotation), TEST(test_age),
+		TEST(test_half_a_line), TEST(test_long_half_line), TEST(test_rotation),
+		TEST(test_lost_lines), TEST(test_age),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
