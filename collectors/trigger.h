@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define TL_TRIGGER_WINDOW_MAX 720u   // samples remembered per subject
-#define TL_TRIGGER_SUBJECTS_MAX 256u // the least recently seen makes room for a new one
+#define TL_TRIGGER_SUBJECTS_MAX 1024u // the least recently seen makes room for a new one
 
 // A condition with 0 is not asked. All that are given must hold at once.
 struct tl_trigger_rule {

@@ -3,43 +3,38 @@
 // /proc/meminfo; the processes are looked at only when it fires.
 #include <dirent.h>
 #include <errno.h>
-#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "collectors/collector.h"
+#include "collectors/autotracing/captures.h"
 #include "collectors/trigger.h"
 
 #define PROCESSES_MAX 65536u // looked at
 #define TOP 10u              // saved
 
 struct memburst_options {
-	uint64_t sample_ns;
-	uint64_t window;      // samples
-	uint64_t growth;      // percent above the oldest sample
-	uint64_t floor;       // percent of the host's memory
-	uint64_t hold_off_ns;
+	uint64_t sample, window, growth, floor, hold_off, limit;
 };
 
-#define ROW(member, row_key, row_type, default_value, ...) \
-	{.key = row_key, .type = row_type, .hot = true, \
-	 .offset = offsetof(struct memburst_options, member), .value = default_value, __VA_ARGS__}
-
 static const struct tl_option rows[] = {
-	ROW(sample_ns, "sample", TL_OPTION_DURATION, "10s", .min = 10000000,
-	    .help = "Time between two looks at the memory."),
-	ROW(window, "window", TL_OPTION_UINT, "60", .min = 1, .max = TL_TRIGGER_WINDOW_MAX,
-	    .help = "Samples that a burst is measured over."),
-	ROW(growth, "growth", TL_OPTION_UINT, "100", .max = 10000,
-	    .help = "Percent by which anonymous memory must have grown over the window."),
-	ROW(floor, "floor", TL_OPTION_UINT, "70", .max = 100,
-	    .help = "Percent of the host's memory that must be anonymous by then."),
-	ROW(hold_off_ns, "hold_off", TL_OPTION_DURATION, "30m",
-	    .help = "Time after an event in which there is no other."),
+	TL_HOT(struct memburst_options, sample, TL_OPTION_DURATION, "10s", .min = 10000000,
+	       .help = "Time between two looks at the memory."),
+	TL_HOT(struct memburst_options, window, TL_OPTION_UINT, "60", .min = 1,
+	       .max = TL_TRIGGER_WINDOW_MAX, .help = "Samples that a burst is measured over."),
+	TL_HOT(struct memburst_options, growth, TL_OPTION_UINT, "100", .max = 10000,
+	       .help = "Percent by which anonymous memory must have grown over the window."),
+	TL_HOT(struct memburst_options, floor, TL_OPTION_UINT, "70", .max = 100,
+	       .help = "Percent of the host's memory that must be anonymous by then."),
+	TL_HOT_COMMON(struct memburst_options),
 	TL_OPTION_END,
+};
+
+struct memburst {
+	struct tl_captures captures;
+	struct tl_trigger *trigger;
 };
 
 struct process {
@@ -78,8 +73,20 @@ static void look_at(const char *pid, struct process *top, uint32_t *count, struc
 	keep(top, count, &process);
 }
 
+static json_t *process_json(const struct process *process, struct tl_container *container)
+{
+	json_t *object = json_pack("{s:I, s:s, s:I}", "PID", (json_int_t)process->pid,
+				   "ProcessName", process->name, "MemSize",
+				   (json_int_t)process->bytes);
+
+	if (object != NULL && tl_container_by_pid(process->pid, container))
+		(void)json_object_set_new(object, "container_id", json_string(container->id));
+	return object;
+}
+
 static json_t *top_processes(void)
 {
+	struct tl_container *container = malloc(sizeof(*container));
 	struct process top[TOP];
 	char path[PATH_MAX];
 	uint32_t count = 0, seen = 0;
@@ -97,11 +104,9 @@ static json_t *top_processes(void)
 		(void)closedir(directory);
 	tl_text_free(&text);
 	json_t *list = json_array();
-	for (uint32_t i = 0; i < count; i++)
-		(void)json_array_append_new(list, json_pack("{s:i, s:s, s:I}", "PID",
-							    (int)top[i].pid, "ProcessName",
-							    top[i].name, "MemSize",
-							    (json_int_t)top[i].bytes));
+	for (uint32_t i = 0; i < count && container != NULL; i++)
+		(void)json_array_append_new(list, process_json(&top[i], container));
+	free(container);
 	return list;
 }
 
@@ -118,46 +123,53 @@ static double anonymous(struct tl_text *text)
 	return 100.0 * (double)(active + inactive) / (double)total;
 }
 
-static int save(double share)
-{
-	json_t *data = json_pack("{s:f, s:o}", "anonymous_percent", share, "top_memory_usage",
-				 top_processes());
-	char *json = data == NULL ? NULL : json_dumps(data, JSON_COMPACT);
-	int rc = json == NULL ? -ENOMEM :
-		tl_store_save("memburst", "", tl_host_time_ns(), json);
-
-	free(json);
-	json_decref(data);
-	return rc;
-}
-
+// Returns after a capture; what was sampled so far stays.
 static int start(void *arg, struct tl_ctx *ctx)
 {
-	struct tl_trigger *trigger = tl_trigger_create(TL_TRIGGER_WINDOW_MAX);
+	struct memburst *self = arg;
 	struct memburst_options options;
 	struct tl_text text = {0};
-	int rc = trigger == NULL ? -ENOMEM : 0;
+	bool is_burst = false;
+	double share = 0;
 
-	(void)arg;
 	tl_ctx_options(ctx, &options, sizeof(options));
-	while (rc == 0 && tl_ctx_sleep(ctx, options.sample_ns)) {
+	while (!is_burst && tl_ctx_sleep(ctx, options.sample)) {
 		tl_ctx_options(ctx, &options, sizeof(options));
 		const struct tl_trigger_rule rule = {
 			.ratio = 1 + (double)options.growth / 100,
 			.floor = (double)options.floor,
 			.window = (uint32_t)options.window,
-			.hold_off_ns = options.hold_off_ns,
+			.hold_off_ns = options.hold_off,
 		};
-		double share = anonymous(&text);
-		if (share >= 0 && tl_trigger_sample(trigger, &rule, "", share, tl_host_clock_ns()))
-			rc = save(share);
+		share = anonymous(&text);
+		is_burst = share >= 0 && tl_trigger_sample(self->trigger, &rule, "", share,
+							   tl_host_clock_ns());
 	}
-	tl_trigger_destroy(trigger);
 	tl_text_free(&text);
-	return rc;
+	if (!is_burst || !tl_captures_may(&self->captures, options.limit))
+		return 0;
+	return tl_captures_save(&self->captures, "",
+				json_pack("{s:f, s:o}", "anonymous_percent", share,
+					  "top_memory_usage", top_processes()));
 }
 
-static const struct tl_collector_ops ops = {.start = start};
+static int update(void *arg, struct tl_emit *emit)
+{
+	struct memburst *self = arg;
+
+	tl_captures_emit(&self->captures, emit);
+	return 0;
+}
+
+static void close_self(void *arg)
+{
+	struct memburst *self = arg;
+
+	tl_trigger_destroy(self->trigger);
+	free(self);
+}
+
+static const struct tl_collector_ops ops = {.start = start, .update = update, .close = close_self};
 
 static int new_memburst(const struct tl_collector_setup *setup, struct tl_collector *ret)
 {
@@ -169,8 +181,17 @@ static int new_memburst(const struct tl_collector_setup *setup, struct tl_collec
 		tl_collector_says(setup, "/proc/meminfo does not tell anonymous memory");
 		return -EOPNOTSUPP;
 	}
-	*ret = (struct tl_collector) {
-		.ops = &ops, .interval_s = 10, .flags = TL_TRACING | TL_AUTOTRACING};
+	struct memburst *self = calloc(1, sizeof(*self));
+	if (self == NULL)
+		return -ENOMEM;
+	self->captures.tracer = "memburst";
+	self->trigger = tl_trigger_create(TL_TRIGGER_WINDOW_MAX);
+	if (self->trigger == NULL) {
+		close_self(self);
+		return -ENOMEM;
+	}
+	*ret = (struct tl_collector) {.ops = &ops, .self = self, .interval_s = 10,
+				      .flags = TL_TRACING | TL_AUTOTRACING | TL_METRIC};
 	return 0;
 }
 

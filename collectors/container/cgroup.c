@@ -86,7 +86,8 @@ static bool has_word(const char *list, const char *word)
 static void note_mount(struct tl_cgroup_trees *trees, char *unified, const char *directory,
 		       const char *type, const char *options)
 {
-	static const char *const words[TL_CGROUP_PARTS] = {"cpu", "cpuacct", "memory", "blkio"};
+	static const char *const words[TL_CGROUP_PARTS] = {"cpu", "cpuacct", "memory",
+							  "blkio", "cpuset"};
 
 	if (strcmp(type, "cgroup2") == 0 && unified[0] == '\0')
 		(void)snprintf(unified, TL_CONTAINER_PATH_BYTES, "%s", directory);

@@ -4,29 +4,21 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "collectors/collector.h"
+#include "collectors/container/usage.h"
+#include "collectors/past.h"
 
-struct used {
-	uint64_t user_ns, system_ns, total_ns;
-};
-
-struct past {
-	char id[TL_CONTAINER_ID_BYTES];
-	struct used used;
+struct sample {
+	struct tl_cpu_used used;
 	uint64_t at_ns;
-	uint64_t round; // of the update that saw it last
 };
 
 struct cpu {
 	struct tl_text text;
 	uint64_t user, system, idle; // of the host, in ticks
 	bool has_past;
-	uint64_t round;
-	uint32_t past_count;
-	struct past past[TL_CONTAINERS_MAX];
+	struct tl_past *past; // struct sample
 };
 
 // ---- The host ------------------------------------------------------------------------------------
@@ -64,90 +56,6 @@ static int update_host(struct cpu *self, struct tl_emit *emit)
 
 // ---- Containers ----------------------------------------------------------------------------------
 
-static bool read_v2(struct cpu *self, const char *cgroup, struct used *ret)
-{
-	if (tl_host_readf(&self->text, "%s/cpu.stat", cgroup) < 0 ||
-	    !tl_host_value(self->text.data, "usage_usec", &ret->total_ns))
-		return false;
-	(void)tl_host_value(self->text.data, "user_usec", &ret->user_ns);
-	(void)tl_host_value(self->text.data, "system_usec", &ret->system_ns);
-	ret->total_ns *= 1000;
-	ret->user_ns *= 1000;
-	ret->system_ns *= 1000;
-	return true;
-}
-
-static bool read_number(const char *cgroup, const char *file, uint64_t *ret)
-{
-	char path[TL_CONTAINER_PATH_BYTES + 64];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", cgroup, file);
-	return tl_host_number(path, ret) == 0;
-}
-
-static bool read_v1(struct cpu *self, const char *cgroup, struct used *ret)
-{
-	uint64_t tick_ns = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK);
-
-	if (!read_number(cgroup, "cpuacct.usage", &ret->total_ns))
-		return false;
-	if (read_number(cgroup, "cpuacct.usage_user", &ret->user_ns) &&
-	    read_number(cgroup, "cpuacct.usage_sys", &ret->system_ns))
-		return true;
-	if (tl_host_readf(&self->text, "%s/cpuacct.stat", cgroup) < 0)
-		return true;
-	(void)tl_host_value(self->text.data, "user", &ret->user_ns);
-	(void)tl_host_value(self->text.data, "system", &ret->system_ns);
-	ret->user_ns *= tick_ns;
-	ret->system_ns *= tick_ns;
-	return true;
-}
-
-// Cores that the container may use: its quota, at most the host's.
-static double cores_of(struct cpu *self, const struct tl_container *container)
-{
-	double online = (double)sysconf(_SC_NPROCESSORS_ONLN);
-	const char *cgroup = container->cgroup[TL_CGROUP_CPU];
-	uint64_t quota = 0, period = 0;
-	unsigned long long length = 0;
-	char word[32];
-
-	if (container->is_v2) {
-		if (tl_host_readf(&self->text, "%s/cpu.max", cgroup) == 0 &&
-		    sscanf(self->text.data, "%31s %llu", word, &length) == 2)
-			quota = strtoull(word, NULL, 10); // 0 for "max"
-		period = length;
-	} else if (!read_number(cgroup, "cpu.cfs_quota_us", &quota) ||
-		   !read_number(cgroup, "cpu.cfs_period_us", &period)) {
-		quota = 0;
-	}
-	if (quota == 0 || quota > INT64_MAX || period == 0) // v1: -1 is no quota
-		return online;
-	double cores = (double)quota / (double)period;
-	return cores < online ? cores : online;
-}
-
-// NULL when the table is full of containers that are still there.
-static struct past *past_of(struct cpu *self, const char *id, bool *ret_is_new)
-{
-	struct past *place = NULL;
-
-	*ret_is_new = false;
-	for (uint32_t i = 0; i < self->past_count; i++) {
-		struct past *past = &self->past[i];
-		if (strcmp(past->id, id) == 0)
-			return past;
-		if (past->round + 1 < self->round)
-			place = past;
-	}
-	if (place == NULL && self->past_count < TL_CONTAINERS_MAX)
-		place = &self->past[self->past_count++];
-	if (place != NULL)
-		(void)snprintf(place->id, sizeof(place->id), "%s", id);
-	*ret_is_new = true;
-	return place;
-}
-
 static void emit_share(struct tl_emit *emit, const struct tl_container *container, const char *name,
 		       uint64_t used_ns, double span, const char *help)
 {
@@ -164,16 +72,15 @@ static bool visit_container(void *arg, const struct tl_container *container)
 {
 	const struct visit *visit = arg;
 	struct cpu *self = visit->self;
-	struct used used = {0};
+	struct tl_cpu_used used;
 	bool is_new;
 
-	bool has_values = container->is_v2 ?
-		read_v2(self, container->cgroup[TL_CGROUP_CPU], &used) :
-		read_v1(self, container->cgroup[TL_CGROUP_CPUACCT], &used);
-	struct past *past = has_values ? past_of(self, container->id, &is_new) : NULL;
+	if (!tl_container_used(container, &self->text, &used))
+		return true;
+	struct sample *past = tl_past_of(self->past, container->id, &is_new);
 	if (past == NULL)
 		return true;
-	double cores = cores_of(self, container);
+	double cores = tl_container_cores(container, &self->text);
 	uint64_t now_ns = tl_host_clock_ns();
 	double span = is_new ? 0 : (double)(now_ns - past->at_ns) * cores;
 	tl_emit_container_gauge(visit->emit, container, "cores", cores,
@@ -188,7 +95,6 @@ static bool visit_container(void *arg, const struct tl_container *container)
 	}
 	past->used = used;
 	past->at_ns = now_ns;
-	past->round = self->round;
 	return true;
 }
 
@@ -197,7 +103,7 @@ static int update(void *arg, struct tl_emit *emit)
 	struct cpu *self = arg;
 	struct visit visit = {self, emit};
 
-	self->round++;
+	tl_past_begin(self->past);
 	(void)tl_container_each(visit_container, &visit);
 	return update_host(self, emit);
 }
@@ -207,6 +113,7 @@ static void close_self(void *arg)
 	struct cpu *self = arg;
 
 	tl_text_free(&self->text);
+	tl_past_destroy(self->past);
 	free(self);
 }
 
@@ -218,9 +125,12 @@ static int new_cpu(const struct tl_collector_setup *setup, struct tl_collector *
 		tl_collector_says(setup, "there is no /proc/stat");
 		return -EOPNOTSUPP;
 	}
-	*ret = (struct tl_collector) {
-		.ops = &ops, .self = calloc(1, sizeof(struct cpu)), .flags = TL_METRIC};
-	return ret->self == NULL ? -ENOMEM : 0;
+	struct cpu *self = calloc(1, sizeof(*self));
+	if (self == NULL)
+		return -ENOMEM;
+	self->past = tl_past_create(sizeof(struct sample));
+	*ret = (struct tl_collector) {.ops = &ops, .self = self, .flags = TL_METRIC};
+	return self->past == NULL ? -ENOMEM : 0;
 }
 
 TL_COLLECTOR(cpu, new_cpu,
