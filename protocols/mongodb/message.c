@@ -175,13 +175,10 @@ static struct tl_step packed(struct mongo_call *call, const struct tl_view *view
 {
 	struct mongo_message *m = call->m;
 	uint64_t left = m->end - view->offset;
-	bool is_block = m->packed == MONGO_COMPRESSED; // as a whole
 	struct tl_bytes bytes = tl_bytes_first(view->bytes, left < UINT32_MAX ? (uint32_t)left
 									     : UINT32_MAX);
 	struct tl_bytes rest = bytes, plain;
 
-	if (is_block && bytes.len < left)
-		return tl_need((uint32_t)left);
 	for (uint32_t n = 0; n < STEPS_MAX; n++) {
 		enum tl_inflated result = tl_inflate(call->ctx, call->lane, &rest, &plain);
 		if (plain.len != 0)
@@ -233,9 +230,8 @@ static struct tl_step compressed_head(struct mongo_call *call, const struct tl_v
 		m->packed = 0;
 		return tl_ate(COMPRESSED_HEAD_BYTES);
 	}
-	bool is_block = compressor == COMPRESSOR_SNAPPY;
-	m->packed = is_block ? MONGO_COMPRESSED : MONGO_PACKED;
-	if (left == 0 || (is_block && left > TL_INFLATE_BLOCK_BYTES_MAX) ||
+	m->packed = MONGO_PACKED;
+	if (left == 0 ||
 	    !tl_inflate_begin(call->ctx, call->lane, (enum tl_codec)compressors[compressor].codec,
 			      left, size))
 		return unread(call, view->offset, true);

@@ -15,7 +15,7 @@
 #define MONGO_VALUE_BYTES_MAX 192u   // looked at of a string
 #define MONGO_COLLECTION_BYTES_MAX 256u // of "database.collection"; servers allow 255
 #define MONGO_UNIT_BYTES_MAX (MONGO_COLLECTION_BYTES_MAX + 4u) // seen at once
-#define MONGO_NEED_BYTES_MAX TL_INFLATE_BLOCK_BYTES_MAX // a block of snappy
+#define MONGO_NEED_BYTES_MAX MONGO_UNIT_BYTES_MAX
 #define MONGO_DEPTH_MAX 4u
 #define MONGO_COMMAND_BYTES_MAX 32u  // kept for replies that follow an exhaust reply
 #define MONGO_CHECKSUM_BYTES 4u
@@ -76,8 +76,7 @@ enum mongo_msg_flag {
 
 enum mongo_phase {
 	MONGO_HEAD,         // a message begins
-	MONGO_COMPRESSED,   // the frame of an OP_COMPRESSED begins
-	MONGO_PACKED,       // what it holds comes
+	MONGO_PACKED,       // what an OP_COMPRESSED holds comes
 	MONGO_BODY,         // what stands in front of the documents, by opcode
 	MONGO_SECTION,      // OP_MSG: the next section
 	MONGO_SEQUENCE,     // OP_MSG: what stands in front of the documents of a section 1

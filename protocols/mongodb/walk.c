@@ -595,7 +595,6 @@ struct mongo_walked tl_mongo_walk(struct mongo_call *call, struct tl_bytes view)
 	case MONGO_SEQUENCE:
 		return tl_mongo_body(call, view);
 	case MONGO_HEAD:
-	case MONGO_COMPRESSED:
 	case MONGO_PACKED:
 	case MONGO_REST:
 		break;

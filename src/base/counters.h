@@ -100,7 +100,6 @@
 	X(INFLATE_NOT_BUILT, "tapline_inflate_failures_total", "cause=\"not_built_in\"", "") \
 	X(INFLATE_RATIO, "tapline_inflate_failures_total", "cause=\"ratio\"", "") \
 	X(INFLATE_WINDOW, "tapline_inflate_failures_total", "cause=\"window\"", "") \
-	X(INFLATE_BLOCK, "tapline_inflate_failures_total", "cause=\"block\"", "") \
 	X(INFLATE_BROKEN, "tapline_inflate_failures_total", "cause=\"broken\"", "") \
 	X(RECORDS, "tapline_records_total", "", "Roundtrips completed.") \
 	X(RECORDS_DROPPED, "tapline_records_dropped_total", "", "Roundtrips that metrics counted but the record ring had no room for.") \

@@ -334,9 +334,8 @@ void *tl_child_state(struct tl_ctx *ctx, uint64_t id);
 enum tl_codec {
 	TL_CODEC_ZLIB,   // RFC 1950
 	TL_CODEC_ZSTD,   // RFC 8878, windows up to 2 MiB
-	TL_CODEC_SNAPPY, // a raw block, which must be in view as a whole
+	TL_CODEC_SNAPPY, // a raw block whose copies reach back 64 KiB at most
 };
-#define TL_INFLATE_BLOCK_BYTES_MAX TL_NEED_BYTES_MAX // of a snappy block
 
 enum tl_inflated {
 	TL_INFLATED_CHUNK,  // some bytes came out; call again

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/pool.h"
+#include "l7/unsnap.h"
 
 #include <string.h>
 #include <zlib.h>
@@ -12,9 +13,6 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 #endif
-#if TL_HAVE_SNAPPY
-#include <snappy-c.h>
-#endif
 
 #define CONTEXTS \
 	(TL_INFLATE_ZLIB_CONTEXTS + TL_INFLATE_ZSTD_CONTEXTS + TL_INFLATE_SNAPPY_CONTEXTS)
@@ -23,9 +21,10 @@
 struct context {
 	z_stream zlib;
 	void *zstd;
+	struct tl_unsnap snappy;
 	uint8_t *arena;      // zlib's state and window, or all of zstd
 	size_t arena_left;   // not taken by zlib yet
-	uint64_t packed_len; // of the frame
+	uint64_t packed_left; // of the frame: snappy only, others know their end
 	uint64_t left;       // plain bytes that it may still give
 	uint16_t next;       // free list, as index + 1
 	uint8_t codec;
@@ -41,13 +40,11 @@ struct tl_inflaters {
 	uint8_t *zlib_arenas;
 	uint8_t *zstd_arenas;
 	size_t zstd_size;    // of each
-	uint8_t *out;        // a chunk, or a block
+	uint8_t *snappy_buffers;
+	uint8_t *out;        // a chunk, of all but snappy
 };
 
-_Static_assert(TL_INFLATE_CHUNK_BYTES <= TL_INFLATE_BLOCK_PLAIN_MAX, "a chunk has no room");
-// Three packed bytes of snappy give at most 64 plain ones.
-_Static_assert(TL_INFLATE_BLOCK_BYTES_MAX / 3 * 64 <= TL_INFLATE_BLOCK_PLAIN_MAX,
-	       "a block has no room");
+_Static_assert(TL_INFLATE_CHUNK_BYTES <= TL_UNSNAP_WINDOW, "a chunk has no room");
 
 // ---- The pool ---------------------------------------------------------------------------------
 
@@ -72,6 +69,8 @@ static void make_contexts(struct tl_inflaters *all)
 		struct context *context = &all->contexts[i];
 		if (i >= snappy_from) {
 			context->codec = TL_CODEC_SNAPPY;
+			context->snappy.buffer =
+				all->snappy_buffers + (size_t)(i - snappy_from) * TL_UNSNAP_BUFFER_BYTES;
 		} else if (i >= zstd_from) {
 			context->codec = TL_CODEC_ZSTD;
 			context->arena = all->zstd_arenas + (i - zstd_from) * all->zstd_size;
@@ -96,8 +95,10 @@ struct tl_inflaters *tl_inflaters_create(struct tl_counters *counters)
 	all->zstd_size = zstd_size();
 	all->zlib_arenas = tl_map((size_t)TL_INFLATE_ZLIB_CONTEXTS * TL_INFLATE_ZLIB_ARENA_BYTES);
 	all->zstd_arenas = tl_map(TL_INFLATE_ZSTD_CONTEXTS * all->zstd_size);
-	all->out = tl_map(TL_INFLATE_BLOCK_PLAIN_MAX);
-	if (all->zlib_arenas == NULL || all->zstd_arenas == NULL || all->out == NULL) {
+	all->snappy_buffers = tl_map((size_t)TL_INFLATE_SNAPPY_CONTEXTS * TL_UNSNAP_BUFFER_BYTES);
+	all->out = tl_map(TL_INFLATE_CHUNK_BYTES);
+	if (all->zlib_arenas == NULL || all->zstd_arenas == NULL || all->snappy_buffers == NULL ||
+	    all->out == NULL) {
 		tl_inflaters_destroy(all);
 		return NULL;
 	}
@@ -111,7 +112,8 @@ void tl_inflaters_destroy(struct tl_inflaters *all)
 		return;
 	tl_unmap(all->zlib_arenas, (size_t)TL_INFLATE_ZLIB_CONTEXTS * TL_INFLATE_ZLIB_ARENA_BYTES);
 	tl_unmap(all->zstd_arenas, TL_INFLATE_ZSTD_CONTEXTS * all->zstd_size);
-	tl_unmap(all->out, TL_INFLATE_BLOCK_PLAIN_MAX);
+	tl_unmap(all->snappy_buffers, (size_t)TL_INFLATE_SNAPPY_CONTEXTS * TL_UNSNAP_BUFFER_BYTES);
+	tl_unmap(all->out, TL_INFLATE_CHUNK_BYTES);
 	tl_unmap(all, sizeof(*all));
 }
 
@@ -126,16 +128,21 @@ static enum tl_inflated fail(struct tl_inflaters *all, enum tl_counter why)
 	return TL_INFLATED_FAILED;
 }
 
+static enum tl_inflated gave(struct tl_inflaters *all, struct context *context, uint32_t len)
+{
+	context->left -= len;
+	tl_counter_add(all->counters, TL_COUNT_INFLATED, len);
+	return TL_INFLATED_CHUNK;
+}
+
 // What has come out, and whether that was the last of it.
 static enum tl_inflated give(struct tl_inflaters *all, struct context *context, uint64_t len,
 			     struct tl_bytes *ret_plain)
 {
 	if (len > context->left)
 		return fail(all, TL_COUNT_INFLATE_BROKEN);
-	context->left -= len;
-	tl_counter_add(all->counters, TL_COUNT_INFLATED, len);
 	*ret_plain = tl_bytes(all->out, (uint32_t)len);
-	return TL_INFLATED_CHUNK;
+	return gave(all, context, ret_plain->len);
 }
 
 // One byte more than the frame may still give, so that one that gives more is found out.
@@ -235,33 +242,37 @@ static enum tl_inflated run_zstd(struct tl_inflaters *all, struct context *conte
 
 // ---- snappy -----------------------------------------------------------------------------------
 
-#if TL_HAVE_SNAPPY
 static enum tl_inflated run_snappy(struct tl_inflaters *all, struct context *context,
 				   struct tl_bytes *packed, struct tl_bytes *ret_plain)
 {
-	struct tl_bytes block = tl_bytes_first(*packed, (uint32_t)context->packed_len);
-	size_t len = 0;
+	struct tl_unsnap *snappy = &context->snappy;
+	struct tl_bytes mine = *packed, plain;
 
-	if (block.len != context->packed_len)
-		return fail(all, TL_COUNT_INFLATE_BLOCK);
-	const char *bytes = (const char *)block.ptr;
-	if (snappy_uncompressed_length(bytes, block.len, &len) != SNAPPY_OK || len != context->left)
+	if (mine.len > context->packed_left)
+		mine = tl_bytes_first(mine, (uint32_t)context->packed_left);
+	uint32_t before = mine.len;
+	enum tl_unsnapped result = tl_unsnap(snappy, &mine, TL_INFLATE_CHUNK_BYTES, &plain);
+	context->packed_left -= before - mine.len;
+	*packed = tl_bytes_from(*packed, before - mine.len);
+	if (result != TL_UNSNAPPED_SOME)
+		return fail(all, result == TL_UNSNAPPED_FAR ? TL_COUNT_INFLATE_WINDOW
+							    : TL_COUNT_INFLATE_BROKEN);
+	context->is_over = snappy->has_length && snappy->left == 0;
+	// Bytes behind the end, or an end before it.
+	if (context->is_over ? context->packed_left != 0
+			     : plain.len == 0 && context->packed_left == 0)
 		return fail(all, TL_COUNT_INFLATE_BROKEN);
-	len = TL_INFLATE_BLOCK_PLAIN_MAX;
-	if (snappy_uncompress(bytes, block.len, (char *)all->out, &len) != SNAPPY_OK)
-		return fail(all, TL_COUNT_INFLATE_BROKEN);
-	*packed = tl_bytes_from(*packed, block.len);
-	context->is_over = true;
-	return give(all, context, len, ret_plain);
+	if (plain.len == 0 && !context->is_over)
+		return TL_INFLATED_HUNGRY;
+	*ret_plain = plain;
+	return gave(all, context, plain.len);
 }
-#endif
 
 // ---- All of them ------------------------------------------------------------------------------
 
 static bool is_built_in(enum tl_codec codec)
 {
-	return codec == TL_CODEC_ZLIB || (codec == TL_CODEC_ZSTD && TL_HAVE_ZSTD) ||
-	       (codec == TL_CODEC_SNAPPY && TL_HAVE_SNAPPY);
+	return codec != TL_CODEC_ZSTD || TL_HAVE_ZSTD;
 }
 
 static bool begin(struct tl_inflaters *all, struct context *context)
@@ -271,7 +282,10 @@ static bool begin(struct tl_inflaters *all, struct context *context)
 		return begin_zstd(all, context);
 #endif
 	(void)all;
-	return context->codec == TL_CODEC_SNAPPY || begin_zlib(context);
+	if (context->codec == TL_CODEC_ZLIB)
+		return begin_zlib(context);
+	tl_unsnap_begin(&context->snappy, context->left);
+	return true;
 }
 
 static uint16_t refuse(struct tl_inflaters *all, enum tl_counter why)
@@ -287,18 +301,17 @@ uint16_t tl_inflater_rent(struct tl_inflaters *all, enum tl_codec codec, uint64_
 		return refuse(all, TL_COUNT_INFLATE_NOT_BUILT);
 	if (plain_len > TL_INFLATE_FREE_BYTES && plain_len / TL_INFLATE_RATIO_MAX > packed_len)
 		return refuse(all, TL_COUNT_INFLATE_RATIO);
-	if (codec == TL_CODEC_SNAPPY && (packed_len > TL_INFLATE_BLOCK_BYTES_MAX ||
-					 plain_len > TL_INFLATE_BLOCK_PLAIN_MAX))
-		return refuse(all, TL_COUNT_INFLATE_BLOCK);
 	uint16_t inflater = all->free[codec];
-	struct context *context = inflater == 0 ? NULL : &all->contexts[inflater - 1];
-	if (context == NULL || !begin(all, context))
+	if (inflater == 0)
+		return refuse(all, TL_COUNT_INFLATE_NO_CONTEXT);
+	struct context *context = &all->contexts[inflater - 1];
+	context->packed_left = packed_len;
+	context->left = plain_len;
+	context->is_over = false;
+	if (!begin(all, context))
 		return refuse(all, TL_COUNT_INFLATE_NO_CONTEXT);
 	all->free[codec] = context->next;
 	all->used++;
-	context->packed_len = packed_len;
-	context->left = plain_len;
-	context->is_over = false;
 	return inflater;
 }
 
@@ -325,9 +338,7 @@ enum tl_inflated tl_inflater_run(struct tl_inflaters *all, uint16_t inflater,
 	if (context->codec == TL_CODEC_ZSTD)
 		return run_zstd(all, context, packed, ret_plain);
 #endif
-#if TL_HAVE_SNAPPY
 	if (context->codec == TL_CODEC_SNAPPY)
 		return run_snappy(all, context, packed, ret_plain);
-#endif
 	return run_zlib(all, context, packed, ret_plain);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What inflates the compressed payloads that decoders meet: a fixed number of zlib and zstd
+// What inflates the compressed payloads that decoders meet: a fixed number of zlib, zstd and snappy
 // contexts per worker, made of memory reserved at start. A lane rents one for a frame; what comes
 // out is handed on in bounded chunks. Private to the core: decoders see tl_inflate() of
 // l7/decoder.h.
@@ -12,11 +12,10 @@
 #define TL_INFLATE_ZLIB_ARENA_BYTES 65536u // zlib takes 40 KiB of it for its longest window
 #define TL_INFLATE_ZSTD_CONTEXTS 8u
 #define TL_INFLATE_ZSTD_WINDOW_LOG 21u      // the longest window, 2 MiB
-#define TL_INFLATE_SNAPPY_CONTEXTS 8u
+#define TL_INFLATE_SNAPPY_CONTEXTS 32u
 #define TL_INFLATE_CHUNK_BYTES 32768u      // handed on at once
 #define TL_INFLATE_FREE_BYTES 262144u      // of a frame, whatever its ratio
 #define TL_INFLATE_RATIO_MAX 1100u         // plain bytes per packed one; zlib reaches 1032
-#define TL_INFLATE_BLOCK_PLAIN_MAX 1572864u // of one block that must be inflated at once
 
 struct tl_inflaters; // of one worker, touched only as far as it is used
 

@@ -8,6 +8,7 @@ usage: mongodb.py TAPLINE [MONGOC_CLIENT] [--record FILE]   also writes what is 
 import collections
 import json
 import pathlib
+import random
 import sys
 
 import lab
@@ -54,6 +55,8 @@ def session(pymongo, compressor, calls):
     items.insert_one({"_id": "large", "text": " ".join(
         f"{n} lorem ipsum dolor sit amet consectetur" for n in range(10 if RECORDS else 7000))})
     check(items.find_one({"_id": "large"}) is not None, "the large document")
+    if not RECORDS: # nothing makes this one smaller
+        items.insert_one({"_id": "noise", "bytes": random.Random(7).randbytes(2 << 20)})
     items.with_options(write_concern=pymongo.WriteConcern(w=0)).insert_one({"_id": "unsure"})
     items.delete_many({"code": 8})
     client.close()

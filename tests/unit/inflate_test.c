@@ -11,16 +11,14 @@
 #if TL_HAVE_ZSTD
 #include <zstd.h>
 #endif
-#if TL_HAVE_SNAPPY
 #include <snappy-c.h>
-#endif
 
 #include <cmocka.h>
 
 #define PLAIN_BYTES 200000u
 
 static struct tl_counters counters;
-static uint8_t plain[PLAIN_BYTES], packed[PLAIN_BYTES + 4096], back[PLAIN_BYTES + 1];
+static uint8_t plain[PLAIN_BYTES], packed[PLAIN_BYTES * 7 / 6 + 4096], back[PLAIN_BYTES + 1];
 
 static uint64_t count_of(enum tl_counter id)
 {
@@ -50,13 +48,11 @@ static uint32_t pack(enum tl_codec codec, uint32_t len)
 	if (codec == TL_CODEC_ZSTD)
 		return (uint32_t)ZSTD_compress(packed, sizeof(packed), plain, len, 3);
 #endif
-#if TL_HAVE_SNAPPY
 	if (codec == TL_CODEC_SNAPPY) {
 		size_t size = sizeof(packed);
 		assert_int_equal(snappy_compress((char *)plain, len, (char *)packed, &size), 0);
 		return (uint32_t)size;
 	}
-#endif
 	uLongf size = sizeof(packed);
 	assert_int_equal(codec, TL_CODEC_ZLIB);
 	assert_int_equal(compress(packed, &size, plain, len), Z_OK);
@@ -75,7 +71,7 @@ static enum tl_inflated unpack(struct tl_inflaters *all, uint16_t inflater, uint
 		struct tl_bytes out;
 		while ((result = tl_inflater_run(all, inflater, &rest, &out)) == TL_INFLATED_CHUNK) {
 			assert_true(*ret_len + out.len <= sizeof(back));
-			assert_true(out.len <= TL_INFLATE_BLOCK_PLAIN_MAX);
+			assert_true(out.len <= TL_INFLATE_CHUNK_BYTES);
 			if (out.len != 0)
 				memcpy(back + *ret_len, out.ptr, out.len);
 			*ret_len += out.len;
@@ -119,11 +115,9 @@ static void what_is_not_built_in_is_counted(void **state)
 {
 	(void)state;
 	struct tl_inflaters *all = make();
-	uint32_t without = !TL_HAVE_ZSTD + !TL_HAVE_SNAPPY;
 
 	tl_inflater_return(all, tl_inflater_rent(all, TL_CODEC_ZSTD, 10, 10));
-	tl_inflater_return(all, tl_inflater_rent(all, TL_CODEC_SNAPPY, 10, 10));
-	assert_int_equal(count_of(TL_COUNT_INFLATE_NOT_BUILT), without);
+	assert_int_equal(count_of(TL_COUNT_INFLATE_NOT_BUILT), !TL_HAVE_ZSTD);
 	assert_int_equal(tl_inflaters_used(all), 0);
 	tl_inflaters_destroy(all);
 }
@@ -242,28 +236,89 @@ static void zstd_windows_are_bounded(void **state)
 }
 #endif
 
-#if TL_HAVE_SNAPPY
-static void snappy_blocks_are_taken_whole(void **state)
+static void snappy_in_any_pieces(void **state)
 {
 	(void)state;
+	round_trip(TL_CODEC_SNAPPY, PLAIN_BYTES, 0);
+	round_trip(TL_CODEC_SNAPPY, PLAIN_BYTES, 1460);
+	round_trip(TL_CODEC_SNAPPY, 3000, 1);
+	round_trip(TL_CODEC_SNAPPY, 1, 1);
+}
+
+// Unpacks a block given by hand that says it holds `said` bytes.
+static enum tl_inflated unsnap(const void *block, uint32_t size, uint32_t said, uint32_t *ret_len)
+{
+	struct tl_inflaters *all = make();
+	uint16_t inflater = tl_inflater_rent(all, TL_CODEC_SNAPPY, size, said);
+
+	memcpy(packed, block, size);
+	assert_int_not_equal(inflater, 0);
+	enum tl_inflated result = unpack(all, inflater, size, size, ret_len);
+	tl_inflater_return(all, inflater);
+	tl_inflaters_destroy(all);
+	return result;
+}
+
+static void snappy_elements(void **state)
+{
+	(void)state;
+	uint32_t got;
+
+	// A run of two, copies of all three forms that reach into themselves.
+	static const uint8_t good[] = {26, 1 << 2, 'a', 'b', 1 | 4 << 2, 2, 2 | 7 << 2, 2, 0,
+				       3 | 7 << 2, 1, 0, 0, 0};
+	assert_int_equal(unsnap(good, sizeof(good), 26, &got), TL_INFLATED_END);
+	assert_int_equal(got, 26);
+	assert_memory_equal(back, "abababababababababbbbbbbbb", 26);
+	// The same said to be longer, shorter, or with a byte behind it.
+	assert_int_equal(unsnap(good, sizeof(good), 27, &got), TL_INFLATED_FAILED);
+	assert_int_equal(unsnap(good, sizeof(good) - 1, 26, &got), TL_INFLATED_FAILED);
+	uint8_t bad[sizeof(good) + 1] = {0};
+	memcpy(bad, good, sizeof(good));
+	assert_int_equal(unsnap(bad, sizeof(bad), 26, &got), TL_INFLATED_FAILED);
+	// A copy from before the beginning, and from nowhere.
+	for (uint8_t distance = 0; distance <= 3; distance++) {
+		bad[5] = distance;
+		assert_int_equal(unsnap(bad, sizeof(good), 26, &got),
+				 distance == 1 || distance == 2 ? TL_INFLATED_END
+								: TL_INFLATED_FAILED);
+	}
+	// More than the block holds, in a run and in a copy.
+	assert_int_equal(unsnap("\2\xf0\xff", 3, 2, &got), TL_INFLATED_FAILED);
+	assert_int_equal(unsnap("\2\xfc\xff\xff\xff\xff", 6, 2, &got), TL_INFLATED_FAILED);
+	assert_int_equal(unsnap("\3\0a\x05\1", 5, 3, &got), TL_INFLATED_FAILED);
+	// A length that does not end; none at all.
+	assert_int_equal(unsnap("\x80\x80\x80\x80\x80\x80", 6, 2, &got), TL_INFLATED_FAILED);
+	assert_int_equal(unsnap("\0", 1, 0, &got), TL_INFLATED_END);
+}
+
+static void snappy_copies_reach_back_64_kib(void **state)
+{
+	(void)state;
+	static const uint8_t head[] = {0xe4, 0x80, 4, 62 << 2, 0xff, 0xff, 0};
+	const uint8_t near[] = {3 | 49 << 2, 0, 0, 1, 0, 3 | 49 << 2, 1, 0, 1, 0};
 	struct tl_inflaters *all = make();
 	uint32_t got;
 
-	round_trip(TL_CODEC_SNAPPY, 60000, 0);
-	fill(5);
-	memset(&counters, 0, sizeof(counters));
-	uint32_t size = pack(TL_CODEC_SNAPPY, 60000);
-	uint16_t inflater = tl_inflater_rent(all, TL_CODEC_SNAPPY, size, 60000);
-	assert_int_equal(unpack(all, inflater, size, size - 1, &got), TL_INFLATED_FAILED);
-	assert_int_equal(count_of(TL_COUNT_INFLATE_BLOCK), 1);
+	// 65,536 bytes as they are, then twice 50 from 65,536 and from 65,537 bytes before.
+	fill(6);
+	memcpy(packed, head, sizeof(head));
+	memcpy(packed + sizeof(head), plain, 65536);
+	memcpy(packed + sizeof(head) + 65536, near, sizeof(near));
+	uint32_t size = sizeof(head) + 65536 + sizeof(near);
+	uint16_t inflater = tl_inflater_rent(all, TL_CODEC_SNAPPY, size, 65636);
+	assert_int_equal(unpack(all, inflater, size, 1000, &got), TL_INFLATED_FAILED);
+	assert_true(got > 60000 && got <= 65586); // not the piece in which it fails
+	assert_int_equal(count_of(TL_COUNT_INFLATE_WINDOW), 1);
 	tl_inflater_return(all, inflater);
-	inflater = tl_inflater_rent(all, TL_CODEC_SNAPPY, size, 59999);
-	assert_int_equal(unpack(all, inflater, size, size, &got), TL_INFLATED_FAILED);
-	assert_int_equal(count_of(TL_COUNT_INFLATE_BROKEN), 1);
-	assert_int_equal(tl_inflater_rent(all, TL_CODEC_SNAPPY, TL_INFLATE_BLOCK_BYTES_MAX + 1, 10), 0);
+	packed[size - 4] = 0;
+	inflater = tl_inflater_rent(all, TL_CODEC_SNAPPY, size, 65636);
+	assert_int_equal(unpack(all, inflater, size, 1000, &got), TL_INFLATED_END);
+	assert_memory_equal(back + 65536, plain, 50);
+	assert_memory_equal(back + 65586, plain + 50, 50);
+	tl_inflater_return(all, inflater);
 	tl_inflaters_destroy(all);
 }
-#endif
 
 int main(void)
 {
@@ -278,9 +333,9 @@ int main(void)
 		cmocka_unit_test(zstd_in_any_pieces),
 		cmocka_unit_test(zstd_windows_are_bounded),
 #endif
-#if TL_HAVE_SNAPPY
-		cmocka_unit_test(snappy_blocks_are_taken_whole),
-#endif
+		cmocka_unit_test(snappy_in_any_pieces),
+		cmocka_unit_test(snappy_elements),
+		cmocka_unit_test(snappy_copies_reach_back_64_kib),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
