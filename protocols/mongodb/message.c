@@ -84,7 +84,7 @@ static void finish(struct mongo_call *call)
 	else
 		tl_mongo_open(call); // what it asks couldn't be read
 	tl_message_end(call->ctx, call->lane, m->end);
-	memset(m, 0, sizeof(*m));
+	tl_mongo_forget(m);
 }
 
 // ---- Compressed -----------------------------------------------------------------------------
@@ -260,15 +260,13 @@ static struct tl_step head(struct mongo_call *call, const struct tl_view *view)
 		tl_count(call->ctx, MONGO_COUNT_UNKNOWN_OPCODE);
 		return tl_ate_and_skip(MONGO_HEAD_BYTES, length);
 	}
-	*m = (struct mongo_message) {
-		.begin = view->offset,
-		.end = view->offset + length,
-		.id = tl_load_le32(p + 4),
-		.answers = tl_load_le32(p + 8),
-		.opcode = (uint16_t)opcode,
-		.size = length - MONGO_HEAD_BYTES,
-		.phase = MONGO_BODY,
-	};
+	tl_mongo_forget(m);
+	m->end = view->offset + length;
+	m->id = tl_load_le32(p + 4);
+	m->answers = tl_load_le32(p + 8);
+	m->opcode = (uint16_t)opcode;
+	m->size = length - MONGO_HEAD_BYTES;
+	m->phase = MONGO_BODY;
 	tl_message_begin(call->ctx, call->lane, view->offset);
 	tl_message_body(call->ctx, call->lane, length - MONGO_HEAD_BYTES);
 	if (opcode == MONGO_OP_COMPRESSED)
@@ -285,10 +283,45 @@ static struct tl_step head(struct mongo_call *call, const struct tl_view *view)
 	return tl_ate(MONGO_HEAD_BYTES);
 }
 
-static struct tl_step broken(struct mongo_call *call, uint64_t offset)
+// To the message's end, a checksum's too; `used` bytes were read, or skipped beyond the view.
+static struct tl_step to_the_end(struct mongo_call *call, const struct tl_view *view, uint32_t used)
 {
-	tl_count(call->ctx, MONGO_COUNT_BAD_MESSAGE);
-	return unread(call, offset, false);
+	uint64_t left = call->m->end - view->offset;
+	uint32_t ate = used < view->bytes.len ? used : view->bytes.len;
+
+	finish(call);
+	return tl_ate_and_skip(ate < left ? ate : (uint32_t)left, left);
+}
+
+// Unit after unit, as far as the view goes.
+static struct tl_step plain(struct mongo_call *call, const struct tl_view *view)
+{
+	struct mongo_message *m = call->m;
+	uint32_t used = 0;
+
+	for (uint32_t n = 0; n < STEPS_MAX && m->at < m->size; n++) {
+		struct tl_bytes bytes =
+			tl_bytes_first(tl_bytes_from(view->bytes, used), m->size - m->at);
+		if (bytes.len == 0)
+			return tl_ate(used);
+		struct mongo_walked walked = tl_mongo_walk(call, bytes);
+		if (walked.kind == MONGO_WANT) {
+			if (walked.bytes > MONGO_UNIT_BYTES_MAX || walked.bytes > m->size - m->at) {
+				tl_count(call->ctx, MONGO_COUNT_BAD_MESSAGE);
+				return to_the_end(call, view, used);
+			}
+			return used != 0 ? tl_ate(used) : tl_need(walked.bytes);
+		}
+		m->at += walked.bytes;
+		if (m->phase == MONGO_REST)
+			break;
+		if (walked.bytes >= bytes.len && m->at < m->size)
+			return tl_ate_and_skip(used + bytes.len, (uint64_t)used + walked.bytes);
+		used += walked.bytes;
+	}
+	if (m->at < m->size && m->phase != MONGO_REST)
+		return tl_ate(used);
+	return to_the_end(call, view, used);
 }
 
 struct tl_step tl_mongo_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
@@ -305,22 +338,5 @@ struct tl_step tl_mongo_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 		return compressed_head(&call, view);
 	if (m->packed != 0)
 		return packed(&call, view);
-	struct tl_bytes bytes = tl_bytes_first(view->bytes, m->size - m->at);
-	if (m->at == m->size) { // only the checksum is left
-		uint64_t left = m->end - view->offset;
-		finish(&call);
-		return tl_skip(left);
-	}
-	struct mongo_walked walked = tl_mongo_walk(&call, bytes);
-	if (walked.kind == MONGO_WANT)
-		return walked.bytes <= MONGO_UNIT_BYTES_MAX && walked.bytes <= m->size - m->at
-			       ? tl_need(walked.bytes)
-			       : broken(&call, view->offset);
-	m->at += walked.bytes;
-	uint64_t left = m->end - view->offset;
-	if (m->phase == MONGO_REST || (m->at == m->size && walked.bytes == left)) {
-		finish(&call);
-		return tl_ate_and_skip(walked.kind == MONGO_TAKE ? walked.bytes : 0, left);
-	}
-	return walked.kind == MONGO_TAKE ? tl_ate(walked.bytes) : tl_skip(walked.bytes);
+	return plain(&call, view);
 }

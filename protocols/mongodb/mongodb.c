@@ -11,7 +11,7 @@ static bool mongo_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64
 
 	(void)lost;
 	(void)offset;
-	memset(&mongo->message[lane], 0, sizeof(mongo->message[lane]));
+	tl_mongo_forget(&mongo->message[lane]);
 	if (lane == TL_CLIENT)
 		return true; // replies name what they answer
 	// Answers may have been in the hole.

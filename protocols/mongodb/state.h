@@ -9,6 +9,8 @@
 
 #include "l7/decoder.h"
 
+#include <stddef.h>
+
 #define MONGO_MESSAGE_BYTES_MAX (48u * 1000 * 1000 + 16384u) // as servers take at most
 #define MONGO_HEAD_BYTES 16u
 #define MONGO_NAME_BYTES_MAX 64u     // looked at of an element's name
@@ -120,8 +122,7 @@ enum mongo_lane_flag {
 };
 
 struct mongo_message {
-	uint64_t begin;  // offsets in the lane
-	uint64_t end;
+	uint64_t end;    // offset in the lane; 0: no message is being read
 	uint32_t id;
 	uint32_t answers;
 	uint32_t at;       // bytes of its inside that were read or skipped
@@ -144,6 +145,11 @@ struct mongo_message {
 	uint16_t carried;  // bytes in `carry`
 	uint8_t carry[MONGO_UNIT_BYTES_MAX]; // a unit's beginning, at the end of an inflated piece
 };
+
+static inline void tl_mongo_forget(struct mongo_message *m)
+{
+	memset(m, 0, offsetof(struct mongo_message, carry));
+}
 
 struct mongo {
 	struct mongo_message message[TL_LANE_COUNT];

@@ -433,7 +433,7 @@ static bool value_document(struct mongo_call *call, uint32_t len)
 	};
 	struct mongo_message *m = call->m;
 
-	if (m->depth == MONGO_DEPTH_MAX)
+	if (m->depth == MONGO_DEPTH_MAX || m->word == MONGO_WORD_NONE)
 		return false;
 	for (uint32_t i = 0; i < TL_COUNT_OF(rows); i++) {
 		if (rows[i].level != level_of(call) || rows[i].word != m->word ||

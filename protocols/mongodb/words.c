@@ -5,51 +5,53 @@
 
 #include "base/check.h"
 
+// By length; `from` has where each length begins. The unit test looks up all of them.
 enum mongo_word tl_mongo_word(struct tl_bytes name)
 {
 	static const struct {
 		const char *name;
-		uint8_t len;
 		uint8_t word;
 	} words[] = {
-#define WORD(text, id) {text, sizeof(text) - 1, MONGO_WORD_##id}
-		WORD("$db", DB),
-		WORD("ok", OK),
-		WORD("cursor", CURSOR),
-		WORD("n", N),
-		WORD("nModified", N_MODIFIED),
-		WORD("code", CODE),
-		WORD("codeName", CODE_NAME),
-		WORD("errmsg", ERRMSG),
-		WORD("$err", ERR),
-		WORD("err", ERR),
-		WORD("id", ID),
-		WORD("firstBatch", FIRST_BATCH),
-		WORD("nextBatch", NEXT_BATCH),
-		WORD("collection", COLLECTION),
-		WORD("writeErrors", WRITE_ERRORS),
-		WORD("writeConcernError", WRITE_CONCERN_ERROR),
-		WORD("documents", DOCUMENTS),
-		WORD("updates", UPDATES),
-		WORD("deletes", DELETES),
-		WORD("readConcern", READ_CONCERN),
-		WORD("writeConcern", WRITE_CONCERN),
-		WORD("$readPreference", READ_PREFERENCE),
-		WORD("maxTimeMS", MAX_TIME),
-		WORD("maxAwaitTimeMS", MAX_AWAIT_TIME),
-		WORD("level", LEVEL),
-		WORD("w", W),
-		WORD("mode", MODE),
-		WORD("client", CLIENT),
-		WORD("application", APPLICATION),
-		WORD("driver", DRIVER),
-		WORD("name", NAME),
-		WORD("version", VERSION),
-#undef WORD
+		{"n", MONGO_WORD_N},
+		{"w", MONGO_WORD_W},
+		{"id", MONGO_WORD_ID},
+		{"ok", MONGO_WORD_OK},
+		{"$db", MONGO_WORD_DB},
+		{"err", MONGO_WORD_ERR},
+		{"$err", MONGO_WORD_ERR},
+		{"code", MONGO_WORD_CODE},
+		{"mode", MONGO_WORD_MODE},
+		{"name", MONGO_WORD_NAME},
+		{"level", MONGO_WORD_LEVEL},
+		{"client", MONGO_WORD_CLIENT},
+		{"cursor", MONGO_WORD_CURSOR},
+		{"driver", MONGO_WORD_DRIVER},
+		{"errmsg", MONGO_WORD_ERRMSG},
+		{"deletes", MONGO_WORD_DELETES},
+		{"updates", MONGO_WORD_UPDATES},
+		{"version", MONGO_WORD_VERSION},
+		{"codeName", MONGO_WORD_CODE_NAME},
+		{"documents", MONGO_WORD_DOCUMENTS},
+		{"maxTimeMS", MONGO_WORD_MAX_TIME},
+		{"nModified", MONGO_WORD_N_MODIFIED},
+		{"nextBatch", MONGO_WORD_NEXT_BATCH},
+		{"collection", MONGO_WORD_COLLECTION},
+		{"firstBatch", MONGO_WORD_FIRST_BATCH},
+		{"application", MONGO_WORD_APPLICATION},
+		{"readConcern", MONGO_WORD_READ_CONCERN},
+		{"writeErrors", MONGO_WORD_WRITE_ERRORS},
+		{"writeConcern", MONGO_WORD_WRITE_CONCERN},
+		{"maxAwaitTimeMS", MONGO_WORD_MAX_AWAIT_TIME},
+		{"$readPreference", MONGO_WORD_READ_PREFERENCE},
+		{"writeConcernError", MONGO_WORD_WRITE_CONCERN_ERROR},
 	};
+	static const uint8_t from[] = {0, 0, 2, 4, 6, 10, 11, 15, 18, 19, 23, 25, 28, 29, 29, 30, 31, 31, 32};
 
-	for (uint32_t i = 0; i < TL_COUNT_OF(words); i++)
-		if (words[i].len == name.len && memcmp(words[i].name, name.ptr, name.len) == 0)
+	if (name.len == 0 || name.len >= TL_COUNT_OF(from) - 1)
+		return MONGO_WORD_NONE;
+	for (uint32_t i = from[name.len]; i < from[name.len + 1]; i++)
+		if (words[i].name[0] == (char)name.ptr[0] &&
+		    memcmp(words[i].name, name.ptr, name.len) == 0)
 			return (enum mongo_word)words[i].word;
 	return MONGO_WORD_NONE;
 }
