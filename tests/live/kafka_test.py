@@ -143,11 +143,6 @@ def kcat(l, namespace, cluster, wire, expected):
         wire.read_kcat(done.stderr)
         return done.stdout
 
-    # The mock answers even where no answer is wanted: kcat takes no notice, kafka-python would
-    # close the connection with what it had not written yet.
-    run("-P", "-t", "quick", "-X", "acks=0", "-X", "batch.num.messages=5",
-        text="".join(f"{n}\n" for n in range(25)), client="p-0")
-    expected["records", "0"] = 25
     cluster.tell(f"fail 0 {NOT_LEADER} 2")
     cluster.tell(f"fail 10 {GROUP_LOADING} 1")
     lines = "".join(f"line {n}\n" for n in range(300))
@@ -160,6 +155,12 @@ def kcat(l, namespace, cluster, wire, expected):
     check(got == expected["lines"], f"kcat got {got} lines")
     run("-G", "cats", "lines", "-e", "-X", "auto.offset.reset=earliest", "-c", "100")
     run("-L")
+    # The mock answers even where no answer is wanted: kcat takes no notice, kafka-python would
+    # close the connection with what it had not written yet. It comes last, as nobody knows when
+    # the mock has read it.
+    run("-P", "-t", "quick", "-X", "acks=0", "-X", "batch.num.messages=5",
+        text="".join(f"{n}\n" for n in range(25)), client="p-0")
+    expected["records", "0"] = 25
 
 
 def run(l):
