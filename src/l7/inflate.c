@@ -69,8 +69,8 @@ static void make_contexts(struct tl_inflaters *all)
 		struct context *context = &all->contexts[i];
 		if (i >= snappy_from) {
 			context->codec = TL_CODEC_SNAPPY;
-			context->snappy.buffer =
-				all->snappy_buffers + (size_t)(i - snappy_from) * TL_UNSNAP_BUFFER_BYTES;
+			context->snappy.buffer = all->snappy_buffers +
+						 (i - snappy_from) * (size_t)TL_UNSNAP_BUFFER_BYTES;
 		} else if (i >= zstd_from) {
 			context->codec = TL_CODEC_ZSTD;
 			context->arena = all->zstd_arenas + (i - zstd_from) * all->zstd_size;
