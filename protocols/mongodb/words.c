@@ -45,8 +45,9 @@ enum mongo_word tl_mongo_word(struct tl_bytes name)
 		{"$readPreference", MONGO_WORD_READ_PREFERENCE},
 		{"writeConcernError", MONGO_WORD_WRITE_CONCERN_ERROR},
 	};
-	static const uint8_t from[] = {0, 0, 2, 4, 6, 10, 11, 15, 18, 19, 23, 25, 28, 29, 29, 30, 31, 31,
-				       32};
+	static const uint8_t from[] = {
+		0, 0, 2, 4, 6, 10, 11, 15, 18, 19, 23, 25, 28, 29, 29, 30, 31, 31, 32,
+	};
 
 	if (name.len == 0 || name.len >= TL_COUNT_OF(from) - 1)
 		return MONGO_WORD_NONE;
