@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Built without libbpf: nothing is ever loaded, so that what needs a loaded object can't be called.
+// Built without libbpf and libelf: nothing is ever loaded, so that what needs a loaded object can't
+// be called.
 #include <errno.h>
 
 #include "base/check.h"
 #include "collectors/bpf/bpf.h"
+#include "collectors/bpf/internal.h"
 
 #define NEVER() TL_ASSERT(!"no BPF object can be there")
 
@@ -42,6 +44,13 @@ void tl_bpf_unload(struct tl_bpf *bpf)
 void tl_bpf_allow(bool is_allowed)
 {
 	(void)is_allowed;
+}
+
+int tl_elf_read(const char *path, struct tl_symbol_table *ret_table)
+{
+	(void)path;
+	(void)ret_table;
+	return -EOPNOTSUPP;
 }
 
 uint32_t tl_bpf_cpus(void)

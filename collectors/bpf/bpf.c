@@ -551,13 +551,11 @@ bool tl_bpf_wait(struct tl_bpf *bpf, struct tl_ctx *ctx, uint64_t ns)
 	(void)ppoll(fds, bpf->listener_count + 1, ns == 0 ? NULL : &limit, NULL);
 	bpf->handed = 0;
 	for (uint32_t i = 0; i < bpf->listener_count && !tl_ctx_done(ctx); i++) {
-		if ((fds[i + 1].revents & POLLIN) == 0)
-			continue;
-		// Polling without a wait also takes the event off the epoll's list.
+		// Whatever the poll said: asking a perf event whether it is readable takes that away.
 		if (bpf->listeners[i].ring != NULL)
-			(void)ring_buffer__poll(bpf->listeners[i].ring, 0);
+			(void)ring_buffer__consume(bpf->listeners[i].ring);
 		else
-			(void)perf_buffer__poll(bpf->listeners[i].perf, 0);
+			(void)perf_buffer__consume(bpf->listeners[i].perf);
 	}
 	return !tl_ctx_done(ctx);
 }
