@@ -15,11 +15,12 @@ void tl_bulk_roundtrip(struct tl_text *text, const struct tl_roundtrip_signal *s
 void tl_bulk_event(struct tl_text *text, const struct tl_event *event, const char *probe);
 
 // Sorts the items of an answer: delivered (also 409, a document that is there already), to be sent
-// again (429 and 5xx: its two lines are appended to `again`, counted in `again_items`), refused for
-// good. An answer that can't be read leaves all items to be sent again.
+// again (429, 5xx, a block of the cluster: its two lines are appended to `again`, counted in
+// `again_items`), refused for good. An answer that can't be read, or was cut, leaves all items to be
+// sent again.
 struct tl_bulk_outcome {
 	uint32_t delivered, rejected, again_items;
-	char message[120]; // the first refusal
+	char message[120]; // the first failure, "" without one
 };
 void tl_bulk_judge(struct tl_bytes payload, uint32_t items, struct tl_bytes reply,
 		   struct tl_text *ret_again, struct tl_bulk_outcome *ret_outcome);

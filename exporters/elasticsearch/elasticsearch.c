@@ -342,12 +342,12 @@ static int es_open(const void *options, const struct tl_exporter_env *env, void 
 	while (len != 0 && o->http.url[len - 1] == '/')
 		len--;
 	(void)snprintf(url, sizeof(url), "%.*s" BULK_PATH, (int)len, o->http.url);
-	const struct tl_http_lane lane = {"bulk", url};
+	const struct tl_http_lane lane = {
+		.name = "bulk", .url = url, .is_gzip = o->compression == COMPRESSION_GZIP};
 	rc = tl_http_sink_create(
 		&(struct tl_http_sink_spec) {
 			.exporter = "elasticsearch", .options = &o->http, .env = env,
 			.ops = &ops, .arg = self, .lanes = &lane, .lane_count = 1,
-			.is_gzip = o->compression == COMPRESSION_GZIP,
 			.inbox_jobs_max = TL_HTTP_BATCH_JOBS,
 			.inbox_bytes_max = TL_HTTP_BATCH_JOBS_BYTES},
 		&self->sink, error, error_size);

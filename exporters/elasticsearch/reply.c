@@ -27,14 +27,29 @@ static bool is_delivered(json_int_t status)
 	return (status >= 200 && status < 300) || status == 409;
 }
 
-static void note_refusal(const json_t *answer, json_int_t status, struct tl_bulk_outcome *outcome)
+// Full for now, overloaded, or closed for writing by its operator (a full disk does that too).
+static bool is_passing(const json_t *result, json_int_t status)
 {
-	const json_t *error = json_object_get(answer, "error");
+	const char *type = json_string_value(json_object_get(json_object_get(result, "error"), "type"));
+
+	return status == 429 || status >= 500 ||
+	       (type != NULL && strcmp(type, "cluster_block_exception") == 0);
+}
+
+// The first thing that went wrong is shown to the user. `result` is NULL where the answer has none
+// for a document.
+static void note_failure(const json_t *result, json_int_t status, struct tl_bulk_outcome *outcome)
+{
+	const json_t *error = json_object_get(result, "error");
 	const char *type = json_string_value(json_object_get(error, "type"));
 	const char *reason = json_string_value(json_object_get(error, "reason"));
 
-	outcome->rejected++;
-	if (outcome->message[0] == '\0')
+	if (outcome->message[0] != '\0')
+		return;
+	if (result == NULL)
+		(void)snprintf(outcome->message, sizeof(outcome->message),
+			       "the answer has no result for a document");
+	else
 		(void)snprintf(outcome->message, sizeof(outcome->message), "%d %s: %s", (int)status,
 			       type == NULL ? "" : type, reason == NULL ? "" : reason);
 }
@@ -62,11 +77,13 @@ void tl_bulk_judge(struct tl_bytes payload, uint32_t items, struct tl_bytes repl
 		json_int_t status = json_integer_value(json_object_get(result, "status"));
 		if (is_delivered(status)) {
 			ret_outcome->delivered++;
-		} else if (result == NULL || status == 429 || status >= 500) {
+		} else if (result == NULL || is_passing(result, status)) {
 			tl_text_add(ret_again, payload.ptr + at, len);
 			ret_outcome->again_items++;
+			note_failure(result, status, ret_outcome);
 		} else {
-			note_refusal(result, status, ret_outcome);
+			ret_outcome->rejected++;
+			note_failure(result, status, ret_outcome);
 		}
 		at += len;
 	}

@@ -34,7 +34,6 @@ struct tl_http_sink {
 	uint64_t jobs_max, bytes_max;
 	pthread_t thread;
 	bool has_thread;
-	bool is_gzip;
 	CURLM *multi;
 	uint32_t lane_count;
 	struct tl_http_lane_state lanes[TL_HTTP_LANES_MAX];
@@ -106,7 +105,7 @@ int tl_http_sink_push(struct tl_http_sink *sink, uint32_t lane, struct tl_bytes 
 		      uint32_t items, uint64_t time_ns)
 {
 	TL_ASSERT(lane < sink->lane_count);
-	if (sink->is_gzip) {
+	if (sink->lanes[lane].is_gzip) {
 		tl_gzip(payload, &sink->packed);
 		payload = tl_bytes((const uint8_t *)sink->packed.data, (uint32_t)sink->packed.len);
 	}
@@ -262,7 +261,7 @@ static void read_messages(struct tl_http_sink *sink)
 		(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &lane);
 		(void)curl_multi_remove_handle(sink->multi, easy);
 		tl_http_lane_done(lane, code, tl_clock_ns(CLOCK_MONOTONIC));
-		if (lane->failures == 0)
+		if (lane->has_delivered)
 			sink->last_success_ns = tl_clock_ns(CLOCK_REALTIME);
 	}
 }
@@ -466,7 +465,6 @@ int tl_http_sink_create(const struct tl_http_sink_spec *spec, struct tl_http_sin
 	sink->ops = spec->ops;
 	sink->arg = spec->arg;
 	sink->env = *spec->env;
-	sink->is_gzip = spec->is_gzip;
 	sink->jobs_max = spec->inbox_jobs_max;
 	sink->bytes_max = spec->inbox_bytes_max;
 	sink->last = &sink->first;

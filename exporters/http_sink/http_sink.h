@@ -59,13 +59,14 @@ extern const struct tl_option tl_http_backoff_rows[];
 #define TL_HTTP_ROWS(owner, member) \
 	TL_HTTP_ROW(owner, member, url, "url", TL_OPTION_TEXT, "\"\"", .required = true, \
 		.help = "Where to POST to: http:// or https://, without user and password."), \
-	TL_HTTP_ROWS_BUT_URL(owner, member)
-#define TL_HTTP_ROWS_BUT_URL(owner, member) \
-	TL_HTTP_ROW(owner, member, name, "name", TL_OPTION_TEXT, "default", \
-		.help = "Tells sinks of one kind apart; also the folder of its queue."), \
 	TL_HTTP_ROW(owner, member, timeout_ns, "timeout", TL_OPTION_DURATION, "30s", \
 		.min = UINT64_C(100000000), .max = UINT64_C(3600000000000), \
 		.help = "Limit of a whole request, from connecting to the end of the answer."), \
+	TL_HTTP_ROWS_MORE(owner, member)
+// Without those for which an exporter has rules of its own: url, timeout.
+#define TL_HTTP_ROWS_MORE(owner, member) \
+	TL_HTTP_ROW(owner, member, name, "name", TL_OPTION_TEXT, "default", \
+		.help = "Tells sinks of one kind apart; also the folder of its queue."), \
 	TL_HTTP_ROW(owner, member, headers, "headers", TL_OPTION_SECRET_MAP, "{}", \
 		.help = "Further request headers."), \
 	TL_HTTP_ROW(owner, member, basic_auth, "basic_auth", TL_OPTION_SECTION, NULL, \
@@ -154,6 +155,9 @@ struct tl_http_lane {
 	// Holds what an earlier division into lanes left: the others wait until it is empty, then
 	// its folder goes. Nothing is pushed to it.
 	bool goes_first;
+	bool is_gzip; // payloads are compressed when they are pushed
+	// Of its requests, NULL for those of the sink; name and queue are the sink's in any case.
+	const struct tl_http_options *options;
 };
 
 struct tl_http_sink_spec {
@@ -164,7 +168,6 @@ struct tl_http_sink_spec {
 	void *arg;            // of all ops
 	const struct tl_http_lane *lanes; // copied
 	uint32_t lane_count;
-	bool is_gzip; // payloads are compressed when they are pushed
 	uint64_t inbox_jobs_max;
 	uint64_t inbox_bytes_max; // of the jobs' `bytes`
 };

@@ -347,32 +347,42 @@ static void mask(struct tl_text *text, const char *secret)
 		memset(at, '*', len);
 }
 
-// "503: try later", printable, without anything that we sent as a credential.
-static void describe(struct tl_http_lane_state *lane, CURLcode code)
+// What a receiver says, printable, in one line, without anything that we sent as a credential.
+static void add_said(struct tl_http_lane_state *lane, struct tl_text *text, const char *said,
+		     size_t len)
 {
 	const struct tl_http_options *o = lane->options;
+
+	for (size_t i = 0; i < len; i++)
+		tl_text_add(text, said[i] >= 0x20 && said[i] < 0x7f ? &said[i] : " ", 1);
+	// The whole text, before it is cut: half a secret would not be found.
+	mask(text, lane->token.data);
+	mask(text, lane->secret.data);
+	for (uint32_t i = 0; i < o->headers.count; i++)
+		mask(text, o->headers.items[i].value);
+	const char *query = strchr(lane->url, '?');
+	if (query != NULL) // may hold a key
+		mask(text, query + 1);
+	while (text->len != 0 && text->data[text->len - 1] == ' ')
+		text->data[--text->len] = '\0';
+}
+
+// "status 503: try later".
+static void describe(struct tl_http_lane_state *lane, CURLcode code)
+{
 	const struct tl_http_answer *answer = &lane->answer;
 	struct tl_text text = {0};
 
 	if (code != CURLE_OK && !answer->is_head_complete) {
-		tl_text_puts(&text, answer->head_bytes > TL_HTTP_HEADER_BYTES_MAX ?
-			     "the answer's header is too long" : lane->curl_error[0] != '\0' ?
-			     lane->curl_error : curl_easy_strerror(code));
+		const char *why = answer->head_bytes > TL_HTTP_HEADER_BYTES_MAX ?
+			"the answer's header is too long" : lane->curl_error[0] != '\0' ?
+			lane->curl_error : curl_easy_strerror(code);
+		add_said(lane, &text, why, strlen(why));
 	} else {
 		size_t len = answer->body.len < ERROR_BODY_BYTES ? answer->body.len : ERROR_BODY_BYTES;
 		tl_text_printf(&text, "status %u%s", answer->status, len != 0 ? ": " : "");
-		for (size_t i = 0; i < len; i++) {
-			char c = answer->body.data[i];
-			tl_text_add(&text, c >= 0x20 && c < 0x7f ? &c : " ", 1);
-		}
+		add_said(lane, &text, answer->body.data, len);
 	}
-	// The whole text, before it is cut: half a secret would not be found.
-	mask(&text, lane->token.data);
-	mask(&text, lane->secret.data);
-	for (uint32_t i = 0; i < o->headers.count; i++)
-		mask(&text, o->headers.items[i].value);
-	while (text.len != 0 && text.data[text.len - 1] == ' ')
-		text.data[--text.len] = '\0';
 	set_error(lane, "", text.data);
 	tl_text_free(&text);
 }
@@ -427,10 +437,15 @@ static void accept_answer(struct tl_http_lane_state *lane, uint64_t now_ns)
 	uint64_t rest = (uint64_t)result.delivered + result.rejected + again.items;
 	if (rest < piece->items)
 		lane->frame.dropped[TL_DROP_OTHER] += piece->items - rest;
-	if (result.message[0] != '\0')
-		set_error(lane, "", result.message);
+	if (result.message[0] != '\0') {
+		struct tl_text text = {0};
+		add_said(lane, &text, result.message, strlen(result.message));
+		set_error(lane, "", text.data);
+		tl_text_free(&text);
+	}
 	uint32_t splits = piece->splits;
 	drop_first(lane);
+	lane->has_delivered = result.delivered != 0;
 	if (again.first == NULL) {
 		lane->failures = 0;
 		return;
@@ -466,8 +481,7 @@ void tl_http_lane_done(struct tl_http_lane_state *lane, CURLcode code, uint64_t 
 	bool is_answered = lane->answer.is_head_complete;
 	enum tl_http_verdict verdict = TL_HTTP_RETRY;
 
-	lane->is_busy = false;
-	lane->is_told_to_wait = false;
+	lane->is_busy = lane->is_told_to_wait = lane->has_delivered = false;
 	if (code != CURLE_OK && is_answered)
 		lane->answer.is_cut = true;
 	if (is_answered && lane->answer.status / 100 == 2)
@@ -508,8 +522,10 @@ int tl_http_lane_init(struct tl_http_lane_state *lane, const struct tl_http_sink
 	uint32_t sharers = 0; // of the room: lanes that take something
 
 	*lane = (struct tl_http_lane_state) {
-		.options = spec->options, .ops = spec->ops, .arg = spec->arg,
-		.exporter = spec->exporter, .index = index, .is_gzip = spec->is_gzip,
+		.options = spec->lanes[index].options != NULL ? spec->lanes[index].options :
+			   spec->options,
+		.ops = spec->ops, .arg = spec->arg, .exporter = spec->exporter, .index = index,
+		.is_gzip = spec->lanes[index].is_gzip,
 		.random = tl_clock_ns(CLOCK_REALTIME) ^ (uint64_t)(uintptr_t)lane,
 	};
 	(void)snprintf(lane->name, sizeof(lane->name), "%s", spec->lanes[index].name);

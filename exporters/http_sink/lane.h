@@ -60,6 +60,7 @@ struct tl_http_lane_state {
 	struct tl_http_answer answer;
 	uint64_t next_ns;             // not before, CLOCK_MONOTONIC
 	bool is_told_to_wait;         // next_ns is the receiver's wish
+	bool has_delivered;           // the last request did, at least some of its items
 	uint32_t failures;            // in a row
 	uint64_t attempts;            // requests ever
 	uint64_t retries;

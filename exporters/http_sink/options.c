@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define TIMEOUT_NS_MIN UINT64_C(100000000)
+
 #define ROW(owner, member, key_text, row_type, default_value, ...) \
 	{.key = key_text, .type = row_type, .offset = offsetof(struct owner, member), \
 	 .value = default_value, __VA_ARGS__}
@@ -126,6 +128,8 @@ int tl_http_check(const struct tl_http_options *o, bool url_needed, char *error,
 			     "can be used");
 	if ((*o->tls.cert_file == '\0') != (*o->tls.key_file == '\0'))
 		return wrong(error, error_size, "tls: cert_file and key_file go together");
+	if (o->timeout_ns != 0 && o->timeout_ns < TIMEOUT_NS_MIN)
+		return wrong(error, error_size, "timeout: must be at least 100ms");
 	if (o->backoff.max_ns < o->backoff.min_ns)
 		return wrong(error, error_size, "backoff: max must not be below min");
 	return 0;

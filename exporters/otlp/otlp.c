@@ -28,7 +28,11 @@ static const struct tl_option rows[] = {
 	 .value = "\"\"",
 	 .help = "Base of the receiver; /v1/traces and /v1/metrics are appended. Empty takes "
 		 "OTEL_EXPORTER_OTLP_ENDPOINT, else http://localhost:4318."},
-	TL_HTTP_ROWS_BUT_URL(struct otlp_options, http),
+	{.key = "timeout", .type = TL_OPTION_DURATION,
+	 .offset = offsetof(struct otlp_options, http.timeout_ns), .value = "0s",
+	 .max = UINT64_C(3600000000000),
+	 .help = "Limit of a whole request; 0 takes OTEL_EXPORTER_OTLP_TIMEOUT, else 10s."},
+	TL_HTTP_ROWS_MORE(struct otlp_options, http),
 	ROW(traces_url, TL_OPTION_TEXT, "\"\"", .help = "Where traces go instead, as it is."),
 	ROW(metrics_url, TL_OPTION_TEXT, "\"\"", .help = "Where metrics go instead, as it is."),
 	ROW(traces, TL_OPTION_BOOL, "true", .help = "Send a span for each roundtrip."),
@@ -56,8 +60,6 @@ static const struct tl_option rows[] = {
 	    .help = "Attributes added to every resource, as in {deployment.environment.name: prod}."),
 	TL_OPTION_END,
 };
-
-enum lane { LANE_TRACES, LANE_METRICS, LANE_COUNT };
 
 struct otlp {
 	const struct otlp_options *options;
@@ -121,7 +123,7 @@ Otlp__Resource *tl_otlp_resource(struct otlp_arena *arena, const struct otlp_ide
 
 // ---- Helper thread -------------------------------------------------------------------------------
 
-static void push(struct otlp *self, enum lane lane, uint32_t items)
+static void push(struct otlp *self, enum otlp_signal lane, uint32_t items)
 {
 	(void)tl_http_sink_push(self->sink, lane,
 				tl_bytes((const uint8_t *)self->payload.data,
@@ -136,7 +138,7 @@ static void push_metrics(struct otlp *self, const struct tl_snapshot *snapshot)
 	while ((points = tl_otlp_encode_metrics(&self->identity, snapshot,
 						self->options->self_metrics, &at,
 						&self->payload)) != 0)
-		push(self, LANE_METRICS, points);
+		push(self, OTLP_METRICS, points);
 }
 
 // A job is a batch of spans, or one picture of the metrics.
@@ -153,7 +155,7 @@ static void otlp_encode(void *arg, struct tl_http_sink *sink, void *job)
 		for (const struct tl_http_item *item = job; item != NULL; item = item->next)
 			count++;
 		tl_otlp_encode_spans(&self->identity, first, count, &self->payload);
-		push(self, LANE_TRACES, count);
+		push(self, OTLP_TRACES, count);
 	}
 	free_items(job);
 }
@@ -179,7 +181,7 @@ static bool otlp_split(void *arg, uint32_t lane, struct tl_bytes payload, uint32
 {
 	(void)arg;
 	(void)items;
-	return lane == LANE_TRACES ? tl_otlp_split_spans(payload, pieces) :
+	return lane == OTLP_TRACES ? tl_otlp_split_spans(payload, pieces) :
 				     tl_otlp_split_metrics(payload, pieces);
 }
 
@@ -325,15 +327,18 @@ static int otlp_open(const void *options, const struct tl_exporter_env *env, voi
 		.settings = &self->settings, .resource = &self->options->resource};
 	rc = tl_otlp_settings_make(self->options, &self->settings, error, error_size);
 	if (rc == 0) {
-		const struct tl_http_lane lanes[LANE_COUNT] = {
-			[LANE_TRACES] = {"traces", self->settings.traces_url},
-			[LANE_METRICS] = {"metrics", self->settings.metrics_url},
-		};
+		static const char *const names[OTLP_SIGNALS] = {"traces", "metrics"};
+		struct tl_http_lane lanes[OTLP_SIGNALS];
+		for (uint32_t i = 0; i < OTLP_SIGNALS; i++) {
+			const struct otlp_signal_settings *signal = &self->settings.signals[i];
+			lanes[i] = (struct tl_http_lane) {
+				.name = names[i], .url = signal->url, .is_gzip = signal->is_gzip,
+				.options = &signal->http};
+		}
 		rc = tl_http_sink_create(
 			&(struct tl_http_sink_spec) {
-				.exporter = "otlp", .options = &self->settings.http, .env = env,
-				.ops = &ops, .arg = self, .lanes = lanes, .lane_count = LANE_COUNT,
-				.is_gzip = self->settings.is_gzip,
+				.exporter = "otlp", .options = &self->options->http, .env = env,
+				.ops = &ops, .arg = self, .lanes = lanes, .lane_count = OTLP_SIGNALS,
 				.inbox_jobs_max = TL_HTTP_BATCH_JOBS,
 				.inbox_bytes_max = TL_HTTP_BATCH_JOBS_BYTES},
 			&self->sink, error, error_size);

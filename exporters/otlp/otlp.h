@@ -25,14 +25,20 @@ struct otlp_options {
 
 // ---- environment.c: OTEL_* ---------------------------------------------------------------------
 
-struct otlp_settings {
-	char traces_url[1024], metrics_url[1024];
+enum otlp_signal { OTLP_TRACES, OTLP_METRICS, OTLP_SIGNALS };
+
+struct otlp_signal_settings {
+	char url[1024];
 	struct tl_http_options http; // its texts may point into the environment
 	bool is_gzip;
-	const char *service_name;        // of the probe itself
-	const char *resource_attributes; // "k=v,k2=v2" of the environment, "" for none
 	struct tl_text_pair *header_items; // of http.headers, to be freed
 	char *header_texts;                // likewise
+};
+
+struct otlp_settings {
+	struct otlp_signal_settings signals[OTLP_SIGNALS];
+	const char *service_name;        // of the probe itself
+	const char *resource_attributes; // "k=v,k2=v2" of the environment, "" for none
 };
 
 // What is set in `options` wins, then the environment, then the defaults of the specification. 0,
@@ -40,7 +46,8 @@ struct otlp_settings {
 int tl_otlp_settings_make(const struct otlp_options *options, struct otlp_settings *ret_settings,
 		       char *error, uint32_t error_size);
 void tl_otlp_settings_fini(struct otlp_settings *settings);
-// The next "key=value" of a list in W3C baggage form, percent-decoded; false at the end.
+// The next "key=value" of a list in W3C baggage form, percent-decoded, without blanks around it; what
+// is longer than its room is cut. False at the end.
 bool tl_otlp_next_pair(const char **list, char *ret_key, size_t key_size, char *ret_value,
 		    size_t value_size);
 

@@ -138,7 +138,7 @@ static int begin_segment(struct tl_disk *disk, uint64_t seq)
 	uint8_t head[TL_SEGMENT_HEAD_BYTES];
 	char name[NAME_BYTES];
 
-	if (disk->write_fd >= 0 && disk->is_dirty)
+	if (disk->write_fd >= 0 && disk->is_dirty && disk->syncs)
 		(void)fdatasync(disk->write_fd);
 	close_fd(&disk->write_fd);
 	segment_name(seq, name);
@@ -154,7 +154,8 @@ static int begin_segment(struct tl_disk *disk, uint64_t seq)
 		(void)unlinkat(disk->folder, name, 0);
 		return rc;
 	}
-	(void)fsync(disk->folder);
+	if (disk->syncs)
+		(void)fsync(disk->folder);
 	disk->write_fd = fd;
 	drop_read_segments(disk);
 	return 0;
@@ -295,11 +296,11 @@ void tl_disk_pop(struct tl_disk *disk, const struct tl_frame_head *head)
 	drop_read_segments(disk);
 }
 
-void tl_disk_close(struct tl_disk *disk, bool with_sync)
+void tl_disk_close(struct tl_disk *disk)
 {
 	if (disk->cursor_fd >= 0) {
 		disk->cursor.is_clean = true;
-		if (with_sync)
+		if (disk->syncs)
 			(void)tl_disk_sync(disk);
 		else
 			tl_disk_save_cursor(disk);

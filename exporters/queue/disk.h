@@ -22,6 +22,7 @@ struct tl_disk {
 	uint64_t file_bytes;    // of all segments
 	struct tl_queue_cursor cursor;
 	bool is_dirty;          // written and not synced
+	bool syncs;             // false: by nobody but the kernel
 	uint64_t damaged_bytes;
 	uint64_t damaged_items; // of frames that could not be read back
 	uint8_t *buffer;        // payload of the last frame read
@@ -41,4 +42,4 @@ void tl_disk_pop(struct tl_disk *disk, const struct tl_frame_head *head);
 uint64_t tl_disk_drop_segment(struct tl_disk *disk);
 int tl_disk_sync(struct tl_disk *disk); // data and cursor
 void tl_disk_save_cursor(struct tl_disk *disk);
-void tl_disk_close(struct tl_disk *disk, bool with_sync);
+void tl_disk_close(struct tl_disk *disk);

@@ -88,6 +88,7 @@ int tl_queue_open(const struct tl_queue_options *options, const char *name,
 			free(queue);
 			return rc;
 		}
+		queue->disk.syncs = options->fsync != TL_QUEUE_FSYNC_NEVER;
 		queue->next_seq = queue->disk.cursor.next_seq;
 	}
 	*ret_queue = queue;
@@ -316,7 +317,7 @@ uint64_t tl_queue_close(struct tl_queue *queue)
 		free_first(queue);
 	}
 	if (queue->has_disk)
-		tl_disk_close(&queue->disk, queue->options.fsync != TL_QUEUE_FSYNC_NEVER);
+		tl_disk_close(&queue->disk);
 	free(queue);
 	return lost;
 }

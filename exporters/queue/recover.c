@@ -235,6 +235,6 @@ int tl_disk_open(struct tl_disk *disk, const char *directory, const char *name,
 	if (disk->cursor_fd >= 0)
 		(void)close(disk->cursor_fd);
 	disk->cursor_fd = -1; // nothing was read: its mark stays
-	tl_disk_close(disk, false);
+	tl_disk_close(disk);
 	return rc;
 }

@@ -24,6 +24,7 @@ struct tl_rotating_file {
 	uint64_t size; // of the current file, buffered lines included
 	char *buffer;
 	size_t buffered;
+	uint64_t lost; // lines
 	pthread_t compressor; // of the newest old file
 	bool is_compressing;
 };
@@ -106,16 +107,26 @@ out_free:
 	return rc;
 }
 
-// Writes what is buffered. After a failure in the middle of it (a full disk) the file is cut back
-// to where it was, so that no half line stays.
+// After a failure in the middle of it (a full disk) the file is cut back to where it was, so that
+// no half line stays.
+static int write_whole(struct tl_rotating_file *file, const char *lines, size_t len)
+{
+	off_t before = lseek(file->fd, 0, SEEK_END);
+	int rc = write_all(file->fd, lines, len);
+
+	if (rc < 0 && before >= 0 && ftruncate(file->fd, before) == 0)
+		file->size = (uint64_t)before;
+	return rc;
+}
+
+// Writes what is buffered. What can't be written is lost, and counted.
 static int drain(struct tl_rotating_file *file)
 {
 	if (file->buffered == 0)
 		return 0;
-	off_t before = lseek(file->fd, 0, SEEK_END);
-	int rc = write_all(file->fd, file->buffer, file->buffered);
-	if (rc < 0 && before >= 0 && ftruncate(file->fd, before) == 0)
-		file->size = (uint64_t)before;
+	int rc = write_whole(file, file->buffer, file->buffered);
+	for (size_t i = 0; rc < 0 && i < file->buffered; i++)
+		file->lost += file->buffer[i] == '\n';
 	file->buffered = 0;
 	return rc;
 }
@@ -248,7 +259,9 @@ int tl_rotating_write(struct tl_rotating_file *file, const void *lines, size_t l
 	if (rc < 0)
 		return rc;
 	if (len > BUFFER_BYTES) {
-		rc = write_all(file->fd, lines, len);
+		rc = write_whole(file, lines, len);
+		if (rc < 0)
+			return rc;
 	} else {
 		memcpy(file->buffer + file->buffered, lines, len);
 		file->buffered += len;
@@ -263,6 +276,11 @@ int tl_rotating_flush(struct tl_rotating_file *file)
 	if (rc == 0 && file->options.fsync == TL_FSYNC_FLUSH && fsync(file->fd) < 0)
 		rc = -errno;
 	return rc;
+}
+
+uint64_t tl_rotating_lost(const struct tl_rotating_file *file)
+{
+	return file->lost;
 }
 
 void tl_rotating_close(struct tl_rotating_file *file)

@@ -28,5 +28,7 @@ int tl_rotating_open(const struct tl_rotating_options *options, struct tl_rotati
 int tl_rotating_write(struct tl_rotating_file *file, const void *lines, size_t len);
 // Hands everything to the kernel, and to the disk by policy. 0 or -errno.
 int tl_rotating_flush(struct tl_rotating_file *file);
+// Lines taken by tl_rotating_write that could not be written later.
+uint64_t tl_rotating_lost(const struct tl_rotating_file *file);
 // Flushes, waits for the helper thread. Accepts NULL.
 void tl_rotating_close(struct tl_rotating_file *file);

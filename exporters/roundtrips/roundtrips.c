@@ -56,7 +56,10 @@ struct roundtrips {
 	const struct roundtrips_options *options;
 	struct tl_rotating_file *file; // NULL: standard output
 	struct tl_text line;
-	struct tl_exporter_stats stats;
+	uint64_t accepted;
+	uint64_t refused;    // lines that no file took
+	uint64_t unflushed;  // lines in the buffer of standard output
+	char last_error[160];
 };
 
 static int roundtrips_open(const void *options, const struct tl_exporter_env *env, void **ret_self,
@@ -94,7 +97,19 @@ static int write_line(struct roundtrips *self)
 {
 	if (self->file != NULL)
 		return tl_rotating_write(self->file, self->line.data, self->line.len);
-	return fwrite(self->line.data, 1, self->line.len, stdout) == self->line.len ? 0 : -errno;
+	if (fwrite(self->line.data, 1, self->line.len, stdout) != self->line.len)
+		return -errno;
+	self->unflushed++;
+	return 0;
+}
+
+static int note(struct roundtrips *self, int rc)
+{
+	if (rc < 0)
+		(void)snprintf(self->last_error, sizeof(self->last_error), "%s: %s",
+			       self->file != NULL ? self->options->filename : "standard output",
+			       strerror(-rc));
+	return rc;
 }
 
 static int roundtrips_roundtrip(void *arg, const struct tl_roundtrip_signal *signal)
@@ -106,18 +121,10 @@ static int roundtrips_roundtrip(void *arg, const struct tl_roundtrip_signal *sig
 		tl_record_text_line(&self->line, signal, false, 0);
 	else
 		(void)tl_record_json_line(&self->line, signal, self->options->verbose);
-	self->stats.accepted++;
+	self->accepted++;
 	int rc = self->line.len == 0 ? -ENOMEM : write_line(self);
-	if (rc == 0) {
-		self->stats.delivered++;
-	} else {
-		self->stats.dropped++;
-		self->stats.dropped_by[TL_DROP_WRITE]++;
-		(void)snprintf(self->stats.last_error, sizeof(self->stats.last_error), "%s: %s",
-			       self->file != NULL ? self->options->filename : "standard output",
-			       strerror(-rc));
-	}
-	return rc;
+	self->refused += rc < 0;
+	return note(self, rc);
 }
 
 static int roundtrips_flush(void *arg, uint64_t deadline_ns)
@@ -126,14 +133,25 @@ static int roundtrips_flush(void *arg, uint64_t deadline_ns)
 
 	(void)deadline_ns; // a file does not keep us waiting
 	if (self->file != NULL)
-		return tl_rotating_flush(self->file);
-	return fflush(stdout) == 0 ? 0 : -errno;
+		return note(self, tl_rotating_flush(self->file));
+	int rc = fflush(stdout) == 0 ? 0 : -errno;
+	if (rc < 0)
+		self->refused += self->unflushed;
+	self->unflushed = 0;
+	return note(self, rc);
 }
 
+// Lines count as delivered when they are in the buffer; those that then can't be written move over
+// to the dropped ones.
 static void roundtrips_stats(void *arg, struct tl_exporter_stats *ret_stats)
 {
 	const struct roundtrips *self = arg;
-	*ret_stats = self->stats;
+	uint64_t lost = self->refused + (self->file != NULL ? tl_rotating_lost(self->file) : 0);
+
+	ret_stats->accepted = self->accepted;
+	ret_stats->dropped = ret_stats->dropped_by[TL_DROP_WRITE] = lost;
+	ret_stats->delivered = self->accepted - lost;
+	(void)snprintf(ret_stats->last_error, sizeof(ret_stats->last_error), "%s", self->last_error);
 }
 
 static void roundtrips_close(void *arg)

@@ -53,6 +53,8 @@ class Store:
         assert list(action) == ['create'], f'data streams take create only: {action}'
         self.check(document)
         verdict = self.verdicts.popleft() if self.verdicts else 201
+        if isinstance(verdict, dict):
+            return {'create': verdict}
         if verdict != 201:
             return {'create': {'status': verdict, 'error': {'type': 'mapper', 'reason': 'no'}}}
         key = action['create'].get('_id', len(self.documents))
@@ -85,6 +87,7 @@ exporters:
         done = subprocess.run([TAPLINE, 'agent', '--config', config], capture_output=True, text=True,
                               timeout=60)
         assert done.returncode == 0, done.stderr
+        return done.stderr
 
 
 def records_of(capture):
@@ -143,10 +146,24 @@ def test_refused_documents():
     store = send('http-nginx.pcap', verdicts=[400, 201, 400])
     assert len(store.documents) == len(records_of('http-nginx.pcap')) - 2, 'a bad one came again'
     assert len(store.requests) == 1, store.requests
+    # An index that is closed for writing, by its operator or a full disk, is opened again.
+    store = send('http-nginx.pcap', verdicts=[{'status': 403, 'error': {
+        'type': 'cluster_block_exception', 'reason': 'index read-only'}}])
+    check_all(store, 'http-nginx.pcap')
+    assert store.requests[1:] == [1], store.requests
+
+
+def test_secrets_that_come_back():
+    """A receiver that puts what it was sent into its reasons: the log does not show it."""
+    verdict = {'status': 400, 'error': {'type': 'mapper', 'reason': 'no\nfor swordfish-of-the-bulk'}}
+    receiver = Receiver(default=Store([verdict]).answer)
+    logged = run('http-nginx.pcap', receiver, 'bearer_token: swordfish-of-the-bulk')
+    assert '400 mapper: no for ****' in logged, logged
+    assert 'swordfish' not in logged, logged
 
 
 def test_whole_requests():
-    for answer in (429, 503, 500, 'reset', 'close_mid_body', 'garbage'):
+    for answer in (429, 503, 500, 'reset', 'close_mid_body', 'close_mid_success', 'garbage'):
         store = send('http-nginx.pcap', script=[answer, answer])
         check_all(store, 'http-nginx.pcap')
 

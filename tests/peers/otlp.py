@@ -399,6 +399,11 @@ def test_final_answers():
     with tempfile.TemporaryDirectory() as folder:
         run_agent(folder, 'http-nginx.pcap', receiver, 'metrics: false')
     assert len(receiver.requests) == 1, 'a partial success was tried again'
+    receiver = Receiver(default=partial(3, 'not for\nswordfish-of-otlp'))
+    with tempfile.TemporaryDirectory() as folder:
+        logged = run_agent(folder, 'http-nginx.pcap', receiver,
+                           'metrics: false, bearer_token: swordfish-of-otlp')
+    assert 'not for ****' in logged and 'swordfish' not in logged, logged
 
 
 def test_too_large_is_halved():
@@ -433,6 +438,42 @@ def test_environment():
     resource = attributes(message.resource_metrics[0].resource.attributes)
     assert resource['service.name'] == 'probes', resource
     assert resource['deployment.environment.name'] == 'prod', resource
+
+
+def test_environment_of_one_signal():
+    """A signal's own variable comes before the one for both."""
+    receiver, slow = Receiver(default=200), Receiver(default='never')
+    environment = {'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT': receiver.url('/t'),
+                   'OTEL_EXPORTER_OTLP_METRICS_ENDPOINT': slow.url('/m'),
+                   'OTEL_EXPORTER_OTLP_HEADERS': 'x-tenant=both',
+                   'OTEL_EXPORTER_OTLP_TRACES_HEADERS': 'x-tenant = own%2C , x-long=' + 'l' * 5000,
+                   'OTEL_EXPORTER_OTLP_TRACES_COMPRESSION': 'none',
+                   'OTEL_EXPORTER_OTLP_TIMEOUT': '150'}
+    with tempfile.TemporaryDirectory() as folder:
+        run_agent(folder, 'http-nginx.pcap', receiver, environment=environment)
+    (traces,) = receiver.requests
+    assert 'content-encoding' not in traces.headers, traces.headers
+    assert traces.headers['x-tenant'] == 'own,' and traces.headers['x-long'] == 'l' * 5000
+    assert TRACES.ExportTraceServiceRequest.FromString(traces.body).resource_spans
+    metrics = slow.requests
+    assert len(metrics) > 1, 'the time-out did not end a request'
+    assert all(r.headers['x-tenant'] == 'both' for r in metrics), metrics[0].headers
+    assert all(r.headers['content-encoding'] == 'gzip' for r in metrics), metrics[0].headers
+
+
+def test_environment_is_checked():
+    for name, value, says in (('TIMEOUT', 'soon', 'must be milliseconds'),
+                              ('TRACES_HEADERS', 'x-a=b%0D%0Ax-injected: c', 'must be one line'),
+                              ('ENDPOINT', 'collector:4318', 'must be http://'),
+                              ('METRICS_PROTOCOL', 'grpc', 'only http/protobuf')):
+        with tempfile.TemporaryDirectory() as folder:
+            config = pathlib.Path(folder) / 'agent.yaml'
+            config.write_text(f'capture: {{ports: [{{file: {CAPTURES}/http-nginx.pcap}}]}}\n'
+                              'exporters: {otlp: [{queue: {storage: memory}}]}\n')
+            done = subprocess.run([TAPLINE, 'agent', '--config', config], capture_output=True,
+                                  text=True, timeout=60,
+                                  env={**os.environ, 'OTEL_EXPORTER_OTLP_' + name: value})
+        assert done.returncode != 0 and says in done.stderr, (name, done)
 
 
 def main():

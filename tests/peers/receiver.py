@@ -3,6 +3,7 @@
 request by the next entry of a script, or by its default. Requests are kept as they came.
 
 Entries: 204 · (503, {'Retry-After': '2'}, b'body') · 'reset' · 'close' · 'close_mid_body' ·
+'close_mid_success' (of a 200) ·
 'never' · 'endless_header' · 'slow' (1 byte/s) · 'huge' (a body without end) · 'garbage'
 """
 import collections
@@ -125,6 +126,11 @@ class Receiver:
     @staticmethod
     def _close_mid_body(connection):
         connection.sendall(b'HTTP/1.1 503 Whatever\r\nContent-Length: 1000\r\n\r\nhalf')
+        return False
+
+    @staticmethod
+    def _close_mid_success(connection):
+        connection.sendall(b'HTTP/1.1 200 Whatever\r\nContent-Length: 1000\r\n\r\n{"errors": tr')
         return False
 
     def _never(self, connection):

@@ -119,6 +119,9 @@ static void test_options(void **state)
 	o = good();
 	o.backoff.max_ns = 0;
 	refuse(&o, "backoff");
+	o = good();
+	o.timeout_ns = 1000;
+	refuse(&o, "timeout");
 }
 
 static void test_public_url(void **state)

@@ -6,16 +6,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utime.h>
 
 #include <cmocka.h>
 #include <zlib.h>
+
+#define LARGE_BYTES (300u << 10) // not buffered
 
 static char folder[64], path[96];
 
@@ -129,6 +133,39 @@ static void test_rotation(void **state)
 	assert_null(content(".1"));
 }
 
+// Lines that a full disk took no more are counted, and the file holds whole lines only.
+static void test_lost_lines(void **state)
+{
+	const struct rlimit small = {.rlim_cur = 40, .rlim_max = RLIM_INFINITY};
+	const struct rlimit all = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+	struct tl_rotating_file *file;
+	char *large = malloc(LARGE_BYTES);
+
+	(void)state;
+	assert_non_null(large);
+	memset(large, 'x', LARGE_BYTES);
+	large[LARGE_BYTES - 1] = '\n';
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(tl_rotating_open(&(struct tl_rotating_options) {.path = path}, &file), 0);
+	assert_int_equal(tl_rotating_write(file, "whole\n", 6), 0);
+	assert_int_equal(tl_rotating_flush(file), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(tl_rotating_write(file, "more than there is\n", 19), 0);
+	assert_int_equal(tl_rotating_flush(file), -EFBIG);
+	assert_int_equal(tl_rotating_lost(file), 5);
+	assert_string_equal(content(""), "whole\n");
+	assert_int_equal(tl_rotating_write(file, large, LARGE_BYTES), -EFBIG); // not taken: not lost
+	assert_string_equal(content(""), "whole\n");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+	assert_int_equal(tl_rotating_write(file, "again\n", 6), 0);
+	assert_int_equal(tl_rotating_flush(file), 0);
+	assert_string_equal(content(""), "whole\nagain\n");
+	assert_int_equal(tl_rotating_lost(file), 5);
+	tl_rotating_close(file);
+	free(large);
+}
+
 static void test_age(void **state)
 {
 	const struct utimbuf long_ago = {.actime = 1000, .modtime = 1000};
@@ -153,7 +190,8 @@ static void test_age(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_half_a_line), TEST(test_long_half_line), TEST(test_rotation), TEST(test_age),
+		TEST(test_half_a_line), TEST(test_long_half_line), TEST(test_rotation),
+		TEST(test_lost_lines), TEST(test_age),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
