@@ -1,155 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks the headers from the link layer to the innermost TCP or UDP. Each header has one function
-// that consumes it and names the layer that follows; a new encapsulation is one more function
-// and a case in the dispatch of its carrier (by_ethertype, by_protocol, by_gre_type, by_udp_port).
-#include "base/check.h"
-#include "packet/packet.h"
+// Walks the headers from the link layer to the innermost TCP or UDP.
+#include "packet/walk.h"
 
-#include <assert.h>
-#include <endian.h>
-#include <stddef.h>
-
-#define ETHERNET_BYTES 14u
 #define SLL_BYTES 16u
 #define SLL2_BYTES 20u
 #define FAMILY_BYTES 4u
-#define VLAN_TAG_BYTES 4u
-#define IPV4_BYTES_MIN 20u
-#define IPV6_BYTES 40u
-#define TCP_BYTES_MIN 20u
-#define UDP_BYTES 8u
-#define VXLAN_BYTES 8u
-
-// Headers are looked for in this many bytes at most; it also keeps offset arithmetic far from
-// the end of 32 bits, whatever lengths the caller was given.
-#define REACH_BYTES_MAX 65536u
-#define WIRE_BYTES_MAX (1u << 30)
 
 // Chains of IPv6 extension headers longer than this are no traffic that hosts accept.
 #define IPV6_EXTENSIONS_MAX 16u
 
 #define ARPHRD_NETLINK 824 // its cooked "protocol" is a netlink family, no Ethernet type
 
-enum {
-	TYPE_IPV4 = 0x0800,
-	TYPE_TEB = 0x6558, // transparent Ethernet bridging, inside GRE
-	TYPE_VLAN = 0x8100,
-	TYPE_IPV6 = 0x86dd,
-	TYPE_VLAN_SERVICE = 0x88a8,
-	TYPE_VLAN_OLD_1 = 0x9100,
-	TYPE_VLAN_OLD_2 = 0x9200,
-};
-
-enum {
-	PROTOCOL_HOP_BY_HOP = 0,
-	PROTOCOL_IPV4 = 4,
-	PROTOCOL_TCP = 6,
-	PROTOCOL_UDP = 17,
-	PROTOCOL_IPV6 = 41,
-	PROTOCOL_ROUTING = 43,
-	PROTOCOL_FRAGMENT = 44,
-	PROTOCOL_GRE = 47,
-	PROTOCOL_AH = 51,
-	PROTOCOL_NONE = 59,
-	PROTOCOL_DESTINATION = 60,
-};
-
-enum {
-	PORT_VXLAN = 4789,
-	PORT_VXLAN_LINUX = 8472, // Linux's default before the port was assigned
-};
-
-// What comes next: a layer, or, below TL_DECODED_COUNT, the verdict.
-enum layer {
-	LAYER_ETHERNET = TL_DECODED_COUNT,
-	LAYER_ETHERTYPE, // dispatch on walk.type
-	LAYER_IP,        // version by the first nibble
-	LAYER_IPV4,
-	LAYER_IPV6,
-	LAYER_PROTOCOL,  // dispatch on walk.protocol
-	LAYER_TCP,
-	LAYER_UDP,
-	LAYER_GRE,
-	LAYER_VXLAN,
-};
-
-struct walk {
-	const struct tl_packet *packet;
-	struct tl_headers *headers;
-	const uint8_t *data; // of chunk 0
-	uint32_t at;         // where the next header begins; never beyond `limit`
-	uint32_t have;       // bytes of chunk 0 that may be read
-	uint32_t end;        // where the enclosing layer ends by its own length; may exceed `have`
-	uint32_t limit;      // the smaller of both
-	uint16_t type;       // for LAYER_ETHERTYPE
-	uint8_t protocol;    // for LAYER_PROTOCOL
-};
-
-static inline const uint8_t *here(const struct walk *w)
-{
-	return w->data + w->at;
-}
-
-static inline bool has(const struct walk *w, uint32_t len)
-{
-	return TL_LIKELY(len <= w->limit - w->at);
-}
-
-// Why `len` bytes are not there.
-static int missing(const struct walk *w, uint32_t len)
-{
-	if (w->at + len > w->end)
-		return TL_DECODED_MALFORMED;
-	// Captured, but behind the part that headers are read from.
-	if (w->at + len <= w->packet->len)
-		return TL_DECODED_TOO_DEEP;
-	return TL_DECODED_TRUNCATED;
-}
-
-static inline void set_end(struct walk *w, uint32_t end)
-{
-	w->end = end;
-	w->limit = end < w->have ? end : w->have;
-}
-
-// Ends the walk: everything from `at` to the layer's end is payload.
-static inline int finish(struct walk *w, int verdict)
-{
-	struct tl_headers *h = w->headers;
-	uint32_t captured = w->packet->len < w->end ? w->packet->len : w->end;
-
-	h->payload_offset = w->at;
-	h->payload_len = captured - w->at;
-	h->payload_wire_len = w->end - w->at;
-	return verdict;
-}
-
-static int enter_tunnel(struct walk *w, enum tl_tunnel tunnel, uint32_t id, int layer)
-{
-	struct tl_outer *outer = &w->headers->outer;
-
-	if (outer->tunnel_depth >= TL_TUNNEL_DEPTH_MAX)
-		return TL_DECODED_TOO_DEEP;
-	outer->tunnel_depth++;
-	outer->tunnel = (uint8_t)tunnel;
-	outer->tunnel_id = id;
-	return layer;
-}
-
 // -- link layers
-
-static inline int by_ethertype(const struct walk *w)
-{
-	if (TL_LIKELY(w->type == TYPE_IPV4))
-		return LAYER_IPV4;
-	return w->type == TYPE_IPV6 ? LAYER_IPV6 : TL_DECODED_NOT_IP;
-}
-
-static inline bool is_vlan(uint16_t type)
-{
-	return type == TYPE_VLAN || type == TYPE_VLAN_SERVICE || type == TYPE_VLAN_OLD_1 ||
-	       type == TYPE_VLAN_OLD_2;
-}
 
 // Any number of tags: each takes four captured bytes, so the loop ends with the packet.
 static int read_vlans(struct walk *w)
@@ -166,13 +28,13 @@ static int read_vlans(struct walk *w)
 		w->type = tl_load_be16(here(w) + 2);
 		w->at += VLAN_TAG_BYTES;
 	}
-	return by_ethertype(w);
+	return by_ethertype(w->type);
 }
 
 // A type below 1536 is the length of an 802.3 frame (LLC, SNAP): no IP traffic of today.
 static inline int read_ethertype(struct walk *w)
 {
-	return TL_UNLIKELY(is_vlan(w->type)) ? read_vlans(w) : by_ethertype(w);
+	return TL_UNLIKELY(is_vlan(w->type)) ? read_vlans(w) : by_ethertype(w->type);
 }
 
 static inline int read_ethernet(struct walk *w)
@@ -254,14 +116,6 @@ static int read_link(struct walk *w)
 }
 
 // -- IP
-
-// In two words, as it is read again at once: loads wait for stores of other sizes.
-static inline void write_mapped(uint8_t ret_address[16], const uint8_t *ipv4)
-{
-	uint64_t word[2] = {0, htobe64(UINT64_C(0xffff00000000) | tl_load_be32(ipv4))};
-
-	memcpy(ret_address, word, sizeof(word));
-}
 
 static int read_ip(struct walk *w)
 {
@@ -417,82 +271,17 @@ static inline int by_protocol(struct walk *w)
 	case PROTOCOL_UDP:
 		return LAYER_UDP;
 	case PROTOCOL_IPV4:
-		return enter_tunnel(w, TL_TUNNEL_IPIP, 0, LAYER_IPV4);
 	case PROTOCOL_IPV6:
-		return enter_tunnel(w, TL_TUNNEL_IPIP, 0, LAYER_IPV6);
+		if (!is_followed(w, TL_TUNNEL_IPIP))
+			return finish(w, TL_DECODED_OTHER_L4);
+		return enter_tunnel(w, TL_TUNNEL_IPIP, 0,
+				    w->protocol == PROTOCOL_IPV4 ? LAYER_IPV4 : LAYER_IPV6);
 	case PROTOCOL_GRE:
 		return LAYER_GRE;
 	case PROTOCOL_AH:
 		return read_ah(w);
 	default:
 		return finish(w, TL_DECODED_OTHER_L4);
-	}
-}
-
-static int by_gre_type(struct walk *w, uint16_t type, uint32_t key)
-{
-	switch (type) {
-	case TYPE_IPV4:
-		return enter_tunnel(w, TL_TUNNEL_GRE, key, LAYER_IPV4);
-	case TYPE_IPV6:
-		return enter_tunnel(w, TL_TUNNEL_GRE, key, LAYER_IPV6);
-	case TYPE_TEB:
-		return enter_tunnel(w, TL_TUNNEL_GRE, key, LAYER_ETHERNET);
-	default:
-		return finish(w, TL_DECODED_OTHER_L4);
-	}
-}
-
-static int read_gre(struct walk *w)
-{
-	if (!has(w, 4))
-		return missing(w, 4);
-	const uint8_t *p = here(w);
-	uint16_t flags = tl_load_be16(p);
-	uint32_t key = 0;
-	uint32_t len = 4;
-
-	// Version 1 is PPTP; source routing (RFC 1701) was withdrawn.
-	if ((flags & 0x4007) != 0)
-		return finish(w, TL_DECODED_OTHER_L4);
-	if ((flags & 0x8000) != 0) // checksum and reserved
-		len += 4;
-	uint32_t key_at = len;
-	if ((flags & 0x2000) != 0)
-		len += 4;
-	if ((flags & 0x1000) != 0) // sequence number
-		len += 4;
-	if (!has(w, len))
-		return missing(w, len);
-	if ((flags & 0x2000) != 0)
-		key = tl_load_be32(p + key_at);
-	w->at += len;
-	return by_gre_type(w, tl_load_be16(p + 2), key);
-}
-
-// The port alone proves nothing: a client may have drawn it. The fixed bits must be right too
-// (0x80 and the two words behind it belong to group policies).
-static int read_vxlan(struct walk *w)
-{
-	if (w->end - w->at < VXLAN_BYTES)
-		return finish(w, TL_DECODED_OK);
-	if (!has(w, VXLAN_BYTES))
-		return missing(w, VXLAN_BYTES);
-	const uint8_t *p = here(w);
-	if ((p[0] & 0x7f) != 0x08 || p[7] != 0)
-		return finish(w, TL_DECODED_OK);
-	w->at += VXLAN_BYTES;
-	return enter_tunnel(w, TL_TUNNEL_VXLAN, tl_load_be32(p + 4) >> 8, LAYER_ETHERNET);
-}
-
-static inline int by_udp_port(struct walk *w, uint16_t destination)
-{
-	switch (destination) {
-	case PORT_VXLAN:
-	case PORT_VXLAN_LINUX:
-		return LAYER_VXLAN;
-	default:
-		return finish(w, TL_DECODED_OK);
 	}
 }
 
@@ -513,38 +302,8 @@ static inline int read_udp(struct walk *w)
 	h->tuple.destination_port = tl_load_be16(p + 2);
 	set_end(w, w->at + len);
 	w->at += UDP_BYTES;
-	return by_udp_port(w, h->tuple.destination_port);
-}
-
-static void read_tcp_options(struct tl_headers *h, const uint8_t *p, uint32_t len)
-{
-	// What nearly every segment carries: two fillers and the timestamps.
-	if (TL_LIKELY(len >= 12 && tl_load_be32(p) == 0x0101080a)) {
-		h->tcp_has_timestamps = true;
-		h->tcp_timestamp = tl_load_be32(p + 4);
-		if (len == 12)
-			return;
-	}
-	for (uint32_t at = 0; at < len && p[at] != 0;) {
-		if (p[at] == 1) {
-			at++;
-			continue;
-		}
-		if (len - at < 2 || p[at + 1] < 2 || p[at + 1] > len - at)
-			return;
-		const uint8_t *option = p + at;
-		at += option[1];
-		if (option[0] == 8 && option[1] == 10) {
-			h->tcp_has_timestamps = true;
-			h->tcp_timestamp = tl_load_be32(option + 2);
-		}
-		if ((h->tcp_flags & TL_TCP_SYN) == 0)
-			continue;
-		if (option[0] == 2 && option[1] == 4)
-			h->tcp_mss = tl_load_be16(option + 2);
-		else if (option[0] == 3 && option[1] == 3)
-			h->tcp_window_scale = option[2] < 14 ? option[2] : 14; // RFC 7323, 2.3
-	}
+	int layer = layer_of_ports(h->tuple.source_port, h->tuple.destination_port);
+	return layer == TL_DECODED_OK ? finish(w, TL_DECODED_OK) : layer;
 }
 
 // Options that the snaplen cut off don't spoil a segment: its sequence space is known, and
@@ -610,128 +369,24 @@ static int follow(struct walk *w, int layer)
 		case LAYER_UDP:
 			layer = read_udp(w);
 			break;
-		case LAYER_GRE:
-			layer = read_gre(w);
-			break;
-		case LAYER_VXLAN:
-			layer = read_vxlan(w);
-			break;
 		default:
-			return layer;
+			if (layer < LAYER_TUNNEL)
+				return layer;
+			layer = tl_tunnel_read(w, layer);
+			break;
 		}
 	}
 }
 
-// Bytes that headers may be read from: all are in the first chunk.
-static uint32_t header_bytes(const struct tl_packet *packet)
-{
-	uint32_t len = packet->chunk_count != 0 ? packet->chunks[0].len : 0;
-
-	// A shorter first chunk is the caller's bug; what doesn't fit is then TOO_DEEP.
-	TL_CHECK(len >= packet->len || len >= TL_HEADERS_BYTES_MAX);
-	if (len > packet->len)
-		len = packet->len;
-	return len < REACH_BYTES_MAX ? len : REACH_BYTES_MAX;
-}
-
-// Assigning the whole struct at once makes gcc emit `rep stos`, whose start alone takes 10 ns; in
-// parts it is a handful of vector stores.
-static inline void clear(struct tl_headers *h)
-{
-	static_assert(sizeof(*h) - offsetof(struct tl_headers, l3_offset) <= 64, "two more stores");
-
-	h->tuple = (struct tl_tuple) {.zero = 0};
-	h->outer = (struct tl_outer) {.tunnel = TL_TUNNEL_NONE};
-	memset(&h->l3_offset, 0, 32);
-	uint8_t *rest = (uint8_t *)&h->l3_offset + 32;
-	memset(rest, 0, sizeof(*h) - offsetof(struct tl_headers, l3_offset) - 32);
-	h->tcp_window_scale = TL_NO_WINDOW_SCALE;
-}
-
-// -- the straight way
-
-static inline void read_plain_tcp(struct tl_headers *h, const uint8_t *p, uint32_t header_len)
-{
-	h->tcp_flags = p[13];
-	h->tcp_window = tl_load_be16(p + 14);
-	h->tcp_seq = tl_load_be32(p + 4);
-	h->tcp_ack = tl_load_be32(p + 8);
-	h->tcp_options_len = (uint8_t)(header_len - TCP_BYTES_MIN);
-	if (header_len != TCP_BYTES_MIN)
-		read_tcp_options(h, p + TCP_BYTES_MIN, header_len - TCP_BYTES_MIN);
-}
-
-// What nearly all packets are, without a dispatch per layer: Ethernet with one VLAN tag or none,
-// IPv4 without options or fragments, TCP or UDP, all headers there and all lengths in order. False
-// for anything else, about which it decides nothing: the walk does.
-static inline bool decode_plain(const struct tl_packet *packet, struct tl_headers *h)
-{
-	uint32_t have = packet->chunk_count != 0 ? packet->chunks[0].len : 0;
-	uint32_t at = ETHERNET_BYTES;
-	uint16_t vlan = 0;
-
-	have = have < packet->len ? have : packet->len;
-	if (packet->link_type != TL_LINK_ETHERNET || packet->is_reassembled ||
-	    have < ETHERNET_BYTES + VLAN_TAG_BYTES + IPV4_BYTES_MIN + TCP_BYTES_MIN)
-		return false;
-	const uint8_t *data = packet->chunks[0].data;
-	uint16_t type = tl_load_be16(data + 12);
-	if (type == TYPE_VLAN) {
-		vlan = tl_load_be16(data + 14) & 0x0fff;
-		type = tl_load_be16(data + 16);
-		at += VLAN_TAG_BYTES;
-	}
-	const uint8_t *ip = data + at;
-	uint32_t total_len = tl_load_be16(ip + 2);
-	if (type != TYPE_IPV4 || ip[0] != 0x45 || (tl_load_be16(ip + 6) & 0x3fff) != 0)
-		return false;
-	const uint8_t *l4 = ip + IPV4_BYTES_MIN;
-	uint32_t header_len = UDP_BYTES;
-	uint32_t end = at + total_len;
-	if (TL_LIKELY(ip[9] == PROTOCOL_TCP)) {
-		header_len = (l4[12] >> 4) * 4u;
-		if (header_len < TCP_BYTES_MIN)
-			return false;
-	} else if (ip[9] == PROTOCOL_UDP) {
-		uint16_t destination = tl_load_be16(l4 + 2);
-		if (destination == PORT_VXLAN || destination == PORT_VXLAN_LINUX ||
-		    tl_load_be16(l4 + 4) < UDP_BYTES)
-			return false;
-		end = at + IPV4_BYTES_MIN + tl_load_be16(l4 + 4);
-	} else {
-		return false;
-	}
-	uint32_t payload = at + IPV4_BYTES_MIN + header_len;
-	if (payload > have || payload > end || end > at + total_len)
-		return false;
-	clear(h);
-	h->tuple.protocol = ip[9];
-	h->tuple.ip_version = 4;
-	write_mapped(h->tuple.source, ip + 12);
-	write_mapped(h->tuple.destination, ip + 16);
-	h->outer.vlans[0] = vlan;
-	h->outer.vlan_count = vlan != 0; // id 0 is a priority mark
-	h->l3_offset = at;
-	h->payload_offset = payload;
-	h->payload_len = (packet->len < end ? packet->len : end) - payload;
-	h->payload_wire_len = end - payload;
-	h->ip_id = tl_load_be16(ip + 4);
-	h->ttl = ip[8];
-	h->tuple.source_port = tl_load_be16(l4);
-	h->tuple.destination_port = tl_load_be16(l4 + 2);
-	if (TL_LIKELY(ip[9] == PROTOCOL_TCP))
-		read_plain_tcp(h, l4, header_len);
-	return true;
-}
-
-static __attribute__((noinline)) enum tl_decoded decode_walk(const struct tl_packet *packet,
-							     struct tl_headers *ret_headers)
+enum tl_decoded tl_packet_walk(const struct tl_packet *packet, uint32_t left_alone,
+			       struct tl_headers *ret_headers)
 {
 	uint32_t wire = packet->original_len > packet->len ? packet->original_len : packet->len;
 	struct walk w = {
 		.packet = packet,
 		.headers = ret_headers,
 		.have = header_bytes(packet),
+		.left_alone = left_alone,
 	};
 
 	if (w.have != 0)
@@ -741,11 +396,4 @@ static __attribute__((noinline)) enum tl_decoded decode_walk(const struct tl_pac
 	if (TL_UNLIKELY(packet->is_reassembled))
 		ret_headers->outer = packet->outer;
 	return (enum tl_decoded)follow(&w, read_link(&w));
-}
-
-enum tl_decoded tl_packet_decode(const struct tl_packet *packet, struct tl_headers *ret_headers)
-{
-	if (TL_LIKELY(decode_plain(packet, ret_headers)))
-		return TL_DECODED_OK;
-	return decode_walk(packet, ret_headers);
 }

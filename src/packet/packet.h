@@ -26,14 +26,31 @@ enum tl_link_type {
 
 enum tl_tunnel {
 	TL_TUNNEL_NONE,
-	TL_TUNNEL_GRE,
-	TL_TUNNEL_VXLAN,
-	TL_TUNNEL_IPIP, // any of the four IP-in-IP combinations
+	TL_TUNNEL_GRE,       // also around Ethernet (TEB, NVGRE); the id is the key
+	TL_TUNNEL_VXLAN,     // network identifier
+	TL_TUNNEL_IPIP,      // any of the four IP-in-IP combinations, 6in4 and 4in6 among them
+	TL_TUNNEL_MPLS,      // innermost label that names a path
+	TL_TUNNEL_PPPOE,     // session
+	TL_TUNNEL_ERSPAN,    // I, II and III; session, 0 with I
+	TL_TUNNEL_GENEVE,    // network identifier
+	TL_TUNNEL_VXLAN_GPE, // network identifier
+	TL_TUNNEL_GTPU,      // tunnel endpoint identifier
+	TL_TUNNEL_TEREDO,
+	TL_TUNNEL_NSH,       // service path
+	TL_TUNNEL_PBB,       // service instance
+	TL_TUNNEL_VNTAG,     // virtual interface
+	TL_TUNNEL_ETAG,      // port extender's channel (802.1BR)
+	TL_TUNNEL_L2TP,      // version 2; tunnel << 16 | session
 	TL_TUNNEL_COUNT
 };
 
-// The name used in records: "vxlan" etc.
+// In a set of encapsulations.
+#define TL_TUNNEL_BIT(tunnel) (1u << (tunnel))
+
+// The name used in records and the configuration: "vxlan" etc.
 const char *tl_tunnel_name(enum tl_tunnel tunnel);
+// The encapsulation of a name, TL_TUNNEL_NONE for a word that isn't one.
+enum tl_tunnel tl_tunnel_by_name(const char *name);
 
 // What surrounded the innermost IP packet. 16 bytes, plain: it also travels beside a packet
 // that was put together from fragments.
@@ -43,7 +60,7 @@ struct tl_outer {
 	uint8_t tunnel;                    // innermost encapsulation, enum tl_tunnel
 	uint8_t tunnel_depth;
 	uint8_t reserved;
-	uint32_t tunnel_id;                // VNI or GRE key, 0 if none
+	uint32_t tunnel_id;                // of the innermost one, 0 if it has none
 };
 
 struct tl_chunk {
@@ -132,8 +149,20 @@ const char *tl_decoded_name(enum tl_decoded decoded);
 // `ret_headers` is complete for OK, has the fragment members and addresses for FRAGMENT, and is
 // otherwise filled as far as decoding got.
 // Sources: IEEE 802.1Q/802.1ad; RFC 791, 8200 (IP), 9293 (TCP), 768 (UDP), 2784 and 2890 (GRE),
-// 7348 (VXLAN), 2003 and 4213 (IP in IP); linktypes above for SLL, SLL2, NULL and LOOP.
-enum tl_decoded tl_packet_decode(const struct tl_packet *packet, struct tl_headers *ret_headers);
+// 7348 (VXLAN), 2003 and 4213 (IP in IP), 3032 and 4385 (MPLS), 2516 and 1661 (PPPoE), 8926 (Geneve),
+// draft-ietf-nvo3-vxlan-gpe-13, draft-foschiano-erspan-03, 3GPP TS 29.281 (GTP-U), 4380 (Teredo),
+// 8300 (NSH), 2661 (L2TP); IEEE 802.1ah (PBB), 802.1BR (E-TAG); linktypes above for SLL, SLL2, NULL
+// and LOOP.
+// Encapsulations of the set `left_alone` are not followed: what carries them is the packet then.
+enum tl_decoded tl_packet_decode_but(const struct tl_packet *packet, uint32_t left_alone,
+				     struct tl_headers *ret_headers);
+
+// With all encapsulations followed.
+static inline enum tl_decoded tl_packet_decode(const struct tl_packet *packet,
+					       struct tl_headers *ret_headers)
+{
+	return tl_packet_decode_but(packet, 0, ret_headers);
+}
 
 // Copies up to `len` payload bytes from `offset` of the packet into `ret`; gives the number copied.
 uint32_t tl_packet_copy(const struct tl_packet *packet, uint32_t offset, uint32_t len, void *ret);

@@ -45,7 +45,27 @@ def packets():
     vxlan = ipv4(17, udp(b"\x08\0\0\0\0\0\x2a\0" + eth(0x0800, web), 4789))
     extended = ipv6(0, b"\x3c\0" + bytes(6) + b"\x2c\0" + bytes(6) + b"\x11\0\0\0\0\0\0\1" +
                     udp(b"x" * 9))
+    mpls, tag = b"\0\x06\x41\x40", b"\0\x64\x10\x05"
+    stack = eth(0x0800, web)
     return {
+        "mpls": (0, eth(0x8847, b"\0\0\x90\x40" + mpls + web)),
+        "mpls-pseudowire": (0, eth(0x8847, mpls + bytes(4) + stack)),
+        "pppoe": (0, eth(0x8864, struct.pack(">BBHHH", 0x11, 0, 5, len(web) + 2, 0x21) + web)),
+        "pbb": (0, eth(0x88e7, b"\0\0\0\x2a" + stack)),
+        "vntag": (0, eth(0x8926, b"\0\x2a\0\0\x08\0" + web)),
+        "etag": (0, eth(0x893f, b"\0\0\0\x2a\0\0\x08\0" + web)),
+        "nsh": (0, eth(0x894f, b"\x0f\xc6\1\3\0\0\x2a\xff" + bytes(16) + stack)),
+        "erspan1": (5, ipv4(47, b"\0\0\x88\xbe" + stack)),
+        "erspan2": (5, ipv4(47, b"\x10\0\x88\xbe" + bytes(4) + tag + bytes(4) + stack)),
+        "erspan3": (5, ipv4(47, b"\x10\0\x22\xeb" + bytes(4) + b"\x20" + tag[1:] + bytes(7) + b"\1" +
+                            bytes(8) + stack)),
+        "gpe": (5, ipv4(17, udp(b"\x0c\0\0\4\0\0\x2a\0" + b"\x0f\xc2\1\1\0\0\7\xff" + web, 4790))),
+        "geneve": (5, ipv4(17, udp(b"\2\0\x65\x58\0\0\x2a\0" + bytes(8) + stack, 6081))),
+        "gtpu": (5, ipv4(17, udp(struct.pack(">BBHI", 0x36, 255, len(web) + 8, 42) +
+                                 b"\0\1\0\x85\1\0\0\0" + web, 2152))),
+        "teredo": (5, ipv4(17, udp(b"\0\1\0\0" + bytes(9) + bytes(8) + dns, 3544))),
+        "l2tp": (5, ipv4(17, udp(struct.pack(">HHHHHHHH", 0x4a02, len(web) + 18, 1, 2, 3, 4, 0, 0xff03) +
+                                 b"\0\x21" + web, 1701))),
         "ethernet": (0, eth(0x0800, web)), "syn": (0, eth(0x0800, syn)),
         "qinq": (0, eth(0x88a8, b"\0\5\x81\0\0\6\x86\xdd" + dns)), "vxlan": (0, eth(0x0800, vxlan)),
         "gre": (0, eth(0x0800, ipv4(47, b"\xb0\0\x65\x58" + bytes(12) + eth(0x0800, web)))),

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""VLAN, QinQ, GRE and VXLAN frames of a raw sender, IPv6, and answers in IP fragments, live."""
+"""Tagged and encapsulated frames of a raw sender, IPv6, and answers in IP fragments, live."""
 import json
 import signal
 import socket
@@ -23,6 +23,26 @@ def in_vxlan(is_up, packet):
     return frames.vxlan(*TUNNEL[is_up], 42, frames.ethernet(is_up, packet))
 
 
+def in_erspan(is_up, packet):
+    return frames.erspan(*TUNNEL[is_up], 9, frames.ethernet(is_up, packet))
+
+
+def in_geneve(is_up, packet):
+    return frames.geneve(*TUNNEL[is_up], 42, frames.ethernet(is_up, packet))
+
+
+def in_gtpu(is_up, packet):
+    return frames.gtpu(*TUNNEL[is_up], 77, packet)
+
+
+def in_mpls(_, packet):
+    return frames.mpls(200, packet)
+
+
+def in_pppoe(_, packet):
+    return frames.pppoe(5, packet)
+
+
 def plain(is_up, packet):
     return packet
 
@@ -37,6 +57,11 @@ WAYS = {
     "gre": (V4, in_gre, (), {"tunnel": "gre"}),
     "gre6": (V6, in_gre, (), {"tunnel": "gre"}),
     "vxlan": (V4, in_vxlan, (), {"tunnel": "vxlan:42"}),
+    "erspan": (V4, in_erspan, (), {"tunnel": "erspan:9"}),
+    "geneve6": (V6, in_geneve, (), {"tunnel": "geneve:42"}),
+    "gtpu": (V4, in_gtpu, (), {"tunnel": "gtpu:77"}),
+    "mpls": (V4, in_mpls, ((frames.VLAN, 7),), {"vlan": [7], "tunnel": "mpls:200"}),
+    "pppoe6": (V6, in_pppoe, (), {"tunnel": "pppoe:5"}),
     "vxlan6vlan": (V6, in_vxlan, ((frames.VLAN, 7),), {"vlan": [7], "tunnel": "vxlan:42"}),
 }
 

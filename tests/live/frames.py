@@ -4,7 +4,7 @@ import socket
 import struct
 
 CLIENT_MAC, SERVER_MAC = bytes.fromhex("0200000000c1"), bytes.fromhex("020000000051")
-IPV4, IPV6, VLAN, QINQ = 0x0800, 0x86dd, 0x8100, 0x88a8
+IPV4, IPV6, VLAN, QINQ, MPLS, PPPOE = 0x0800, 0x86dd, 0x8100, 0x88a8, 0x8847, 0x8864
 
 
 def checksum(data):
@@ -80,6 +80,29 @@ def ethernet(is_up, packet, tags=()):
 def gre(source, target, inner):
     kind, data = inner
     return ip(source, target, 47, struct.pack("!HH", 0, kind) + data)
+
+
+def erspan(source, target, session, frame):
+    head = struct.pack("!HHIHHI", 0x1000, 0x88be, 1, 0x1000, session, 0)
+    return ip(source, target, 47, head + frame)
+
+
+def geneve(source, target, vni, frame):
+    return udp(source, 50000, target, 6081, struct.pack("!HHI", 0, 0x6558, vni << 8) + frame)
+
+
+def gtpu(source, target, tunnel, packet):
+    data = packet[1]
+    return udp(source, 2152, target, 2152, struct.pack("!BBHI", 0x30, 255, len(data), tunnel) + data)
+
+
+def mpls(label, packet):
+    return MPLS, struct.pack("!II", 100 << 12 | 0x40, label << 12 | 0x140) + packet[1]
+
+
+def pppoe(session, packet):
+    kind = 0x21 if packet[0] == IPV4 else 0x57
+    return PPPOE, struct.pack("!HHHH", 0x1100, session, len(packet[1]) + 2, kind) + packet[1]
 
 
 def vxlan(source, target, vni, frame):

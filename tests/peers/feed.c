@@ -31,12 +31,6 @@ const struct tl_decoder *tl_decoder_by_name(const char *name)
 }
 
 // Only records have them, and none is exported here.
-const char *tl_tunnel_name(enum tl_tunnel tunnel)
-{
-	(void)tunnel;
-	return "";
-}
-
 const char *tl_reason_name(enum tl_reason reason)
 {
 	(void)reason;

@@ -123,7 +123,7 @@ static const struct row rows[] = {
 	{"eth ipv4 teb:77 eth vlan:8 ipv4 udp pay:1", TL_DECODED_OK, 88, 1, 0},
 	{"eth ipv4 teb:77 eth type:0x0806 pay:46", TL_DECODED_NOT_IP, 0, 0, 0},
 	{"eth ipv4 pptp ipv4 tcp pay:1", TL_DECODED_OTHER_L4, 0, 0, 0},
-	{"eth ipv4 gre type:0x88be pay:60", TL_DECODED_OTHER_L4, 0, 0, 0},
+	{"eth ipv4 gre type:0x880b pay:60", TL_DECODED_OTHER_L4, 0, 0, 0},
 	{"eth ipv4 ipv4 tcp pay:1", TL_DECODED_OK, 74, 1, 0},
 	{"eth ipv4 ipv6 tcp pay:1", TL_DECODED_OK, 94, 1, 0},
 	{"eth ipv6 ipv4 tcp pay:1", TL_DECODED_OK, 94, 1, 0},
@@ -133,7 +133,47 @@ static const struct row rows[] = {
 	{"eth ipv6 udp:4789 vxlan:42 eth vlan:3 ipv6 udp pay:1", TL_DECODED_OK, 136, 1, 0},
 	{"eth ipv4 udp:4789 vxlan:42 eth type:0x0806 pay:46", TL_DECODED_NOT_IP, 0, 0, 0},
 	{"eth ipv4 gre ipv4m:0 udp pay:8", TL_DECODED_FRAGMENT, 58, 16, 0},
-	// A client that drew the VXLAN port: not our tunnel, so an ordinary datagram.
+	{"eth ipv4 gre mpls:5 ipv4 tcp pay:1", TL_DECODED_OK, 82, 1, 0},
+	{"eth ipv4 erspan1 eth ipv4 tcp pay:1", TL_DECODED_OK, 92, 1, 0},
+	{"eth ipv4 erspan2:5 eth vlan:3 ipv4 tcp pay:1", TL_DECODED_OK, 108, 1, 0},
+	{"eth ipv4 erspan3:5 eth ipv4 tcp pay:1", TL_DECODED_OK, 108, 1, 0},
+	{"eth ipv6 erspan3o:5 eth ipv4 tcpts pay:1", TL_DECODED_OK, 148, 1, 12},
+	{"eth mpls:100 ipv4 tcp pay:1", TL_DECODED_OK, 58, 1, 0},
+	{"eth mplsup:9 mpls:100 ipv6 tcp pay:1", TL_DECODED_OK, 82, 1, 0},
+	{"eth vlan:7 mpls:3 ipv4 udp trailer:6", TL_DECODED_OK, 50, 0, 0},
+	{"sll mpls:100 ipv4 tcp pay:1", TL_DECODED_OK, 60, 1, 0},
+	{"eth mpls:100 pw eth ipv4 tcp pay:1", TL_DECODED_OK, 76, 1, 0},
+	{"eth mpls:100 eth vlan:3 ipv4 tcp pay:1", TL_DECODED_OK, 76, 1, 0},
+	{"eth mpls:100 pw eth type:0x88cc pay:46", TL_DECODED_NOT_IP, 0, 0, 0},
+	{"eth pppoe:5 ipv4 tcp pay:1 trailer:6", TL_DECODED_OK, 62, 1, 0},
+	{"eth qinq:4 vlan:5 pppoe:5 ipv6 udp", TL_DECODED_OK, 78, 0, 0},
+	{"eth pppoe:5 type:0 pay:30", TL_DECODED_NOT_IP, 0, 0, 0},
+	{"eth type:0x8863 pay:30", TL_DECODED_NOT_IP, 0, 0, 0},
+	{"eth pbb:70000 eth vlan:3 ipv4 tcp pay:1", TL_DECODED_OK, 76, 1, 0},
+	{"eth vntag:5 vlan:3 ipv4 tcp pay:1", TL_DECODED_OK, 64, 1, 0},
+	{"eth etag:5 ipv4 tcp pay:1", TL_DECODED_OK, 62, 1, 0},
+	{"eth nsh:9 ipv4 tcp pay:1", TL_DECODED_OK, 78, 1, 0},
+	{"eth ipv4 udp:4790 gpe:42 ipv4 tcp pay:1", TL_DECODED_OK, 90, 1, 0},
+	{"eth ipv4 udp:4790 gpe:42 nsh:7 eth ipv6 tcp pay:1", TL_DECODED_OK, 148, 1, 0},
+	{"eth ipv4 udp:6081 geneve:42 eth ipv4 tcp pay:1", TL_DECODED_OK, 112, 1, 0},
+	{"eth ipv6 udp:6081 geneveip:42 ipv4 tcp pay:1", TL_DECODED_OK, 118, 1, 0},
+	{"eth ipv4 udp:2152 gtpu:42 ipv4 tcp pay:1", TL_DECODED_OK, 90, 1, 0},
+	{"eth ipv4 udp:2152 gtpux:42 ipv6 tcp pay:1", TL_DECODED_OK, 118, 1, 0},
+	{"eth ipv4 udp:2152 gtpu:42 ipv4m:0 udp pay:8", TL_DECODED_FRAGMENT, 70, 16, 0},
+	{"eth ipv4 udp:3544 ipv6 udp pay:4", TL_DECODED_OK, 90, 4, 0},
+	{"eth ipv4 udp:3544 origin ipv6 tcp pay:4", TL_DECODED_OK, 110, 4, 0},
+	{"eth ipv4 udp:1701 l2tp:9 ipv4 tcp pay:1", TL_DECODED_OK, 92, 1, 0},
+	{"eth ipv4 udp:1701 l2tpall:9 ipv6 tcp pay:1", TL_DECODED_OK, 122, 1, 0},
+	// A client that drew a tunnel's port: not our tunnel, so an ordinary datagram.
+	{"eth ipv4 udp:1701 pay:30", TL_DECODED_OK, 42, 30, 0},
+	{"eth ipv4 udp:2152 pay:30", TL_DECODED_OK, 42, 30, 0},
+	{"eth ipv4 udp:3544 pay:60", TL_DECODED_OK, 42, 60, 0},
+	{"eth ipv4 udp:4790 pay:30", TL_DECODED_OK, 42, 30, 0},
+	{"eth ipv4 udp:6081 pay:30", TL_DECODED_OK, 42, 30, 0},
+	{"eth ipv4 udp:1701 pay:3", TL_DECODED_OK, 42, 3, 0},
+	{"eth ipv4 udp:2152 pay:3", TL_DECODED_OK, 42, 3, 0},
+	{"eth ipv4 udp:3544 pay:3", TL_DECODED_OK, 42, 3, 0},
+	{"eth ipv4 udp:6081 pay:3", TL_DECODED_OK, 42, 3, 0},
 	{"eth ipv4 udp:4789 pay:30", TL_DECODED_OK, 42, 30, 0},
 	{"eth ipv4 udp:4789 pay:3", TL_DECODED_OK, 42, 3, 0},
 	// Depth: eight are followed, not nine.
@@ -197,9 +237,10 @@ static void check_cut(const struct row *row, const struct wire *w, uint32_t cut)
 	}
 }
 
-static bool is_plain_vxlan_port(const char *recipe)
+static bool is_drawn_port(const char *recipe)
 {
-	return strstr(recipe, "udp:4789 pay") != NULL;
+	const char *udp = strstr(recipe, "udp:");
+	return udp != NULL && strncmp(udp + 8, " pay", 4) == 0;
 }
 
 static void headers_cut_at_every_byte_are_truncated(void **state)
@@ -209,7 +250,7 @@ static void headers_cut_at_every_byte_are_truncated(void **state)
 		struct wire w;
 		wire_build(&w, rows[i].recipe);
 		// These are OK only once the would-be tunnel header was seen.
-		if (is_plain_vxlan_port(rows[i].recipe))
+		if (is_drawn_port(rows[i].recipe))
 			continue;
 		for (uint32_t cut = 0; cut < wire_len(&w); cut++)
 			check_cut(&rows[i], &w, cut);
@@ -274,6 +315,7 @@ static void the_straight_way_reads_what_the_walk_reads(void **state)
 		"eth ipv4 tcp pay:40", "eth ipv4 tcpts pay:10", "eth ipv4 syn pay:3",
 		"eth vlan:7 ipv4 tcp pay:9", "eth vlan:0 ipv4 udp pay:40", "eth ipv4 udp pay:40",
 		"eth ipv4 udp:4789 vxlan:42 eth ipv4 tcpts pay:9",
+		"eth ipv4 udp:2152 gtpu:42 ipv4 tcpts pay:9",
 	};
 	uint32_t seed = 1;
 	uint32_t good = 0;
@@ -394,6 +436,27 @@ static void tunnels_are_told(void **state)
 		{"eth ipv4 ipv4 grek:8 ipv4 tcp", TL_TUNNEL_GRE, 8, 2, 0},
 		{"eth vlan:1 vlan:2 ipv4 teb eth vlan:3 vlan:4 vlan:5 ipv4 tcp", TL_TUNNEL_GRE, 0, 1,
 		 4},
+		{"eth mpls:77 ipv4 tcp", TL_TUNNEL_MPLS, 77, 1, 0},
+		{"eth mplsup:9 mplsup:8 mpls:100 ipv4 tcp", TL_TUNNEL_MPLS, 100, 1, 0},
+		{"eth mplsup:100 mpls:0 ipv4 tcp", TL_TUNNEL_MPLS, 100, 1, 0}, // explicit null
+		{"eth mplsup:100 mplsup:7 mpls:999 ipv4 tcp", TL_TUNNEL_MPLS, 100, 1, 0}, // entropy
+		{"eth ipv4 grek:8 mpls:77 ipv4 tcp", TL_TUNNEL_MPLS, 77, 2, 0},
+		{"eth pppoe:0xabc ipv4 tcp", TL_TUNNEL_PPPOE, 0xabc, 1, 0},
+		{"eth pbb:0xabcdef eth vlan:3 ipv4 tcp", TL_TUNNEL_PBB, 0xabcdef, 1, 1},
+		{"eth vntag:0x2bc ipv4 tcp", TL_TUNNEL_VNTAG, 0x2bc, 1, 0},
+		{"eth vntags:0x2bc ipv4 tcp", TL_TUNNEL_VNTAG, 0x2bc, 1, 0},
+		{"eth etag:0x2bc ipv4 tcp", TL_TUNNEL_ETAG, 0x2bc, 1, 0},
+		{"eth nsh:9 ipv4 tcp", TL_TUNNEL_NSH, 9, 1, 0},
+		{"eth ipv4 erspan1 eth ipv4 tcp", TL_TUNNEL_ERSPAN, 0, 1, 0},
+		{"eth ipv4 erspan2:1023 eth vlan:3 ipv4 tcp", TL_TUNNEL_ERSPAN, 1023, 1, 1},
+		{"eth ipv4 erspan3:513 eth ipv4 tcp", TL_TUNNEL_ERSPAN, 513, 1, 0},
+		{"eth ipv4 udp:4790 gpe:42 ipv4 tcp", TL_TUNNEL_VXLAN_GPE, 42, 1, 0},
+		{"eth ipv4 udp:4789 gpe:42 nsh:7 eth ipv4 tcp", TL_TUNNEL_NSH, 7, 2, 0},
+		{"eth ipv4 udp:6081 geneve:42 eth ipv4 tcp", TL_TUNNEL_GENEVE, 42, 1, 0},
+		{"eth ipv4 udp:2152 gtpu:0xfedcba98 ipv4 tcp", TL_TUNNEL_GTPU, 0xfedcba98, 1, 0},
+		{"eth ipv4 udp:3544 ipv6 udp", TL_TUNNEL_TEREDO, 0, 1, 0},
+		{"eth ipv4 udp:1701 l2tp:0x10002 ipv4 tcp", TL_TUNNEL_L2TP, 0x10002, 1, 0},
+		{"eth ipv4 udp:1701 l2tpall:0x10002 ipv4 tcp", TL_TUNNEL_L2TP, 0x10002, 1, 0},
 	};
 
 	for (size_t i = 0; i < TL_COUNT_OF(told); i++) {
@@ -406,6 +469,101 @@ static void tunnels_are_told(void **state)
 	}
 	assert_string_equal(tl_tunnel_name(TL_TUNNEL_VXLAN), "vxlan");
 	assert_string_equal(tl_decoded_name(TL_DECODED_NOT_IP), "not_ip");
+}
+
+static enum tl_decoded decode_but(const char *recipe, uint32_t left_alone, struct tl_headers *ret)
+{
+	struct wire w;
+	wire_build(&w, recipe);
+	struct tl_chunk chunk = {.data = w.room + w.at, .len = wire_len(&w)};
+	struct tl_packet packet = {.chunks = &chunk, .chunk_count = 1, .link_type = w.link_type,
+				   .len = chunk.len, .original_len = chunk.len};
+	return tl_packet_decode_but(&packet, left_alone, ret);
+}
+
+// Each encapsulation can be left alone by itself, and is then what carries it.
+static void encapsulations_are_left_alone_one_by_one(void **state)
+{
+	(void)state;
+	static const struct {
+		enum tl_tunnel tunnel;
+		const char *recipe;
+		enum tl_decoded want;
+	} rows_alone[] = {
+		{TL_TUNNEL_GRE, "eth ipv4 gre ipv4 tcp pay:1", TL_DECODED_OTHER_L4},
+		{TL_TUNNEL_VXLAN, "eth ipv4 udp:4789 vxlan:42 eth ipv4 tcp", TL_DECODED_OK},
+		{TL_TUNNEL_IPIP, "eth ipv4 ipv6 tcp", TL_DECODED_OTHER_L4},
+		{TL_TUNNEL_MPLS, "eth mpls:100 ipv4 tcp", TL_DECODED_NOT_IP},
+		{TL_TUNNEL_PPPOE, "eth pppoe:5 ipv4 tcp", TL_DECODED_NOT_IP},
+		{TL_TUNNEL_ERSPAN, "eth ipv4 erspan2:5 eth ipv4 tcp", TL_DECODED_OTHER_L4},
+		{TL_TUNNEL_GENEVE, "eth ipv4 udp:6081 geneve:42 eth ipv4 tcp", TL_DECODED_OK},
+		{TL_TUNNEL_VXLAN_GPE, "eth ipv4 udp:4790 gpe:42 ipv4 tcp", TL_DECODED_OK},
+		{TL_TUNNEL_GTPU, "eth ipv4 udp:2152 gtpu:42 ipv4 tcp", TL_DECODED_OK},
+		{TL_TUNNEL_TEREDO, "eth ipv4 udp:3544 ipv6 udp", TL_DECODED_OK},
+		{TL_TUNNEL_NSH, "eth nsh:9 ipv4 tcp", TL_DECODED_NOT_IP},
+		{TL_TUNNEL_PBB, "eth pbb:7 eth ipv4 tcp", TL_DECODED_NOT_IP},
+		{TL_TUNNEL_VNTAG, "eth vntag:5 ipv4 tcp", TL_DECODED_NOT_IP},
+		{TL_TUNNEL_ETAG, "eth etag:5 ipv4 tcp", TL_DECODED_NOT_IP},
+		{TL_TUNNEL_L2TP, "eth ipv4 udp:1701 l2tp:9 ipv4 tcp", TL_DECODED_OK},
+	};
+	static_assert(TL_COUNT_OF(rows_alone) == TL_TUNNEL_COUNT - 1, "one each");
+
+	for (size_t i = 0; i < TL_COUNT_OF(rows_alone); i++) {
+		const char *recipe = rows_alone[i].recipe;
+		enum tl_tunnel tunnel = rows_alone[i].tunnel;
+		struct tl_headers h;
+		assert_int_equal(decode_but(recipe, 0, &h), TL_DECODED_OK);
+		assert_int_equal(h.outer.tunnel, tunnel);
+		assert_int_equal(decode_but(recipe, ~TL_TUNNEL_BIT(tunnel), &h), TL_DECODED_OK);
+		assert_int_equal(h.outer.tunnel, tunnel);
+		assert_int_equal(decode_but(recipe, TL_TUNNEL_BIT(tunnel), &h), rows_alone[i].want);
+		assert_int_equal(h.outer.tunnel, TL_TUNNEL_NONE);
+		if (rows_alone[i].want == TL_DECODED_OK)
+			assert_int_equal(h.tuple.protocol, 17);
+		assert_int_equal(tl_tunnel_by_name(tl_tunnel_name(tunnel)), tunnel);
+	}
+	assert_int_equal(tl_tunnel_by_name("none"), TL_TUNNEL_NONE);
+	assert_int_equal(tl_tunnel_by_name("vxlans"), TL_TUNNEL_NONE);
+}
+
+// Headers that contradict themselves end as what carries them, or as malformed.
+static void broken_encapsulations_are_told(void **state)
+{
+	(void)state;
+	static const struct bad bads[] = {
+		{"eth pppoe:5 ipv4 tcp pay:1", 15, 1, TL_DECODED_NOT_IP},   // code
+		{"eth pppoe:5 ipv4 tcp pay:1", 18, 1, TL_DECODED_MALFORMED}, // longer than the frame
+		{"eth nsh:9 ipv4 tcp", 15, 0xc1, TL_DECODED_MALFORMED},     // 4 bytes
+		{"eth nsh:9 ipv4 tcp", 14, 0x4f, TL_DECODED_NOT_IP},        // version
+		{"eth nsh:9 ipv4 tcp", 17, 9, TL_DECODED_NOT_IP},           // next protocol
+		{"eth mpls:9 ipv4 tcp", 18, 0x15, TL_DECODED_NOT_IP},       // the path's own channel
+		{"eth ipv4 udp:6081 geneve:42 eth ipv4 tcp", 42, 0x42, TL_DECODED_OK}, // version
+		{"eth ipv4 udp:6081 geneve:42 eth ipv4 tcp", 42, 0x3f, TL_DECODED_OK}, // options
+		{"eth ipv4 udp:2152 gtpu:42 ipv4 tcp", 42, 0x50, TL_DECODED_OK},       // version 2
+		{"eth ipv4 udp:2152 gtpu:42 ipv4 tcp", 43, 1, TL_DECODED_OK},          // echo
+		{"eth ipv4 udp:2152 gtpu:42 ipv4 tcp", 45, 99, TL_DECODED_OK},         // length
+		{"eth ipv4 udp:2152 gtpu:42 ipv4 tcp", 50, 0x15, TL_DECODED_OK},       // not IP
+		{"eth ipv4 udp:2152 gtpux:42 ipv4 tcp", 54, 0, TL_DECODED_OK},         // extension
+		{"eth ipv4 udp:2152 gtpux:42 ipv4 tcp", 54, 200, TL_DECODED_OK},
+		{"eth ipv4 udp:3544 ipv6 udp", 47, 9, TL_DECODED_OK},                  // length
+		{"eth ipv4 udp:1701 l2tp:9 ipv4 tcp", 42, 0x80, TL_DECODED_OK},        // control
+		{"eth ipv4 udp:1701 l2tpall:9 ipv4 tcp", 45, 200, TL_DECODED_OK},      // length
+		{"eth ipv4 udp:1701 l2tpall:9 ipv4 tcp", 54, 200, TL_DECODED_OK},      // offset
+		{"eth ipv4 udp:4790 gpe:42 ipv4 tcp", 45, 77, TL_DECODED_OK}, // next protocol
+	};
+
+	for (size_t i = 0; i < TL_COUNT_OF(bads); i++) {
+		struct wire w;
+		struct tl_headers h;
+		wire_build(&w, bads[i].recipe);
+		w.room[w.at + bads[i].at] = bads[i].value;
+		enum tl_decoded got =
+			decode(w.room + w.at, wire_len(&w), wire_len(&w), w.link_type, &h);
+		if (got != bads[i].want || (got == TL_DECODED_OK && h.tuple.protocol != 17))
+			fail_msg("'%s' [%u]=%u: %s of %u, not %s", bads[i].recipe, bads[i].at,
+				 bads[i].value, tl_decoded_name(got), h.tuple.protocol,
+				 tl_decoded_name(bads[i].want));
+	}
 }
 
 // A window scale above 14 counts as 14; broken option lists end the reading, not the segment.
@@ -553,6 +711,8 @@ int main(void)
 		cmocka_unit_test(contradicting_lengths_are_malformed),
 		cmocka_unit_test(every_field_of_a_segment_is_read),
 		cmocka_unit_test(tunnels_are_told),
+		cmocka_unit_test(encapsulations_are_left_alone_one_by_one),
+		cmocka_unit_test(broken_encapsulations_are_told),
 		cmocka_unit_test(odd_options_do_no_harm),
 		cmocka_unit_test(long_packets_come_in_chunks),
 		cmocka_unit_test(oversized_packets_take_the_captured_length),

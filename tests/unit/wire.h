@@ -163,6 +163,126 @@ static inline bool wire_gre(struct wire *w, const char *kind, uint32_t key)
 	return true;
 }
 
+// erspan1, erspan2:SESSION, erspan3:SESSION (with a subheader: erspan3o) in GRE around Ethernet.
+static inline bool wire_erspan(struct wire *w, const char *kind, uint32_t id)
+{
+	if (strncmp(kind, "erspan", 6) != 0)
+		return false;
+	bool is_third = kind[6] == '3';
+	bool has_more = is_third && kind[7] == 'o';
+	if (kind[6] != '1') {
+		uint8_t *p = wire_front(w, kind[6] == '2' ? 8 : has_more ? 20 : 12);
+		wire_be16(p, (is_third ? 0x2000u : 0x1000u) | 100);
+		wire_be16(p + 2, 0x1800 | id);
+		if (is_third)
+			p[11] = has_more;
+		wire_be32(wire_front(w, 4), 77); // sequence number
+	}
+	uint8_t *p = wire_front(w, 4);
+	p[0] = kind[6] == '1' ? 0 : 0x10;
+	wire_be16(p + 2, is_third ? 0x22eb : 0x88be);
+	w->protocol = 47;
+	return true;
+}
+
+// What has an Ethernet type: mpls:LABEL is the bottom of the stack, mplsup:LABEL one above, pw a
+// control word; pppoe:SESSION; pbb:SERVICE; vntag:INTERFACE, vntags with it as the source; etag.
+static inline bool wire_tag(struct wire *w, const char *kind, uint32_t id)
+{
+	static const struct {
+		const char *kind;
+		uint16_t type;
+		uint8_t len;
+	} kinds[] = {{"mpls", 0x8847, 4}, {"mplsup", 0x8848, 4}, {"pw", 0, 4}, {"pppoe", 0x8864, 8},
+		     {"pbb", 0x88e7, 4}, {"vntag", 0x8926, 6}, {"vntags", 0x8926, 6}, {"etag", 0x893f, 8}};
+	uint32_t len = wire_built(w);
+	uint32_t i = 0;
+
+	while (i < sizeof(kinds) / sizeof(kinds[0]) && strcmp(kinds[i].kind, kind) != 0)
+		i++;
+	if (i == sizeof(kinds) / sizeof(kinds[0]))
+		return false;
+	uint8_t *p = wire_front(w, kinds[i].len);
+	if (kind[0] == 'm') {
+		wire_be32(p, id << 12 | (kind[4] == '\0' ? 0x140 : 0x40));
+	} else if (kind[1] == 'p') {
+		p[0] = 0x11;
+		wire_be16(p + 2, id);
+		wire_be16(p + 4, len + 2);
+		wire_be16(p + 6, w->type == 0x0800 ? 0x0021 : w->type == 0x86dd ? 0x0057 : 0xc021);
+	} else if (kind[1] == 'b') {
+		wire_be32(p, 0xa0000000 | id);
+	} else if (kind[0] == 'v') {
+		wire_be32(p, kind[5] == '\0' ? id << 16 : id);
+		wire_be16(p + 4, w->type);
+	} else if (kind[0] == 'e') {
+		wire_be16(p + 2, id);
+		wire_be16(p + 6, w->type);
+	}
+	w->type = kinds[i].type;
+	return true;
+}
+
+// The next-protocol number of NSH and VXLAN-GPE for what is built.
+static inline uint8_t wire_next(const struct wire *w)
+{
+	return w->type == 0x0800 ? 1 : w->type == 0x86dd ? 2 : w->type == 0x894f ? 4 : 3;
+}
+
+// What has a UDP port (the word "udp:PORT" goes before) and NSH, which has an Ethernet type too.
+static inline bool wire_overlay(struct wire *w, const char *kind, uint32_t id)
+{
+	uint32_t len = wire_built(w);
+	uint8_t *p;
+
+	if (strcmp(kind, "gpe") == 0) {
+		p = wire_front(w, 8);
+		p[0] = 0x0c;
+		p[3] = wire_next(w);
+		wire_be32(p + 4, id << 8);
+	} else if (strcmp(kind, "nsh") == 0) {
+		p = wire_front(w, 24);
+		wire_be16(p, 0x0fc6);
+		p[2] = 1;
+		p[3] = wire_next(w);
+		wire_be32(p + 4, id << 8 | 255);
+		w->type = 0x894f;
+	} else if (strcmp(kind, "geneve") == 0 || strcmp(kind, "geneveip") == 0) {
+		p = wire_front(w, 16); // with two words of options
+		p[0] = 2;
+		wire_be16(p + 2, kind[6] == '\0' ? 0x6558 : w->type);
+		wire_be32(p + 4, id << 8);
+	} else if (strcmp(kind, "gtpu") == 0 || strcmp(kind, "gtpux") == 0) {
+		bool has_more = kind[4] == 'x'; // sequence number and one extension of four bytes
+		p = wire_front(w, has_more ? 16 : 8);
+		p[0] = has_more ? 0x36 : 0x30;
+		p[1] = 255;
+		wire_be16(p + 2, len + (has_more ? 8 : 0));
+		wire_be32(p + 4, id);
+		if (has_more) {
+			p[11] = 0x85;
+			p[12] = 1;
+		}
+	} else if (strcmp(kind, "origin") == 0) {
+		p = wire_front(w, 8);
+		wire_be32(p + 4, 0x0a000001);
+	} else if (strcmp(kind, "l2tp") == 0 || strcmp(kind, "l2tpall") == 0) {
+		bool has_all = kind[4] == 'a'; // length, sequence, offset of two bytes
+		p = wire_front(w, has_all ? 20 : 10);
+		wire_be16(p, has_all ? 0x4a02 : 2);
+		if (has_all)
+			wire_be16(p + 2, len + 20);
+		wire_be32(p + (has_all ? 4 : 2), id);
+		if (has_all)
+			wire_be16(p + 12, 2);
+		wire_be16(p + (has_all ? 16 : 6), 0xff03);
+		wire_be16(p + (has_all ? 18 : 8), w->type == 0x0800 ? 0x0021 : 0x0057);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static inline bool wire_link(struct wire *w, const char *kind, uint32_t number)
 {
 	uint8_t *p;
@@ -170,6 +290,7 @@ static inline bool wire_link(struct wire *w, const char *kind, uint32_t number)
 	if (strcmp(kind, "eth") == 0) {
 		p = wire_front(w, 14);
 		wire_be16(p + 12, w->type);
+		w->type = 0; // a frame in what comes outside of it
 		w->link_type = TL_LINK_ETHERNET;
 	} else if (strcmp(kind, "vlan") == 0 || strcmp(kind, "qinq") == 0 ||
 		   strcmp(kind, "oldq") == 0 || strcmp(kind, "oldq2") == 0) {
@@ -228,7 +349,8 @@ static inline void wire_word(struct wire *w, const char *kind, uint32_t number)
 		p[0] = 0x08;
 		wire_be32(p + 4, number << 8);
 	} else if (!wire_extension(w, kind, number) && !wire_gre(w, kind, number) &&
-		   !wire_link(w, kind, number)) {
+		   !wire_erspan(w, kind, number) && !wire_tag(w, kind, number) &&
+		   !wire_overlay(w, kind, number) && !wire_link(w, kind, number)) {
 		fprintf(stderr, "unknown word '%s'\n", kind);
 		abort();
 	}
