@@ -56,6 +56,26 @@ static void check_ports(const struct tl_config *config, struct tl_config_errors 
 			 config->capture.ports.count);
 }
 
+static void check_tunnels(const struct tl_config *config, struct tl_config_errors *errors)
+{
+	const struct tl_text_list *list = &config->capture.decapsulate;
+	const char *words[TL_TUNNEL_COUNT];
+	uint32_t count = 0;
+
+	for (uint32_t i = TL_TUNNEL_NONE + 1; i < TL_TUNNEL_COUNT; i++)
+		words[count++] = tl_tunnel_name((enum tl_tunnel)i);
+	for (uint32_t i = 0; i < list->count; i++) {
+		char key[TL_KEY_BYTES];
+		const char *nearest = tl_nearest(list->items[i], words, count);
+
+		(void)snprintf(key, sizeof(key), "capture.decapsulate[%u]", i);
+		if (tl_tunnel_by_name(list->items[i]) == TL_TUNNEL_NONE)
+			complain(config, errors, key, "unknown encapsulation \"%.40s\"%s%s",
+				 list->items[i], nearest == NULL ? "" : ", did you mean ",
+				 nearest == NULL ? "" : nearest);
+	}
+}
+
 static const struct tl_decoder *check_protocol(const struct tl_config *config,
 					       struct tl_config_errors *errors, const char *key,
 					       const char *name)
@@ -343,6 +363,7 @@ static void check_exporters(const struct tl_config *config, struct tl_config_err
 void tl_config_check(const struct tl_config *config, struct tl_config_errors *errors)
 {
 	check_ports(config, errors);
+	check_tunnels(config, errors);
 	check_rules(config, errors);
 	check_labels(config, errors);
 	check_l4_labels(config, errors);

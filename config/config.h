@@ -38,6 +38,7 @@ struct tl_capture_config {
 	uint64_t packets_max;         // 0: sized to the memory there is
 	uint64_t record_ring_bytes;
 	uint32_t idle;                // enum tl_capture_idle
+	struct tl_text_list decapsulate; // encapsulations to follow, by tl_tunnel_name
 	bool promiscuous;
 };
 

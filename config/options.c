@@ -76,6 +76,13 @@ static const struct tl_option capture_rows[] = {
 	 .choices = idle_words,
 	 .help = "What a worker without packets does: poll spins on its CPU, sleep naps at once, "
 		 "adaptive spins for a while first."},
+	{.key = "decapsulate",
+	 .type = TL_OPTION_TEXT_LIST,
+	 AT(capture.decapsulate),
+	 .value = "[gre, vxlan, ipip, mpls, pppoe, erspan, geneve, vxlan_gpe, gtpu, teredo, nsh, "
+		  "pbb, vntag, etag, l2tp]",
+	 .help = "Encapsulations to look into, to any depth up to eight. What is left out is taken "
+		 "for what carries it. VLAN tags are always read."},
 	{.key = "promiscuous",
 	 .type = TL_OPTION_BOOL,
 	 AT(capture.promiscuous),

@@ -163,6 +163,7 @@ struct tl_port_options {
 	uint32_t packets_max;  // mbufs per worker
 	uint64_t duration_ns;  // a file ends this much packet time after its first packet, 0: never
 	struct tl_defrag_options defrag;
+	uint32_t left_alone;   // encapsulations that are not followed, TL_TUNNEL_BIT each
 	uint8_t index;
 };
 

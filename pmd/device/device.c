@@ -349,6 +349,7 @@ static int device_start(struct tl_port *port, uint32_t worker_count)
 			.packets_max = dev->options.packets_max,
 			.is_lossless = port->is_lossless,
 			.defrag = dev->options.defrag,
+			.left_alone = dev->options.left_alone,
 		};
 		rc = tl_distributor_create(&options, &dev->distributor, port->error,
 					   sizeof(port->error));

@@ -48,6 +48,7 @@ struct output {
 struct tl_distributor {
 	uint32_t workers;
 	uint32_t packets_max;
+	uint32_t left_alone;
 	bool is_lossless;
 	uint64_t seed;
 	uint64_t last_ns; // stamp of the last packet
@@ -137,6 +138,7 @@ int tl_distributor_create(const struct tl_distributor_options *options,
 	d->workers = options->workers;
 	d->packets_max = options->packets_max;
 	d->is_lossless = options->is_lossless;
+	d->left_alone = options->left_alone;
 	// Peers must not be able to aim all flows at one worker.
 	if (getrandom(&d->seed, sizeof(d->seed), GRND_NONBLOCK) < 0)
 		d->seed = (uintptr_t)d;
@@ -398,7 +400,7 @@ static const struct tl_packet *put_together(struct tl_distributor *d,
 	if (packet == NULL)
 		return NULL;
 	tl_defrag_stats(d->defrag, &after);
-	*ret_decoded = tl_packet_decode(packet, headers);
+	*ret_decoded = tl_packet_decode_but(packet, d->left_alone, headers);
 	d->stats.reassembled_bytes += packet->original_len;
 	if (*ret_decoded != TL_DECODED_OK)
 		d->stats.fragments_not_followed += after.used - before.used - 1;
@@ -412,7 +414,7 @@ void tl_distributor_packet(struct tl_distributor *d, const struct tl_packet *pac
 
 	d->last_ns = packet->time_ns;
 	if (d->defrag != NULL) {
-		enum tl_decoded decoded = tl_packet_decode(packet, &headers);
+		enum tl_decoded decoded = tl_packet_decode_but(packet, d->left_alone, &headers);
 		if (TL_UNLIKELY(decoded == TL_DECODED_FRAGMENT)) {
 			packet = put_together(d, packet, &headers, &decoded);
 			if (packet == NULL)

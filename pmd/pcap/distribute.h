@@ -14,6 +14,7 @@ struct tl_distributor_options {
 	uint32_t workers;
 	uint32_t packets_max; // mbufs per worker
 	bool is_lossless;     // wait for room instead of dropping
+	uint32_t left_alone;  // encapsulations that are not followed
 	struct tl_defrag_options defrag;
 };
 

@@ -11,6 +11,15 @@ static const char *or_null(const char *text)
 	return text == NULL || text[0] == '\0' ? NULL : text;
 }
 
+static uint32_t left_alone(const struct tl_text_list *followed)
+{
+	uint32_t tunnels = ~0u;
+
+	for (uint32_t i = 0; i < followed->count; i++)
+		tunnels &= ~TL_TUNNEL_BIT(tl_tunnel_by_name(followed->items[i]));
+	return tunnels;
+}
+
 int tl_setup_pipeline(const struct tl_config *config, struct tl_port_spec *ret_ports,
 		      struct tl_pipeline_options *ret_options, char *error, uint32_t error_size)
 {
@@ -50,6 +59,7 @@ int tl_setup_pipeline(const struct tl_config *config, struct tl_port_spec *ret_p
 			.flow = config->limits.flow,
 			.l7 = config->limits.l7,
 			.defrag = config->limits.defrag,
+			.left_alone = left_alone(&capture->decapsulate),
 		},
 	};
 	if (getrandom(&ret_options->engine.seed, sizeof(ret_options->engine.seed), 0) < 0)

@@ -369,7 +369,8 @@ static void take_fragment(struct tl_engine *e, const struct tl_packet *packet,
 		return;
 	uint64_t used = after.used - before.used;
 	tl_counter_add(&e->counters, TL_COUNT_FRAGMENTS_USED, used);
-	enum tl_decoded decoded = tl_packet_decode(datagram, &whole.headers);
+	enum tl_decoded decoded =
+		tl_packet_decode_but(datagram, e->options.left_alone, &whole.headers);
 	if (decoded != TL_DECODED_OK) {
 		tl_counter_add(&e->counters, drop_cause(decoded), used);
 		return;
@@ -405,7 +406,8 @@ void tl_engine_burst(struct tl_engine *e, const struct tl_packet *packets, uint3
 	for (uint32_t i = 0; i < count; i++) {
 		const struct tl_packet *packet = &packets[i];
 		bytes += packet->original_len;
-		enum tl_decoded decoded = tl_packet_decode(packet, &staged[ready].headers);
+		enum tl_decoded decoded = tl_packet_decode_but(
+			packet, e->options.left_alone, &staged[ready].headers);
 		if (TL_LIKELY(decoded == TL_DECODED_OK)) {
 			stage(e, packet, &staged[ready]);
 			ready++;

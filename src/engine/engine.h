@@ -17,6 +17,7 @@ struct tl_engine_options {
 	struct tl_l7_options l7;
 	struct tl_defrag_options defrag;
 	uint64_t seed;   // of the flow table's hash
+	uint32_t left_alone; // encapsulations that are not followed, TL_TUNNEL_BIT each
 	uint8_t worker;
 	bool defragments; // fragments come here (tests, NIC queues); false: the port did it already
 };

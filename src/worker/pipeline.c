@@ -57,6 +57,7 @@ static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *op
 		.promiscuous = options->promiscuous,
 		.packets_max = packets_max,
 		.defrag = options->engine.defrag,
+		.left_alone = options->engine.left_alone,
 		.duration_ns = options->duration_ns,
 		.index = (uint8_t)index,
 	};
