@@ -73,26 +73,33 @@ say(const struct tl_http_sink *sink, enum tl_exporter_severity severity, const c
 
 // ---- The inbox ---------------------------------------------------------------------------------
 
+static bool is_full(const struct tl_http_sink *sink, uint64_t bytes)
+{
+	return sink->job_count >= sink->jobs_max ||
+	       (sink->job_count != 0 && sink->job_bytes + bytes > sink->bytes_max);
+}
+
 int tl_http_sink_submit(struct tl_http_sink *sink, void *job, uint32_t items, uint64_t bytes)
 {
 	struct job *entry = malloc(sizeof(*entry));
-	bool is_full;
 
 	(void)pthread_mutex_lock(&sink->lock);
-	is_full = entry == NULL || sink->job_count >= sink->jobs_max ||
-		  sink->job_bytes + bytes > sink->bytes_max;
-	if (is_full) {
-		sink->refused += items;
-	} else {
+	// The helper thread encodes whatever receivers do: room comes as fast as it works.
+	while (entry != NULL && sink->env.is_lossless && is_full(sink, bytes))
+		(void)pthread_cond_wait(&sink->changed, &sink->lock);
+	bool has_room = entry != NULL && !is_full(sink, bytes);
+	if (has_room) {
 		*entry = (struct job) {.job = job, .items = items, .bytes = bytes};
 		*sink->last = entry;
 		sink->last = &entry->next;
 		sink->job_count++;
 		sink->job_bytes += bytes;
 		sink->is_flushed = false;
+	} else {
+		sink->refused += items;
 	}
 	(void)pthread_mutex_unlock(&sink->lock);
-	if (is_full) {
+	if (!has_room) {
 		free(entry);
 		sink->ops->discard(sink->arg, job);
 		return -ENOBUFS;
@@ -134,6 +141,7 @@ static void encode_jobs(struct tl_http_sink *sink)
 		(void)pthread_mutex_lock(&sink->lock);
 		sink->job_count--;
 		sink->job_bytes -= jobs->bytes;
+		(void)pthread_cond_broadcast(&sink->changed);
 		(void)pthread_mutex_unlock(&sink->lock);
 		free(jobs);
 		jobs = next;

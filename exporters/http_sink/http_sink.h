@@ -177,8 +177,9 @@ struct tl_http_sink_spec {
 // Opens the queues and starts the thread. 0, or -errno and a line in `error`.
 int tl_http_sink_create(const struct tl_http_sink_spec *spec, struct tl_http_sink **ret_sink,
 			char *error, uint32_t error_size);
-// Control lcore; never waits. Takes the job over in any case: -ENOBUFS when the inbox is full,
-// then it was discarded and its items counted.
+// Control lcore. Takes the job over in any case: -ENOBUFS when the inbox is full, then it was
+// discarded and its items counted. Never waits, but where files are read (env->is_lossless) for the
+// helper thread to encode what it has.
 int tl_http_sink_submit(struct tl_http_sink *sink, void *job, uint32_t items, uint64_t bytes);
 // Helper thread (from encode) only. `time_ns` is the newest time in the payload; `items` those
 // in it. Items of jobs are not those of payloads where an encoder makes more or fewer of them:

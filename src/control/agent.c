@@ -561,6 +561,7 @@ static int start(struct agent *agent, const char *version, char *error)
 	struct tl_exporter_env env = {
 		.probe = agent->page.probe,
 		.version = agent->page.version,
+		.is_lossless = tl_setup_reads_files(config),
 		.le_seconds = &config->metrics.le_seconds,
 		.le_bytes = &config->metrics.le_bytes,
 		.log = log_of_sink,

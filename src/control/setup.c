@@ -67,6 +67,16 @@ int tl_setup_pipeline(const struct tl_config *config, struct tl_port_spec *ret_p
 	return 0;
 }
 
+bool tl_setup_reads_files(const struct tl_config *config)
+{
+	const struct tl_capture_port *ports = config->capture.ports.items;
+
+	for (uint32_t i = 0; i < config->capture.ports.count; i++)
+		if (*ports[i].file == '\0')
+			return false;
+	return config->capture.ports.count != 0;
+}
+
 int tl_setup_rules(const struct tl_config *config, struct tl_rules **ret_rules, char *error,
 		   uint32_t error_size)
 {

@@ -11,6 +11,9 @@
 int tl_setup_pipeline(const struct tl_config *config, struct tl_port_spec *ret_ports,
 		      struct tl_pipeline_options *ret_options, char *error, uint32_t error_size);
 
+// Nothing but files is read: whoever is behind may be waited for.
+bool tl_setup_reads_files(const struct tl_config *config);
+
 // The rules of a configuration. 0 or -errno with a line in `error`.
 int tl_setup_rules(const struct tl_config *config, struct tl_rules **ret_rules, char *error,
 		   uint32_t error_size);

@@ -15,7 +15,8 @@ import sys
 import tempfile
 import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1] / 'agent')]
+import traffic
 from receiver import Receiver
 
 TAPLINE, CAPTURES = os.path.realpath(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -71,7 +72,7 @@ class Store:
             assert key not in TEXTS or isinstance(value, str), f'{key}: {value!r}'
 
 
-def run(capture, receiver, options=''):
+def run(capture, receiver, options='', queue='storage: memory'):
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / 'agent.yaml'
         config.write_text(f'''
@@ -81,7 +82,7 @@ server: {{enabled: false}}
 collectors: {{metrics: false}}
 exporters:
   elasticsearch:
-    - {{url: "{receiver.url('')}", queue: {{storage: memory}}, backoff: {{min: 10ms, max: 50ms}}
+    - {{url: "{receiver.url('')}", queue: {{{queue}}}, backoff: {{min: 10ms, max: 50ms}}
         {', ' + options if options else ''}}}
 ''')
         done = subprocess.run([TAPLINE, 'agent', '--config', config], capture_output=True, text=True,
@@ -189,6 +190,28 @@ def test_too_large_is_halved():
     run('http-nginx.pcap', Receiver(default=limited))
     check_all(store, 'http-nginx.pcap')
     assert max(store.requests) <= 4
+
+
+def test_a_file_is_read_no_faster_than_documents_are_made():
+    """Far more documents than have room before the sink's thread: none is dropped for that."""
+    count, store = 3000, Store()
+    receiver = Receiver(default=store.answer)
+    with tempfile.TemporaryDirectory() as folder:
+        capture = pathlib.Path(folder) / 'many.pcap'
+        talks = [traffic.Conversation(port=20000 + i) for i in range(count // 500)]
+        for talk in talks:
+            for _ in range(500):
+                talk.request('/item')
+        capture.write_bytes(traffic.capture(*(talk.close() for talk in talks)))
+        logged = ''
+        for _ in range(10):  # what the end left in the queue goes out with the next run
+            logged += run(capture, receiver, 'batch: 10', f'directory: {folder}/queue')
+            if len(store.documents) >= count:
+                break
+            capture.write_bytes(traffic.HEADER)
+    assert 'lost' not in logged, logged
+    assert len(store.documents) == count, (len(store.documents), logged)
+    receiver.close()
 
 
 def test_options():
