@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The disk queue: order, limits, and everything that a crash or a bad disk may leave behind.
+#include "base/check.h"
 #include "exporters/queue/queue.h"
 #include "exporters/queue/segment.h"
 
@@ -25,6 +26,30 @@
 #define KILLS 20
 
 static char root[64];
+
+// What the disk is known to hold: the length of each file when it was last forced out.
+static struct {
+	ino_t inode;
+	off_t size;
+} synced[16];
+static uint32_t synced_count;
+
+// In the place of libc's, for the queue too.
+int fdatasync(int fd)
+{
+	struct stat st;
+	uint32_t i = 0;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	while (i < synced_count && synced[i].inode != st.st_ino)
+		i++;
+	assert_true(i < TL_COUNT_OF(synced));
+	synced_count += i == synced_count;
+	synced[i].inode = st.st_ino;
+	synced[i].size = st.st_size;
+	return 0;
+}
 
 static int make_root(void **state)
 {
@@ -465,6 +490,80 @@ static void test_full_disk(void **state)
 	(void)tl_queue_close(queue);
 }
 
+// ---- Power cut ---------------------------------------------------------------------------------
+
+// Files become as long as they were when they were last forced out: what a machine that lost its
+// power at this moment may find.
+static void cut_power(void)
+{
+	char path[400];
+
+	(void)snprintf(path, sizeof(path), "%s/q", root);
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+		struct stat st;
+		uint32_t i = 0;
+		if (strstr(entry->d_name, ".seg") == NULL)
+			continue;
+		assert_int_equal(fstatat(dirfd(dir), entry->d_name, &st, 0), 0);
+		while (i < synced_count && synced[i].inode != st.st_ino)
+			i++;
+		(void)snprintf(path, sizeof(path), "%s/q/%s", root, entry->d_name);
+		assert_int_equal(truncate(path, i < synced_count ? synced[i].size : 0), 0);
+	}
+	(void)closedir(dir);
+}
+
+// Pushes 500 frames (one file), maintaining after each 100, loses the power, and tells how many are back.
+static uint64_t back_after_power_cut(uint32_t fsync, uint64_t interval_ns)
+{
+	struct tl_queue_options options = options_of(TL_QUEUE_DISK);
+	struct tl_queue_recovery recovery;
+
+	synced_count = 0;
+	options.fsync = fsync;
+	options.fsync_interval_ns = interval_ns;
+	pid_t child = fork();
+	if (child == 0) { // holds the lock until it is killed
+		struct tl_queue *queue = open_queue(&options, NULL);
+		for (uint64_t n = 1; n <= 500; n++) {
+			push(queue, n);
+			if (n % 100 == 50)
+				tl_queue_maintain(queue, NOW + n);
+		}
+		cut_power();
+		(void)raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	struct tl_queue *queue = open_queue(&options, &recovery);
+	assert_true(recovery.is_unclean);
+	uint64_t count = 0;
+	while (take(queue) == count + 1)
+		count++;
+	assert_int_equal(recovery.frames, count);
+	(void)tl_queue_close(queue);
+	return count;
+}
+
+// The policies keep what they promise.
+static void test_power_cut(void **state)
+{
+	(void)state;
+	assert_int_equal(back_after_power_cut(TL_QUEUE_FSYNC_ALWAYS, 0), 500);
+	assert_int_equal(remove_root(NULL), 0);
+	assert_int_equal(make_root(NULL), 0);
+	// An interval of nothing: with each maintain(), the last of which came at 450.
+	assert_int_equal(back_after_power_cut(TL_QUEUE_FSYNC_INTERVAL, 0), 450);
+	assert_int_equal(remove_root(NULL), 0);
+	assert_int_equal(make_root(NULL), 0);
+	// None has passed since the start but the first.
+	assert_int_equal(back_after_power_cut(TL_QUEUE_FSYNC_INTERVAL, UINT64_C(3600000000000)), 50);
+	assert_int_equal(remove_root(NULL), 0);
+	assert_int_equal(make_root(NULL), 0);
+	assert_int_equal(back_after_power_cut(TL_QUEUE_FSYNC_NEVER, 0), 0);
+}
+
 // ---- Kill -9 -----------------------------------------------------------------------------------
 
 // Pushes without end; `pushed` is shared with the parent.
@@ -548,6 +647,7 @@ int main(void)
 		TEST(test_damage_while_open),
 		TEST(test_other_version_is_left_alone),
 		TEST(test_full_disk),
+		TEST(test_power_cut),
 		TEST(test_killed_at_random_times),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
