@@ -515,7 +515,7 @@ static void cut_power(void)
 	(void)closedir(dir);
 }
 
-// Pushes 500 frames (one file), maintaining after each 100, loses the power, and tells how many are back.
+// Pushes 500 frames (one file), maintaining after each 100, and loses the power: how many are back.
 static uint64_t back_after_power_cut(uint32_t fsync, uint64_t interval_ns)
 {
 	struct tl_queue_options options = options_of(TL_QUEUE_DISK);
