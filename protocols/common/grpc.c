@@ -28,26 +28,22 @@ enum grpc_code {
 
 enum tl_grpc_kind tl_grpc_kind_of(struct tl_bytes content_type)
 {
-	static const struct {
-		const char *text;
-		enum tl_grpc_kind kind;
-	} types[] = {
-		{"application/grpc-web-text", TL_GRPC_WEB_TEXT},
-		{"application/grpc-web", TL_GRPC_WEB},
-		{"application/grpc", TL_GRPC_NATIVE},
-	};
+	static const char native[] = "application/grpc", web[] = "-web", text[] = "-text";
+	enum tl_grpc_kind kind = TL_GRPC_NATIVE;
+	struct tl_bytes rest = tl_bytes_from(content_type, sizeof(native) - 1);
 
-	for (uint32_t i = 0; i < TL_COUNT_OF(types); i++) {
-		uint32_t len = (uint32_t)strlen(types[i].text);
-		struct tl_bytes rest = tl_bytes_from(content_type, len);
-		if (content_type.len < len ||
-		    !tl_bytes_is_nocase(tl_bytes_first(content_type, len), types[i].text))
-			continue;
-		bool ends = rest.len == 0 || rest.ptr[0] == '+' || rest.ptr[0] == ';' ||
-			    rest.ptr[0] == ' ';
-		return ends ? types[i].kind : TL_GRPC_NONE;
+	if (!tl_grpc_is_type(content_type))
+		return TL_GRPC_NONE;
+	if (rest.len >= 4 && tl_is_word(rest.ptr, web, 4)) {
+		kind = TL_GRPC_WEB;
+		rest = tl_bytes_from(rest, 4);
+		if (rest.len >= 5 && tl_is_word(rest.ptr, text, 5)) {
+			kind = TL_GRPC_WEB_TEXT;
+			rest = tl_bytes_from(rest, 5);
+		}
 	}
-	return TL_GRPC_NONE;
+	bool ends = rest.len == 0 || rest.ptr[0] == '+' || rest.ptr[0] == ';' || rest.ptr[0] == ' ';
+	return ends ? kind : TL_GRPC_NONE;
 }
 
 // "100m": up to eight digits and a unit.
@@ -75,43 +71,66 @@ static uint64_t timeout_ns(struct tl_bytes value)
 	return 0;
 }
 
-void tl_grpc_request_header(struct tl_grpc_request *request, struct tl_bytes name,
-			    struct tl_bytes value)
+void tl_grpc_request_timeout(struct tl_grpc_request *request, struct tl_bytes value)
 {
-	if (name.len == 12 && tl_bytes_is_word(name, "content-type")) {
-		request->kind = (uint8_t)tl_grpc_kind_of(value);
-	} else if (name.len == 12 && tl_bytes_is_word(name, "grpc-timeout")) {
-		request->timeout_ns = timeout_ns(value);
-	} else if (name.len == 13 && tl_bytes_is_word(name, "grpc-encoding")) {
-		value = tl_bytes_first(value, TL_GRPC_ENCODING_BYTES_MAX);
-		request->encoding_len = (uint8_t)value.len;
-		tl_copy_short(request->encoding, value.ptr, value.len);
-	}
+	request->timeout_ns = timeout_ns(value);
+}
+
+void tl_grpc_request_encoding(struct tl_grpc_request *request, struct tl_bytes value)
+{
+	value = tl_bytes_first(value, TL_GRPC_ENCODING_BYTES_MAX);
+	request->encoding_len = (uint8_t)value.len;
+	tl_copy_short(request->encoding, value.ptr, value.len);
+}
+
+// Where the request is the current message, values go straight into it.
+static void put(struct tl_values *values, uint64_t key, uint8_t field, uint32_t max,
+		struct tl_bytes value)
+{
+	if (TL_LIKELY(values->message != NULL))
+		tl_values_text(values, field, max, value);
+	else
+		tl_request_text(values->ctx, TL_CLIENT, key, field, value);
 }
 
 // "/package.Service/Method".
-static void name_fields(struct tl_ctx *ctx, uint64_t key)
+static void name_fields(struct tl_values *values, uint64_t key, struct tl_bytes path)
 {
-	struct tl_bytes path = tl_request_value(ctx, TL_CLIENT, key, HTTP_FIELD_PATH);
+	uint32_t slash = path.len;
+
+	while (slash != 0 && path.ptr[slash - 1] != '/')
+		slash--;
+	bool is_known = slash > 1 && path.ptr[0] == '/';
+	put(values, key, GRPC_FIELD_SERVICE, TL_FIELD_BYTES_DEFAULT,
+	    is_known ? tl_bytes(path.ptr + 1, slash - 2) : tl_bytes_of(UNKNOWN));
+	put(values, key, GRPC_FIELD_METHOD, TL_FIELD_BYTES_DEFAULT,
+	    is_known ? tl_bytes_from(path, slash) : tl_bytes_of(UNKNOWN));
+}
+
+static void request_fields(struct tl_ctx *ctx, uint64_t key, const struct tl_grpc_request *request,
+			   bool is_current)
+{
+	struct tl_values values = {.ctx = ctx, .lane = TL_CLIENT};
+	struct tl_bytes path = is_current ? tl_message_value(ctx, TL_CLIENT, HTTP_FIELD_PATH)
+					  : tl_request_value(ctx, TL_CLIENT, key, HTTP_FIELD_PATH);
 	uint8_t copy[PATH_BYTES_MAX]; // the message's values move as it grows
-	uint32_t slash = 0;
 
 	path = tl_bytes_first(path, sizeof(copy));
-	if (path.len != 0)
-		memcpy(copy, path.ptr, path.len);
-	for (uint32_t i = 1; i < path.len; i++)
-		if (copy[i] == '/')
-			slash = i;
-	bool is_known = path.len != 0 && copy[0] == '/' && slash != 0;
-	tl_request_text(ctx, TL_CLIENT, key, GRPC_FIELD_SERVICE,
-			is_known ? tl_bytes(copy + 1, slash - 1) : tl_bytes_of(UNKNOWN));
-	tl_request_text(ctx, TL_CLIENT, key, GRPC_FIELD_METHOD,
-			is_known ? tl_bytes(copy + slash + 1, path.len - slash - 1)
-				 : tl_bytes_of(UNKNOWN));
+	tl_copy_short(copy, path.ptr, path.len);
+	if (is_current)
+		tl_values_open(&values, ctx, TL_CLIENT);
+	name_fields(&values, key, tl_bytes(copy, path.len));
+	if (request->encoding_len != 0)
+		put(&values, key, GRPC_FIELD_ENCODING, TL_GRPC_ENCODING_BYTES_MAX,
+		    tl_bytes(request->encoding, request->encoding_len));
+	if (request->timeout_ns != 0)
+		put(&values, key, GRPC_FIELD_TIMEOUT, sizeof(request->timeout_ns),
+			 tl_bytes(&request->timeout_ns, sizeof(request->timeout_ns)));
+	tl_values_close(&values);
 }
 
 struct tl_grpc *tl_grpc_begin(struct tl_ctx *ctx, uint64_t key, uint16_t protocol,
-			      const struct tl_grpc_request *request)
+			      const struct tl_grpc_request *request, bool is_current)
 {
 	struct tl_grpc *grpc = tl_inner_begin(ctx, TL_CLIENT, key, protocol);
 
@@ -120,14 +139,9 @@ struct tl_grpc *tl_grpc_begin(struct tl_ctx *ctx, uint64_t key, uint16_t protoco
 	grpc->key = key;
 	grpc->lane[TL_CLIENT].kind = grpc->lane[TL_SERVER].kind = request->kind;
 	grpc->timeout_ns = request->timeout_ns;
-	name_fields(ctx, key);
-	if (request->timeout_ns != 0) {
-		tl_request_uint(ctx, TL_CLIENT, key, GRPC_FIELD_TIMEOUT, request->timeout_ns);
+	request_fields(ctx, key, request, is_current);
+	if (request->timeout_ns != 0)
 		tl_allow(ctx, TL_CLIENT, key, request->timeout_ns);
-	}
-	if (request->encoding_len != 0)
-		tl_request_text(ctx, TL_CLIENT, key, GRPC_FIELD_ENCODING,
-				tl_bytes(request->encoding, request->encoding_len));
 	return grpc;
 }
 
@@ -139,11 +153,14 @@ static int hex(uint8_t c)
 }
 
 // Percent-encoded; what is no escape stands for itself.
-static void message_header(struct tl_ctx *ctx, struct tl_bytes value)
+void tl_grpc_response_message(struct tl_grpc *grpc, struct tl_ctx *ctx, struct tl_bytes value)
 {
 	uint8_t text[TL_GRPC_MESSAGE_BYTES_MAX];
 	uint32_t len = 0;
 
+	if (grpc->has_message || value.len == 0)
+		return;
+	grpc->has_message = true;
 	for (uint32_t i = 0; i < value.len && len < sizeof(text); i++) {
 		uint8_t c = value.ptr[i];
 		if (c == '%' && i + 2 < value.len && hex(value.ptr[i + 1]) >= 0 &&
@@ -156,7 +173,7 @@ static void message_header(struct tl_ctx *ctx, struct tl_bytes value)
 	tl_message_text(ctx, TL_SERVER, GRPC_FIELD_MESSAGE, tl_bytes(text, len));
 }
 
-static void status_header(struct tl_grpc *grpc, struct tl_bytes value)
+void tl_grpc_response_status(struct tl_grpc *grpc, struct tl_bytes value)
 {
 	uint32_t code = 0;
 
@@ -171,23 +188,31 @@ static void status_header(struct tl_grpc *grpc, struct tl_bytes value)
 	grpc->has_status = true;
 }
 
-void tl_grpc_response_header(struct tl_grpc *grpc, struct tl_ctx *ctx, struct tl_bytes name,
-			     struct tl_bytes value)
+void tl_grpc_response_type(struct tl_grpc *grpc, struct tl_bytes value)
 {
-	if (name.len == 11 && tl_bytes_is_word(name, "grpc-status")) {
-		status_header(grpc, value);
-	} else if (name.len == 12 && tl_bytes_is_word(name, "grpc-message")) {
-		if (!grpc->has_message && value.len != 0)
-			message_header(ctx, value);
-		grpc->has_message = true;
-	} else if (name.len == 12 && tl_bytes_is_word(name, "content-type")) {
-		grpc->lane[TL_SERVER].kind = (uint8_t)tl_grpc_kind_of(value);
-		// A page that says what went wrong, for one.
-		if (grpc->lane[TL_SERVER].kind == TL_GRPC_NONE)
-			grpc->lane[TL_SERVER].is_lost = true;
-	} else if (name.len == 13 && tl_bytes_is_word(name, "grpc-encoding")) {
-		tl_message_text(ctx, TL_SERVER, GRPC_FIELD_ENCODING, value);
-	}
+	struct tl_grpc_lane *response = &grpc->lane[TL_SERVER];
+
+	response->kind = (uint8_t)tl_grpc_kind_of(value);
+	if (response->kind == TL_GRPC_NONE) // a page that says what went wrong, for one
+		response->is_lost = true;
+}
+
+void tl_grpc_response_encoding(struct tl_ctx *ctx, struct tl_bytes value)
+{
+	tl_message_text(ctx, TL_SERVER, GRPC_FIELD_ENCODING, value);
+}
+
+void tl_grpc_response_line(struct tl_grpc *grpc, struct tl_ctx *ctx, struct tl_bytes name,
+			   struct tl_bytes value)
+{
+	if (name.len == 11 && tl_bytes_is_word(name, "grpc-status"))
+		tl_grpc_response_status(grpc, value);
+	else if (name.len == 12 && tl_bytes_is_word(name, "grpc-message"))
+		tl_grpc_response_message(grpc, ctx, value);
+	else if (name.len == 12 && tl_bytes_is_word(name, "content-type"))
+		tl_grpc_response_type(grpc, value);
+	else if (name.len == 13 && tl_bytes_is_word(name, "grpc-encoding"))
+		tl_grpc_response_encoding(ctx, value);
 }
 
 // ---- Bodies ----------------------------------------------------------------------------------
@@ -200,8 +225,8 @@ static void trailer_line(struct tl_grpc *grpc, struct tl_ctx *ctx)
 	grpc->line_len = 0;
 	if (colon == TL_BYTES_NONE)
 		return;
-	tl_grpc_response_header(grpc, ctx, tl_bytes_trim(tl_bytes_first(line, colon)),
-				tl_bytes_trim(tl_bytes_from(line, colon + 1)));
+	tl_grpc_response_line(grpc, ctx, tl_bytes_trim(tl_bytes_first(line, colon)),
+			      tl_bytes_trim(tl_bytes_from(line, colon + 1)));
 }
 
 // gRPC-Web's trailers: lines as in HTTP/1. Those of a request say nothing.
@@ -219,36 +244,53 @@ static void trailer_byte(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane 
 	me->in_trailers = me->left != 0;
 }
 
+// A message's head begins with the byte at `offset`. False: no message begins like this.
+static inline bool head_begins(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane lane,
+			       uint8_t byte, uint64_t offset)
+{
+	struct tl_grpc_lane *me = &grpc->lane[lane];
+	uint8_t known = GRPC_COMPRESSED;
+
+	if (me->kind != TL_GRPC_NATIVE)
+		known |= GRPC_TRAILERS;
+	if ((byte & ~known) != 0) {
+		me->is_lost = true;
+		return false;
+	}
+	me->in_trailers = (byte & GRPC_TRAILERS) != 0;
+	if (me->in_trailers)
+		return true;
+	me->last_ns = tl_elapsed_ns(ctx, lane, offset, TL_CLIENT, grpc->key);
+	if (me->count == 0)
+		me->first_ns = me->last_ns;
+	return true;
+}
+
+// `head` is whole.
+static inline void head_ends(struct tl_grpc *grpc, struct tl_grpc_lane *me, const uint8_t *head)
+{
+	me->left = tl_load_be32(head + 1);
+	if (me->in_trailers) {
+		me->in_trailers = me->left != 0;
+		me->is_lost = grpc->hides_status = (head[0] & GRPC_COMPRESSED) != 0;
+		return;
+	}
+	me->count++;
+	me->bytes += me->left;
+}
+
 static void head_byte(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane lane, uint8_t byte,
 		      uint64_t offset)
 {
 	struct tl_grpc_lane *me = &grpc->lane[lane];
 
-	if (me->head_len == 0) {
-		bool is_web = me->kind != TL_GRPC_NATIVE;
-		if ((byte & ~(GRPC_COMPRESSED | (is_web ? GRPC_TRAILERS : 0u))) != 0) {
-			me->is_lost = true; // no message begins like this
-			return;
-		}
-		me->in_trailers = (byte & GRPC_TRAILERS) != 0;
-		if (!me->in_trailers) {
-			me->last_ns = tl_elapsed_ns(ctx, lane, offset, TL_CLIENT, grpc->key);
-			if (me->count == 0)
-				me->first_ns = me->last_ns;
-		}
-	}
+	if (me->head_len == 0 && !head_begins(grpc, ctx, lane, byte, offset))
+		return;
 	me->head[me->head_len++] = byte;
 	if (me->head_len < TL_GRPC_HEAD_BYTES)
 		return;
 	me->head_len = 0;
-	me->left = tl_load_be32(me->head + 1);
-	if (me->in_trailers) {
-		me->in_trailers = me->left != 0;
-		me->is_lost = grpc->hides_status = (me->head[0] & GRPC_COMPRESSED) != 0;
-		return;
-	}
-	me->count++;
-	me->bytes += me->left;
+	head_ends(grpc, me, me->head);
 }
 
 static void plain_byte(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane lane, uint8_t byte,
@@ -308,6 +350,14 @@ uint32_t tl_grpc_read(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane lan
 	struct tl_grpc_lane *me = &grpc->lane[lane];
 	uint32_t at = 0;
 
+	// Nearly always a whole head of a message lies in view.
+	if (TL_LIKELY(bytes.len >= TL_GRPC_HEAD_BYTES && me->head_len == 0 && !me->in_trailers &&
+		      me->kind != TL_GRPC_WEB_TEXT)) {
+		if (!head_begins(grpc, ctx, lane, bytes.ptr[0], offset))
+			return 1;
+		head_ends(grpc, me, bytes.ptr);
+		return TL_GRPC_HEAD_BYTES;
+	}
 	do {
 		if (me->kind == TL_GRPC_WEB_TEXT)
 			text_byte(grpc, ctx, lane, bytes.ptr[at], offset + at);
@@ -406,16 +456,20 @@ void tl_grpc_end(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl_end
 	const struct tl_grpc_lane *me = &grpc->lane[lane];
 
 	(void)end, (void)offset;
+	struct tl_values values;
+	tl_values_open(&values, ctx, lane);
 	if (lane == TL_SERVER && grpc->has_status)
-		tl_message_uint(ctx, lane, GRPC_FIELD_STATUS, grpc->status);
+		tl_values_uint(&values, GRPC_FIELD_STATUS, grpc->status);
 	if (lane == TL_SERVER && !me->has_missed && !grpc->lane[TL_CLIENT].has_missed)
-		tl_message_text(ctx, lane, GRPC_FIELD_CALL_TYPE, tl_bytes_of(call_type(grpc)));
-	if (me->has_missed)
-		return;
-	tl_message_uint(ctx, lane, GRPC_FIELD_MESSAGES, me->count);
-	tl_message_uint(ctx, lane, GRPC_FIELD_MESSAGE_BYTES, me->bytes);
-	if (me->count == 0)
-		return;
-	tl_message_uint(ctx, lane, GRPC_FIELD_FIRST_MESSAGE, me->first_ns);
-	tl_message_uint(ctx, lane, GRPC_FIELD_LAST_MESSAGE, me->last_ns);
+		tl_values_text(&values, GRPC_FIELD_CALL_TYPE, TL_FIELD_BYTES_DEFAULT,
+			       tl_bytes_of(call_type(grpc)));
+	if (!me->has_missed) {
+		tl_values_uint(&values, GRPC_FIELD_MESSAGES, me->count);
+		tl_values_uint(&values, GRPC_FIELD_MESSAGE_BYTES, me->bytes);
+	}
+	if (!me->has_missed && me->count != 0) {
+		tl_values_uint(&values, GRPC_FIELD_FIRST_MESSAGE, me->first_ns);
+		tl_values_uint(&values, GRPC_FIELD_LAST_MESSAGE, me->last_ns);
+	}
+	tl_values_close(&values);
 }

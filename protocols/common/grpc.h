@@ -85,17 +85,23 @@ static inline bool tl_grpc_is_type(struct tl_bytes content_type)
 }
 // By the content type of a request or response.
 enum tl_grpc_kind tl_grpc_kind_of(struct tl_bytes content_type);
-// Takes a request header in, if it is one of gRPC's; those of the response besides.
-void tl_grpc_request_header(struct tl_grpc_request *request, struct tl_bytes name,
-			    struct tl_bytes value);
+// Headers of a request: grpc-timeout, grpc-encoding.
+void tl_grpc_request_timeout(struct tl_grpc_request *request, struct tl_bytes value);
+void tl_grpc_request_encoding(struct tl_grpc_request *request, struct tl_bytes value);
 // The open request `key` of the client is a call: makes it one of `protocol`, the registry id of
-// grpc. NULL: no state is free, it stays what it is.
+// grpc. `is_current`: the request is the lane's current message. NULL: no state is free, it stays
+// what it is.
 struct tl_grpc *tl_grpc_begin(struct tl_ctx *ctx, uint64_t key, uint16_t protocol,
-			      const struct tl_grpc_request *request);
-// A header or trailer of the response, the current message of the server lane: those of gRPC, and
-// the content type, without which it is of the request's kind.
-void tl_grpc_response_header(struct tl_grpc *grpc, struct tl_ctx *ctx, struct tl_bytes name,
-			     struct tl_bytes value);
+			      const struct tl_grpc_request *request, bool is_current);
+// Headers and trailers of the response, the current message of the server lane. The content type says
+// how its messages are encoded: without one, as those of the request.
+void tl_grpc_response_status(struct tl_grpc *grpc, struct tl_bytes value);
+void tl_grpc_response_message(struct tl_grpc *grpc, struct tl_ctx *ctx, struct tl_bytes value);
+void tl_grpc_response_type(struct tl_grpc *grpc, struct tl_bytes value);
+void tl_grpc_response_encoding(struct tl_ctx *ctx, struct tl_bytes value);
+// The same by name, if it is one of these.
+void tl_grpc_response_line(struct tl_grpc *grpc, struct tl_ctx *ctx, struct tl_bytes name,
+			   struct tl_bytes value);
 
 // How many bytes of the body nobody needs to look at.
 static inline uint64_t tl_grpc_skip(const struct tl_grpc *grpc, enum tl_lane lane)

@@ -204,38 +204,3 @@ static inline void tl_http_capture_header(struct tl_ctx *ctx, enum tl_lane lane,
 						   : HTTP_FIELD_RESPONSE_HEADERS,
 					allow, name, value);
 }
-
-// Headers of requests that become fields wherever they stand, but the host. Here, since it is
-// asked for every header line: the names are told apart by their length first.
-static inline void tl_http_request_header(struct tl_ctx *ctx, enum tl_lane lane, uint8_t *source,
-					  struct tl_bytes name, struct tl_bytes value)
-{
-	switch (name.len) {
-	case 2:
-		if (tl_bytes_is_word(name, "b3"))
-			tl_http_b3(ctx, lane, source, value);
-		break;
-	case 10:
-		if (tl_bytes_is_word(name, "user-agent"))
-			tl_message_text(ctx, lane, HTTP_FIELD_USER_AGENT, value);
-		else if (tl_bytes_is_word(name, "tracestate"))
-			tl_message_text(ctx, lane, HTTP_FIELD_TRACESTATE, value);
-		break;
-	case 11:
-		if (tl_bytes_is_word(name, "traceparent"))
-			tl_http_traceparent(ctx, lane, source, value);
-		else if (tl_bytes_is_word(name, "x-b3-spanid"))
-			tl_http_b3_part(ctx, lane, source, value, tl_trace_add_b3_span_id);
-		break;
-	case 12:
-		if (tl_bytes_is_word(name, "x-request-id"))
-			tl_message_text(ctx, lane, HTTP_FIELD_REQUEST_ID, value);
-		else if (tl_bytes_is_word(name, "x-b3-traceid"))
-			tl_http_b3_part(ctx, lane, source, value, tl_trace_add_b3_trace_id);
-		else if (tl_bytes_is_word(name, "x-b3-sampled"))
-			tl_http_b3_part(ctx, lane, source, value, tl_trace_add_b3_sampled);
-		break;
-	default:
-		break;
-	}
-}

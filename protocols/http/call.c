@@ -26,14 +26,19 @@ void tl_http_call_header(struct http_call *call, struct tl_bytes name, struct tl
 		if (room == NULL) // counted; the request stays one of HTTP
 			return;
 		call->http->has_room = true;
-		tl_grpc_request_header(&room->request, name, value);
+		if (tl_bytes_is_nocase(name, "content-type"))
+			room->request.kind = (uint8_t)tl_grpc_kind_of(value);
+		else if (tl_bytes_is_nocase(name, "grpc-timeout"))
+			tl_grpc_request_timeout(&room->request, value);
+		else
+			tl_grpc_request_encoding(&room->request, value);
 		return;
 	}
 	struct tl_grpc *grpc = grpc_of(call);
 	if (grpc == NULL)
 		return;
 	tl_values_close(&call->values);
-	tl_grpc_response_header(grpc, call->ctx, name, value);
+	tl_grpc_response_line(grpc, call->ctx, name, value);
 }
 
 void tl_http_call_begin(struct http_call *call, uint64_t end)
@@ -45,7 +50,7 @@ void tl_http_call_begin(struct http_call *call, uint64_t end)
 		return;
 	if (room->grpc_id == 0)
 		room->grpc_id = tl_protocol_id("grpc");
-	if (tl_grpc_begin(call->ctx, key, room->grpc_id, &room->request) == NULL)
+	if (tl_grpc_begin(call->ctx, key, room->grpc_id, &room->request, true) == NULL)
 		return;
 	room->key[TL_CLIENT] = key;
 	call->me->is_call = true;

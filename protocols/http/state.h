@@ -148,8 +148,8 @@ void tl_http_end_message(struct http_call *call, uint64_t end);
 
 // -- call.c: requests that are calls of gRPC, and their responses
 
-// A header that says something of a call: of a request any of gRPC's and the content type, of a
-// response to a call likewise.
+// A header that says something of a call: of a request the content type, grpc-timeout and
+// grpc-encoding, of a response to a call any.
 void tl_http_call_header(struct http_call *call, struct tl_bytes name, struct tl_bytes value);
 // The head of a request has ended at `end`: it may be a call.
 void tl_http_call_begin(struct http_call *call, uint64_t end);

@@ -2,6 +2,8 @@
 // Header blocks: what they are, their fields, and what their end means for the stream.
 #include "http2.h"
 
+#include "base/check.h"
+
 // ---- What a block is ------------------------------------------------------------------------
 
 static bool may_be_orphan(const struct http2 *http, uint32_t stream)
@@ -48,33 +50,39 @@ void tl_http2_block_begin(struct http2_call *call, uint32_t stream, bool promise
 
 // ---- Fields ---------------------------------------------------------------------------------
 
-static void text(struct http2_call *call, uint8_t field, struct tl_bytes value)
+static bool is_of_request(const struct http2_call *call)
 {
-	tl_message_text(call->ctx, call->lane, field, value);
+	return call->lane == TL_CLIENT || call->me->block == HTTP2_BLOCK_PROMISE;
 }
 
-static void path_field(struct http2_call *call, struct tl_bytes target)
+static inline void text(struct http2_call *call, uint8_t field, uint32_t max, struct tl_bytes value)
+{
+	tl_values_text(&call->values, field, max, value);
+}
+
+static void target_fields(struct http2_call *call, struct tl_bytes target)
+{
+	text(call, HTTP_FIELD_TARGET, TL_HTTP_TARGET_BYTES_MAX, target);
+	tl_http_path_values(&call->values, call->options, target);
+}
+
+// Away from the usual way, which needs no such buffer.
+__attribute__((noinline)) static void masked_fields(struct http2_call *call, struct tl_bytes target)
 {
 	uint8_t masked[TL_HTTP_MASKED_BYTES_MAX];
 
-	target = tl_http_masked(call->ctx, call->options, target, masked);
-	text(call, HTTP_FIELD_TARGET, target);
-	tl_http_path(call->ctx, call->lane, call->options, target);
+	target_fields(call, tl_http_masked(call->ctx, call->options, target, masked));
 }
 
 // Without userinfo, which RFC 9113 forbids and some send.
 static void host_field(struct http2_call *call, struct tl_bytes authority)
 {
-	uint32_t at = TL_BYTES_NONE;
-
 	if ((call->me->seen & HTTP2_SEEN_HOST) != 0)
 		return;
 	call->me->seen |= HTTP2_SEEN_HOST;
-	for (uint32_t i = 0; i < authority.len; i++)
-		if (authority.ptr[i] == '@')
-			at = i;
-	text(call, HTTP_FIELD_HOST,
-	     at == TL_BYTES_NONE ? authority : tl_bytes_from(authority, at + 1));
+	for (uint32_t at; (at = tl_bytes_find(authority, '@', 0)) != TL_BYTES_NONE;)
+		authority = tl_bytes_from(authority, at + 1);
+	text(call, HTTP_FIELD_HOST, TL_FIELD_BYTES_DEFAULT, authority);
 }
 
 static void status_field(struct http2_call *call, struct tl_bytes value)
@@ -89,32 +97,44 @@ static void status_field(struct http2_call *call, struct tl_bytes value)
 	if (code < 100 || call->me->code != 0)
 		return;
 	call->me->code = (uint16_t)code;
-	tl_message_uint(call->ctx, call->lane, HTTP_FIELD_STATUS_CODE, code);
+	tl_values_uint(&call->values, HTTP_FIELD_STATUS_CODE, code);
 }
 
-static void pseudo_field(struct http2_call *call, struct tl_bytes name, struct tl_bytes value)
+static void method_field(struct http2_call *call, struct tl_bytes value)
 {
 	struct http2_lane *me = call->me;
 
-	if (call->lane == TL_SERVER && me->block != HTTP2_BLOCK_PROMISE) {
-		if (tl_bytes_is(name, ":status"))
-			status_field(call, value);
+	if ((me->seen & HTTP2_SEEN_METHOD) != 0)
 		return;
-	}
-	if (tl_bytes_is(name, ":method") && (me->seen & HTTP2_SEEN_METHOD) == 0) {
-		me->seen |= HTTP2_SEEN_METHOD;
-		me->seen |= tl_bytes_is(value, "CONNECT") ? HTTP2_SEEN_CONNECT : 0;
-		text(call, HTTP_FIELD_METHOD, value);
-	} else if (tl_bytes_is(name, ":path") && (me->seen & HTTP2_SEEN_PATH) == 0) {
-		me->seen |= HTTP2_SEEN_PATH;
-		path_field(call, value);
-	} else if (tl_bytes_is(name, ":authority")) {
-		me->seen |= HTTP2_SEEN_OTHER;
-		host_field(call, value);
-	} else if (tl_bytes_is(name, ":scheme") && (me->seen & HTTP2_SEEN_OTHER) == 0) {
-		text(call, HTTP2_FIELD_SCHEME, value);
-	}
-	me->seen |= tl_bytes_is(name, ":scheme") ? HTTP2_SEEN_OTHER : 0;
+	me->seen |= HTTP2_SEEN_METHOD;
+	me->seen |= tl_bytes_is(value, "CONNECT") ? HTTP2_SEEN_CONNECT : 0;
+	text(call, HTTP_FIELD_METHOD, TL_HTTP_METHOD_BYTES_MAX, value);
+}
+
+static void path_field(struct http2_call *call, struct tl_bytes value)
+{
+	if ((call->me->seen & HTTP2_SEEN_PATH) != 0)
+		return;
+	call->me->seen |= HTTP2_SEEN_PATH;
+	if (TL_UNLIKELY(tl_redact(call->ctx)))
+		masked_fields(call, value);
+	else
+		target_fields(call, value);
+}
+
+static void scheme_field(struct http2_call *call, struct tl_bytes value)
+{
+	if ((call->me->seen & HTTP2_SEEN_OTHER) == 0)
+		text(call, HTTP2_FIELD_SCHEME, HTTP2_SCHEME_BYTES_MAX, value);
+	call->me->seen |= HTTP2_SEEN_OTHER;
+}
+
+static struct tl_grpc *grpc_of(struct http2_call *call)
+{
+	if (!call->has_grpc)
+		call->grpc = tl_http2_grpc(call, call->me->stream);
+	call->has_grpc = true;
+	return call->grpc;
 }
 
 static void type_field(struct http2_call *call, struct tl_bytes value)
@@ -122,50 +142,171 @@ static void type_field(struct http2_call *call, struct tl_bytes value)
 	struct http2_lane *me = call->me;
 
 	me->seen |= HTTP2_SEEN_TYPE;
-	text(call, HTTP_FIELD_CONTENT_TYPE, value);
+	text(call, HTTP_FIELD_CONTENT_TYPE, HTTP2_WORD_BYTES_MAX, value);
 	if (call->options->capture_body && tl_http_is_text_type(value))
 		me->content |= HTTP2_IS_TEXT;
 	if (tl_bytes_starts(value, "text/event-stream"))
 		me->content |= HTTP2_IS_EVENTS;
+	if (call->lane == TL_CLIENT)
+		me->grpc.kind = (uint8_t)tl_grpc_kind_of(value);
+	else if (grpc_of(call) != NULL)
+		tl_grpc_response_type(call->grpc, value);
 }
 
-// Fields that both sides send, and those of one. Names are in lower case, RFC 9113 section 8.2.
-static void plain_field(struct http2_call *call, struct tl_bytes name, struct tl_bytes value)
+// A stream of which too little was told to know it for a call is known by its status.
+static void become_grpc(struct http2_call *call)
+{
+	const struct http2_memo *memo = tl_http2_memo(call, call->me->stream);
+
+	if (memo == NULL || !memo->may_be_grpc)
+		return;
+	tl_values_close(&call->values);
+	call->grpc = tl_http2_becomes_grpc(call, call->me->stream, TL_GRPC_NATIVE);
+	if (call->grpc != NULL)
+		tl_message_as(call->ctx, TL_SERVER, call->http->grpc_id);
+}
+
+// What a response or its trailers say of a call.
+static void grpc_field(struct http2_call *call, const struct hpack_field *field)
+{
+	if (grpc_of(call) == NULL && field->tag == HTTP2_NAME_GRPC_STATUS)
+		become_grpc(call);
+	if (call->grpc == NULL)
+		return;
+	if (field->tag == HTTP2_NAME_GRPC_STATUS) {
+		tl_grpc_response_status(call->grpc, field->value);
+		return;
+	}
+	if (field->value.len == 0)
+		return;
+	tl_values_close(&call->values);
+	if (field->tag == HTTP2_NAME_GRPC_MESSAGE)
+		tl_grpc_response_message(call->grpc, call->ctx, field->value);
+	else
+		tl_grpc_response_encoding(call->ctx, field->value);
+}
+
+// Of a request, promised ones too.
+static void request_field(struct http2_call *call, const struct hpack_field *field)
+{
+	struct tl_ctx *ctx = call->ctx;
+	struct http2_lane *me = call->me;
+
+	switch ((enum http2_name)field->tag) {
+	case HTTP2_NAME_METHOD:
+		method_field(call, field->value);
+		break;
+	case HTTP2_NAME_SCHEME:
+		scheme_field(call, field->value);
+		break;
+	case HTTP2_NAME_AUTHORITY:
+		me->seen |= HTTP2_SEEN_OTHER;
+		host_field(call, field->value);
+		break;
+	case HTTP2_NAME_PATH:
+		path_field(call, field->value);
+		break;
+	case HTTP2_NAME_HOST:
+		host_field(call, field->value);
+		break;
+	case HTTP2_NAME_USER_AGENT:
+		text(call, HTTP_FIELD_USER_AGENT, TL_FIELD_BYTES_DEFAULT, field->value);
+		break;
+	case HTTP2_NAME_REQUEST_ID:
+		text(call, HTTP_FIELD_REQUEST_ID, HTTP2_WORD_BYTES_MAX, field->value);
+		break;
+	case HTTP2_NAME_TRACESTATE:
+		text(call, HTTP_FIELD_TRACESTATE, HTTP2_TRACESTATE_BYTES_MAX, field->value);
+		break;
+	case HTTP2_NAME_TRACEPARENT:
+		tl_http_traceparent(ctx, call->lane, &me->trace_source, field->value);
+		break;
+	case HTTP2_NAME_B3:
+		tl_http_b3(ctx, call->lane, &me->trace_source, field->value);
+		break;
+	case HTTP2_NAME_B3_TRACE_ID:
+		tl_http_b3_part(ctx, call->lane, &me->trace_source, field->value,
+				tl_trace_add_b3_trace_id);
+		break;
+	case HTTP2_NAME_B3_SPAN_ID:
+		tl_http_b3_part(ctx, call->lane, &me->trace_source, field->value,
+				tl_trace_add_b3_span_id);
+		break;
+	case HTTP2_NAME_B3_SAMPLED:
+		tl_http_b3_part(ctx, call->lane, &me->trace_source, field->value,
+				tl_trace_add_b3_sampled);
+		break;
+	case HTTP2_NAME_GRPC_TIMEOUT:
+		tl_grpc_request_timeout(&me->grpc, field->value);
+		break;
+	case HTTP2_NAME_GRPC_ENCODING:
+		tl_grpc_request_encoding(&me->grpc, field->value);
+		break;
+	default:
+		break;
+	}
+}
+
+static void response_field(struct http2_call *call, const struct hpack_field *field)
+{
+	switch ((enum http2_name)field->tag) {
+	case HTTP2_NAME_STATUS:
+		status_field(call, field->value);
+		break;
+	case HTTP2_NAME_SERVER:
+		text(call, HTTP_FIELD_SERVER, HTTP2_WORD_BYTES_MAX, field->value);
+		break;
+	case HTTP2_NAME_GRPC_STATUS:
+	case HTTP2_NAME_GRPC_MESSAGE:
+	case HTTP2_NAME_GRPC_ENCODING:
+		grpc_field(call, field);
+		break;
+	default:
+		break;
+	}
+}
+
+static void plain_field(struct http2_call *call, const struct hpack_field *field)
+{
+	bool of_request = is_of_request(call);
+
+	if (field->tag == HTTP2_NAME_CONTENT_TYPE)
+		type_field(call, field->value);
+	else if (field->tag == HTTP2_NAME_CONTENT_ENCODING)
+		call->me->content |= HTTP2_IS_ENCODED;
+	else if (field->tag != HTTP2_NAME_OTHER && of_request)
+		request_field(call, field);
+	else if (field->tag != HTTP2_NAME_OTHER)
+		response_field(call, field);
+	if (TL_LIKELY(!call->captures) || tl_http2_is_pseudo(field->tag) || field->name.len == 0)
+		return;
+	tl_values_close(&call->values);
+	tl_http_capture_header(call->ctx, call->lane, of_request, call->options, field->name, field->value);
+}
+
+// One of which not all is known, or not all is kept. False: it says nothing.
+static bool is_told(struct http2_call *call, const struct hpack_field *field)
+{
+	if ((field->flags & HPACK_ANY_UNKNOWN) != 0) {
+		tl_count(call->ctx, HTTP2_COUNT_UNKNOWN_FIELDS);
+		call->me->seen |= HTTP2_SEEN_UNKNOWN;
+		return false;
+	}
+	if ((field->flags & HPACK_NAME_CUT) != 0)
+		return false;
+	if (call->me->block != HTTP2_BLOCK_TRAILERS && call->me->block != HTTP2_BLOCK_NONE)
+		call->me->seen |= HTTP2_SEEN_CUT;
+	return true;
+}
+
+static void one_too_many(struct http2_call *call)
 {
 	struct http2_lane *me = call->me;
-	bool of_request = call->lane == TL_CLIENT || me->block == HTTP2_BLOCK_PROMISE;
 
-	if (name.len == 12 && tl_bytes_is_word(name, "content-type"))
-		type_field(call, value);
-	else if (name.len == 16 && tl_bytes_is_word(name, "content-encoding"))
-		me->content |= HTTP2_IS_ENCODED;
-	else if (name.len == 6 && !of_request && tl_bytes_is_word(name, "server"))
-		text(call, HTTP_FIELD_SERVER, value);
-	else if (name.len == 4 && of_request && tl_bytes_is_word(name, "host"))
-		host_field(call, value);
-	if (of_request)
-		tl_http_request_header(call->ctx, call->lane, &me->trace_source, name, value);
-	if (call->lane == TL_CLIENT)
-		tl_grpc_request_header(&me->grpc, name, value);
-	tl_http_capture_header(call->ctx, call->lane, of_request, call->options, name, value);
-}
-
-// What a response or its trailers say of a call. A stream of which too little was told to know it
-// for one is known by its status.
-static void grpc_field(struct http2_call *call, struct tl_bytes name, struct tl_bytes value)
-{
-	uint32_t stream = call->me->stream;
-	struct tl_grpc *grpc = tl_http2_grpc(call, stream);
-
-	if (grpc == NULL && tl_bytes_is(name, "grpc-status")) {
-		const struct http2_memo *memo = tl_http2_memo(call, stream);
-		if (memo != NULL && memo->may_be_grpc)
-			grpc = tl_http2_becomes_grpc(call, stream, TL_GRPC_NATIVE);
-		if (grpc != NULL)
-			tl_message_as(call->ctx, TL_SERVER, call->http->grpc_id);
-	}
-	if (grpc != NULL)
-		tl_grpc_response_header(grpc, call->ctx, name, value);
+	if (me->field_count == HTTP2_FIELDS_MAX + 1)
+		tl_count(call->ctx, HTTP2_COUNT_MANY_FIELDS);
+	me->field_count = HTTP2_FIELDS_MAX + 1;
+	me->seen |= HTTP2_SEEN_CUT;
 }
 
 void tl_http2_block_field(void *arg, const struct hpack_field *field)
@@ -173,32 +314,19 @@ void tl_http2_block_field(void *arg, const struct hpack_field *field)
 	struct http2_call *call = (struct http2_call *)arg;
 	struct http2_lane *me = call->me;
 
-	if ((field->flags & (HPACK_NAME_UNKNOWN | HPACK_VALUE_UNKNOWN)) != 0) {
-		tl_count(call->ctx, HTTP2_COUNT_UNKNOWN_FIELDS);
-		me->seen |= HTTP2_SEEN_UNKNOWN;
+	if (TL_UNLIKELY(field->flags != 0) && !is_told(call, field))
+		return;
+	if (me->block == HTTP2_BLOCK_NONE)
+		return;
+	if (TL_UNLIKELY(++me->field_count > HTTP2_FIELDS_MAX)) {
+		one_too_many(call);
 		return;
 	}
-	if (me->block == HTTP2_BLOCK_NONE || (field->flags & HPACK_NAME_CUT) != 0 ||
-	    field->name.len == 0)
-		return;
-	if (++me->field_count > HTTP2_FIELDS_MAX) {
-		if (me->field_count == HTTP2_FIELDS_MAX + 1)
-			tl_count(call->ctx, HTTP2_COUNT_MANY_FIELDS);
-		me->field_count = HTTP2_FIELDS_MAX + 1;
-		me->seen |= HTTP2_SEEN_CUT;
-		return;
-	}
-	if (call->lane == TL_SERVER && field->name.len > 10 && field->name.ptr[0] == 'g' &&
-	    tl_bytes_starts(field->name, "grpc-"))
-		grpc_field(call, field->name, field->value);
-	if (me->block == HTTP2_BLOCK_TRAILERS)
-		return;
-	if (field->name.ptr[0] == ':')
-		pseudo_field(call, field->name, field->value);
-	else
-		plain_field(call, field->name, field->value);
-	if ((field->flags & HPACK_VALUE_CUT) != 0)
-		me->seen |= HTTP2_SEEN_CUT;
+	if (me->block != HTTP2_BLOCK_TRAILERS)
+		plain_field(call, field);
+	else if (call->lane == TL_SERVER && (field->tag == HTTP2_NAME_GRPC_STATUS ||
+					     field->tag == HTTP2_NAME_GRPC_MESSAGE))
+		grpc_field(call, field);
 }
 
 // ---- The end of a block ---------------------------------------------------------------------
@@ -218,12 +346,33 @@ static void trailers_end(struct http2_call *call)
 		tl_http2_close(call, me->stream, me->frame_end);
 }
 
+#define UNKNOWN "<unknown>"
+
+// Values that could not be told are said to be unknown.
+static void request_end(struct http2_call *call)
+{
+	const struct http2_lane *me = call->me;
+
+	bool unknown = (me->seen & HTTP2_SEEN_UNKNOWN) != 0;
+
+	text(call, HTTP_FIELD_VERSION, HTTP2_VERSION_BYTES_MAX, tl_bytes_of("2"));
+	if (unknown && (me->seen & HTTP2_SEEN_METHOD) == 0)
+		text(call, HTTP_FIELD_METHOD, TL_HTTP_METHOD_BYTES_MAX, tl_bytes_of(UNKNOWN));
+	if (unknown && (me->seen & (HTTP2_SEEN_PATH | HTTP2_SEEN_CONNECT)) == 0) {
+		text(call, HTTP_FIELD_PATH, TL_HTTP_PATH_BYTES_MAX, tl_bytes_of(UNKNOWN));
+		text(call, HTTP_FIELD_TARGET, TL_HTTP_TARGET_BYTES_MAX, tl_bytes_of(UNKNOWN));
+	}
+}
+
 void tl_http2_block_end(struct http2_call *call)
 {
 	struct http2_lane *me = call->me;
 
 	if (me->block != HTTP2_BLOCK_NONE && me->block != HTTP2_BLOCK_TRAILERS) {
-		tl_message_uint(call->ctx, call->lane, HTTP2_FIELD_STREAM_ID, me->stream);
+		tl_values_uint(&call->values, HTTP2_FIELD_STREAM_ID, me->stream);
+		if (is_of_request(call))
+			request_end(call);
+		tl_values_close(&call->values);
 		if ((me->seen & HTTP2_SEEN_UNKNOWN) != 0)
 			tl_message_flag(call->ctx, call->lane, TL_FLAG_LATE_JOIN);
 		if ((me->seen & HTTP2_SEEN_CUT) != 0)

@@ -131,10 +131,10 @@ struct tl_step tl_http2_data(struct http2_call *call)
 	return tl_copy(bytes, HTTP_FIELD_BODY, keep);
 }
 
-static enum look look_of(struct http2_call *call, const struct data *data, struct tl_bytes content)
+static enum look look_of(struct http2_call *call, const struct http2_memo *memo,
+			 const struct data *data, struct tl_bytes content)
 {
 	uint32_t stream = data->frame->stream;
-	const struct http2_memo *memo = tl_http2_memo(call, stream);
 
 	if (memo == NULL || data->content == 0)
 		return LOOK_NOT;
@@ -151,10 +151,9 @@ static enum look look_of(struct http2_call *call, const struct data *data, struc
 }
 
 // The bytes that must be in view before anything is decided.
-static uint32_t bytes_needed(struct http2_call *call, const struct data *data)
+static uint32_t bytes_needed(const struct http2_call *call, const struct http2_memo *memo,
+			     const struct data *data)
 {
-	const struct http2_memo *memo = tl_http2_memo(call, data->frame->stream);
-
 	if (memo == NULL || !memo->may_be_grpc || call->lane != TL_CLIENT ||
 	    data->content < TL_GRPC_HEAD_BYTES)
 		return data->head;
@@ -179,17 +178,18 @@ struct tl_step tl_http2_data_frame(struct http2_call *call, const struct frame *
 			data.padding = frame->length - 1;
 	}
 	data.content = frame->length - (data.head - FRAME_HEAD_BYTES) - data.padding;
-	uint32_t needed = bytes_needed(call, &data);
+	const struct http2_memo *memo = tl_http2_memo(call, frame->stream);
+	uint32_t needed = bytes_needed(call, memo, &data);
 	if (bytes.len < needed)
 		return tl_need(needed);
 	if (!tl_message_resume(ctx, call->lane, opener, frame->stream)) {
-		if (ends && call->lane == TL_SERVER && tl_http2_memo(call, frame->stream) != NULL)
+		if (ends && call->lane == TL_SERVER && memo != NULL)
 			// The response's head was lost.
 			tl_cancel(ctx, opener, frame->stream, TL_STATUS_UNANSWERED, TL_REASON_GAP);
 		return tl_skip((uint64_t)FRAME_HEAD_BYTES + frame->length);
 	}
 	tl_message_body(ctx, call->lane, data.content);
-	enum look look = look_of(call, &data, tl_bytes_from(bytes, data.head));
+	enum look look = look_of(call, memo, &data, tl_bytes_from(bytes, data.head));
 	me->stream = frame->stream;
 	me->left = data.content;
 	me->padding = data.padding;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #define NUMBER_MAX (1u << 28) // no index, length or size comes near
+#define HUFFMAN_SHORTEST 5u
 #define HUFFMAN_LONGEST 30u
 #define HUFFMAN_EOS 256u
 #define FIRST_DYNAMIC (HPACK_STATIC_COUNT + 1u)
@@ -82,17 +83,24 @@ static void arena_add(struct hpack *hpack, const uint8_t *bytes, uint32_t len)
 	hpack->used = (uint16_t)(hpack->used + len);
 }
 
-// `len` bytes of the arena; put together in `scratch` where they lie across its end.
-static struct tl_bytes arena_view(const struct hpack *hpack, uint32_t at, uint32_t len,
-				  uint8_t *scratch)
+__attribute__((noinline)) static struct tl_bytes
+put_together(const struct hpack *hpack, uint32_t at, uint32_t len, uint8_t *scratch)
 {
-	at %= HPACK_ARENA_BYTES;
 	uint32_t first = HPACK_ARENA_BYTES - at;
-	if (len <= first)
-		return tl_bytes(hpack->arena + at, len);
+
 	memcpy(scratch, hpack->arena + at, first);
 	memcpy(scratch + first, hpack->arena, len - first);
 	return tl_bytes(scratch, len);
+}
+
+// `len` bytes of the arena; put together in `scratch` where they lie across its end.
+static inline struct tl_bytes arena_view(const struct hpack *hpack, uint32_t at, uint32_t len,
+					 uint8_t *scratch)
+{
+	at %= HPACK_ARENA_BYTES;
+	if (TL_LIKELY(at + len <= HPACK_ARENA_BYTES))
+		return tl_bytes(hpack->arena + at, len);
+	return put_together(hpack, at, len, scratch);
 }
 
 // Enters the field that was just read. `unknown` names have no size: what is summed up is then
@@ -106,6 +114,7 @@ static void insert(struct hpack *hpack)
 		.value_kept = hpack->value_kept,
 		.static_name = hpack->static_name,
 		.flags = hpack->flags,
+		.tag = hpack->tag,
 	};
 	uint32_t size = entry_size(&entry);
 	uint32_t bytes = entry_bytes(&entry);
@@ -131,38 +140,59 @@ static void insert(struct hpack *hpack)
 	hpack->size += size;
 }
 
+// The entry that is `back` ones before the next: 1 is the newest.
+static inline const struct hpack_entry *entry_at(const struct hpack *hpack, uint32_t back)
+{
+	return &hpack->entries[(hpack->first + hpack->count - back) % HPACK_ENTRIES_MAX];
+}
+
 // The field at `index`; false if there can't be one. No literal is held meanwhile: its buffers may
 // take what lies across the arena's end.
-static bool look_up(struct hpack *hpack, uint32_t index, struct hpack_field *ret)
+static inline bool look_up(struct hpack *hpack, uint32_t index, struct hpack_field *ret,
+			   bool with_name)
 {
-	if (index == 0)
-		return false;
 	if (index <= HPACK_STATIC_COUNT) {
 		ret->name = static_table[index].name;
 		ret->value = static_table[index].value;
 		ret->name_len = ret->name.len;
 		ret->value_len = ret->value.len;
-		return true;
+		ret->flags = 0;
+		ret->tag = static_table[index].tag;
+		return index != 0;
 	}
-	uint32_t back = index - HPACK_STATIC_COUNT; // 1: the newest
-	if (back > hpack->count) {
-		ret->flags = HPACK_NAME_UNKNOWN | HPACK_VALUE_UNKNOWN;
+	uint32_t back = index - HPACK_STATIC_COUNT;
+	if (TL_UNLIKELY(back > hpack->count)) {
+		*ret = (struct hpack_field) {.flags = HPACK_NAME_UNKNOWN | HPACK_VALUE_UNKNOWN};
 		return hpack->incomplete;
 	}
-	const struct hpack_entry *entry =
-		&hpack->entries[(hpack->first + hpack->count - back) % HPACK_ENTRIES_MAX];
+	const struct hpack_entry *entry = entry_at(hpack, back);
 	uint32_t at = entry->at;
-	if (entry->static_name != 0) {
+	if (!with_name)
+		ret->name = tl_bytes(NULL, 0);
+	else if (entry->static_name != 0)
 		ret->name = static_table[entry->static_name].name;
-	} else {
+	else
 		ret->name = arena_view(hpack, at, entry->name_kept, hpack->name);
+	if (entry->static_name == 0)
 		at += entry->name_kept;
-	}
 	ret->value = arena_view(hpack, at, entry->value_kept, hpack->value);
 	ret->name_len = entry->name_len;
 	ret->value_len = entry->value_len;
 	ret->flags = entry->flags;
+	ret->tag = entry->tag;
 	return true;
+}
+
+// Is the field at `index`, which is not 0, one that nobody asks for?
+static inline bool is_untagged(const struct hpack *hpack, uint32_t index)
+{
+	if (index <= HPACK_STATIC_COUNT)
+		return static_table[index].tag == HTTP2_NAME_OTHER;
+	uint32_t back = index - HPACK_STATIC_COUNT;
+	if (back > hpack->count)
+		return false;
+	const struct hpack_entry *entry = entry_at(hpack, back);
+	return entry->tag == HTTP2_NAME_OTHER && (entry->flags & HPACK_ANY_UNKNOWN) == 0;
 }
 
 // ---- Representations ------------------------------------------------------------------------
@@ -173,6 +203,13 @@ static struct tl_bytes name_of(const struct hpack *hpack)
 				       : tl_bytes(hpack->name, hpack->name_kept);
 }
 
+static void show(const struct hpack *hpack, const struct hpack_field *field, tl_hpack_fn *fn, void *arg)
+{
+	if (!hpack->only_tagged || field->tag != HTTP2_NAME_OTHER ||
+	    (field->flags & HPACK_ANY_UNKNOWN) != 0)
+		fn(arg, field);
+}
+
 static void literal_done(struct hpack *hpack, tl_hpack_fn *fn, void *arg)
 {
 	const struct hpack_field field = {
@@ -181,9 +218,10 @@ static void literal_done(struct hpack *hpack, tl_hpack_fn *fn, void *arg)
 		.name_len = hpack->name_len,
 		.value_len = hpack->value_len,
 		.flags = hpack->flags,
+		.tag = hpack->tag,
 	};
 
-	fn(arg, &field);
+	show(hpack, &field, fn, arg);
 	if (hpack->kind == INSERTED)
 		insert(hpack);
 	hpack->phase = AT_FIELD;
@@ -192,14 +230,15 @@ static void literal_done(struct hpack *hpack, tl_hpack_fn *fn, void *arg)
 // A literal's name by index: it is copied, for the entry may go when the new one comes.
 static bool name_by_index(struct hpack *hpack, uint32_t index)
 {
-	struct hpack_field field = {0};
+	struct hpack_field field;
 
-	if (!look_up(hpack, index, &field))
+	if (!look_up(hpack, index, &field, true))
 		return false;
+	hpack->tag = field.tag;
 	hpack->static_name = index <= HPACK_STATIC_COUNT ? (uint8_t)index : 0;
 	hpack->name_len = field.name_len;
 	hpack->flags = (uint8_t)(field.flags & (HPACK_NAME_UNKNOWN | HPACK_NAME_CUT));
-	hpack->name_kept = (uint16_t)field.name.len;
+	hpack->name_kept = (uint8_t)field.name.len;
 	if (hpack->static_name == 0 && field.name.len != 0)
 		memmove(hpack->name, field.name.ptr, field.name.len);
 	hpack->phase = AT_VALUE;
@@ -209,14 +248,14 @@ static bool name_by_index(struct hpack *hpack, uint32_t index)
 // The number of the first byte is complete.
 static bool number_done(struct hpack *hpack, tl_hpack_fn *fn, void *arg)
 {
-	struct hpack_field field = {0};
+	struct hpack_field field;
 
 	switch ((enum kind)hpack->kind) {
 	case INDEXED:
-		if (!look_up(hpack, hpack->number, &field))
+		if (!look_up(hpack, hpack->number, &field, true))
 			return false;
 		hpack->phase = AT_FIELD;
-		fn(arg, &field);
+		show(hpack, &field, fn, arg);
 		return true;
 	case RESIZED:
 		hpack->max = hpack->number;
@@ -232,6 +271,7 @@ static bool number_done(struct hpack *hpack, tl_hpack_fn *fn, void *arg)
 		return name_by_index(hpack, hpack->number);
 	hpack->static_name = 0;
 	hpack->flags = 0;
+	hpack->tag = HTTP2_NAME_OTHER;
 	hpack->phase = AT_NAME;
 	return true;
 }
@@ -326,7 +366,7 @@ static struct sink sink_of(struct hpack *hpack)
 static void sink_back(struct hpack *hpack, const struct sink *sink)
 {
 	if (hpack->phase == IN_NAME) {
-		hpack->name_kept = (uint16_t)sink->kept;
+		hpack->name_kept = (uint8_t)sink->kept;
 		hpack->name_len = sink->len;
 	} else {
 		hpack->value_kept = (uint16_t)sink->kept;
@@ -345,16 +385,11 @@ static void put_plain(struct sink *sink, struct tl_bytes bytes)
 	sink->len += bytes.len;
 }
 
-// The code at the top of `window`: its symbol, and its length in *ret_length.
-static uint32_t huffman_symbol(uint32_t window, uint32_t *ret_length)
+// A code longer than eight bits at the top of `window`: its symbol, and its length in *ret_length.
+__attribute__((noinline)) static uint32_t long_symbol(uint32_t window, uint32_t *ret_length)
 {
-	uint32_t length = huffman_short_length[window >> 24];
+	uint32_t length = 9;
 
-	if (length != 0) {
-		*ret_length = length;
-		return huffman_short[window >> 24];
-	}
-	length = 9;
 	while (length < HUFFMAN_LONGEST && window >= huffman_limit[length])
 		length++;
 	*ret_length = length;
@@ -362,29 +397,55 @@ static uint32_t huffman_symbol(uint32_t window, uint32_t *ret_length)
 			       huffman_first[length]];
 }
 
+static inline void put_symbol(struct sink *sink, uint32_t symbol)
+{
+	if (TL_LIKELY(sink->kept < sink->max))
+		sink->bytes[sink->kept++] = (uint8_t)symbol;
+	sink->len++;
+}
+
+// Fills the bits up, at least to 57 where there are so many bytes.
+static inline void take_bits(struct tl_bytes *bytes, uint64_t *bits, uint32_t *count)
+{
+	if (TL_LIKELY(bytes->len >= sizeof(*bits))) {
+		uint32_t len = (63 - *count) >> 3;
+		*bits |= tl_load_be64(bytes->ptr) >> *count;
+		*count += len * 8;
+		*bits &= ~UINT64_C(0) << (64 - *count);
+		*bytes = tl_bytes(bytes->ptr + len, bytes->len - len);
+		return;
+	}
+	for (; bytes->len != 0 && *count <= 56; *count += 8) {
+		*bits |= (uint64_t)bytes->ptr[0] << (56 - *count);
+		*bytes = tl_bytes(bytes->ptr + 1, bytes->len - 1);
+	}
+}
+
 // False at the end-of-string symbol, which no string may hold.
-static bool put_huffman(struct hpack *hpack, struct sink *sink, struct tl_bytes bytes)
+static bool put_huffman(struct hpack *hpack, struct sink *to, struct tl_bytes bytes)
 {
 	uint64_t bits = hpack->bits;
 	uint32_t count = hpack->bit_count;
+	struct sink sink = *to;
+	uint32_t length;
 
-	for (uint32_t i = 0; i < bytes.len; i++) {
-		bits = bits << 8 | bytes.ptr[i];
-		count += 8;
-		while (count >= 5) {
-			uint32_t length;
-			uint32_t symbol =
-				huffman_symbol((uint32_t)(bits << (64 - count) >> 32), &length);
+	do {
+		take_bits(&bytes, &bits, &count);
+		while (count >= HUFFMAN_SHORTEST) { // zeros stand for what is to come
+			uint32_t symbol = huffman_short[bits >> 56];
+			length = huffman_short_length[bits >> 56];
+			if (TL_UNLIKELY(length == 0))
+				symbol = long_symbol((uint32_t)(bits >> 32), &length);
 			if (length > count)
-				break; // zeros stand for what is to come
-			if (symbol == HUFFMAN_EOS)
+				break;
+			if (TL_UNLIKELY(symbol == HUFFMAN_EOS))
 				return false;
+			bits <<= length;
 			count -= length;
-			if (sink->kept < sink->max)
-				sink->bytes[sink->kept++] = (uint8_t)symbol;
-			sink->len++;
+			put_symbol(&sink, symbol);
 		}
-	}
+	} while (bytes.len != 0);
+	*to = sink;
 	hpack->bits = bits;
 	hpack->bit_count = (uint8_t)count;
 	return true;
@@ -406,16 +467,18 @@ static bool string_goes_on(struct hpack *hpack, struct tl_bytes bytes)
 	if (sink.kept < sink.len)
 		hpack->flags |= hpack->phase == IN_NAME ? HPACK_NAME_CUT : HPACK_VALUE_CUT;
 	// Padding: less than a byte, the beginning of the end-of-string symbol, which is all ones.
-	uint64_t ones = (UINT64_C(1) << hpack->bit_count) - 1;
-	return !hpack->huffman || (hpack->bit_count < 8 && (hpack->bits & ones) == ones);
+	return !hpack->huffman ||
+	       (hpack->bit_count < 8 && hpack->bits >> 56 == (0xff00u >> hpack->bit_count & 0xff));
 }
 
 static bool string_done(struct hpack *hpack, tl_hpack_fn *fn, void *arg)
 {
-	if (hpack->phase == IN_NAME)
+	if (hpack->phase == IN_NAME) {
 		hpack->phase = AT_VALUE;
-	else
+		hpack->tag = (uint8_t)tl_http2_name(tl_bytes(hpack->name, hpack->name_kept));
+	} else {
 		literal_done(hpack, fn, arg);
+	}
 	return true;
 }
 
@@ -455,31 +518,49 @@ static bool read_byte(struct hpack *hpack, uint8_t byte, tl_hpack_fn *fn, void *
 	return hpack->left != 0 || string_done(hpack, fn, arg);
 }
 
+// Reads fields that are an index in one byte, as most are. Gives what comes behind; NULL when one
+// can't be.
+static const uint8_t *read_indices(struct hpack *hpack, const uint8_t *at, const uint8_t *end,
+				   tl_hpack_fn *fn, void *arg)
+{
+	struct hpack_field field;
+	bool only_tagged = hpack->only_tagged;
+
+	for (; at != end && *at > 0x80 && *at < 0xff; at++) {
+		uint32_t index = *at & 0x7fu;
+		hpack->begun = true;
+		if (only_tagged && is_untagged(hpack, index))
+			continue;
+		if (!look_up(hpack, index, &field, !only_tagged))
+			return NULL;
+		fn(arg, &field);
+	}
+	return at;
+}
+
 bool tl_hpack_read(struct hpack *hpack, struct tl_bytes fragment, tl_hpack_fn *fn, void *arg)
 {
-	while (fragment.len != 0) {
-		// Most fields are an index in one byte.
-		if (hpack->phase == AT_FIELD && fragment.ptr[0] > 0x80 && fragment.ptr[0] < 0xff) {
-			struct hpack_field field = {0};
-			if (!look_up(hpack, fragment.ptr[0] & 0x7fu, &field))
+	const uint8_t *at = fragment.ptr;
+	const uint8_t *end = at + fragment.len;
+
+	while (at != end) {
+		if (hpack->phase == IN_NAME || hpack->phase == IN_VALUE) {
+			struct tl_bytes part =
+				tl_bytes_first(tl_bytes(at, (uint32_t)(end - at)), hpack->left);
+			if (!string_goes_on(hpack, part))
 				return false;
-			hpack->begun = true;
-			fn(arg, &field);
-			fragment = tl_bytes_from(fragment, 1);
+			at += part.len;
+			if (hpack->left == 0)
+				(void)string_done(hpack, fn, arg);
 			continue;
 		}
-		if (hpack->phase != IN_NAME && hpack->phase != IN_VALUE) {
-			if (!read_byte(hpack, fragment.ptr[0], fn, arg))
-				return false;
-			fragment = tl_bytes_from(fragment, 1);
-			continue;
+		if (hpack->phase == AT_FIELD) {
+			at = read_indices(hpack, at, end, fn, arg);
+			if (at == NULL || at == end)
+				return at != NULL;
 		}
-		struct tl_bytes part = tl_bytes_first(fragment, hpack->left);
-		if (!string_goes_on(hpack, part))
+		if (!read_byte(hpack, *at++, fn, arg))
 			return false;
-		fragment = tl_bytes_from(fragment, part.len);
-		if (hpack->left == 0)
-			(void)string_done(hpack, fn, arg);
 	}
 	return true;
 }

@@ -11,7 +11,7 @@
 // the limits below keep their beginning and their full length.
 #pragma once
 
-#include "base/bytes.h"
+#include "names.h"
 
 #define HPACK_NAME_MAX 128u       // bytes kept of a name
 #define HPACK_VALUE_MAX 1792u     // bytes kept of a value
@@ -28,6 +28,7 @@ enum hpack_field_flag {
 	HPACK_NAME_CUT = 1u << 2,      // only the beginning is here
 	HPACK_VALUE_CUT = 1u << 3,
 };
+#define HPACK_ANY_UNKNOWN (HPACK_NAME_UNKNOWN | HPACK_VALUE_UNKNOWN)
 
 // A header field; borrows until the callback returns.
 struct hpack_field {
@@ -35,7 +36,8 @@ struct hpack_field {
 	struct tl_bytes value;
 	uint32_t name_len;  // in full
 	uint32_t value_len;
-	uint32_t flags;     // enum hpack_field_flag
+	uint8_t flags;      // enum hpack_field_flag
+	uint8_t tag;        // enum http2_name: what the name is
 };
 
 typedef void tl_hpack_fn(void *arg, const struct hpack_field *field);
@@ -44,11 +46,13 @@ struct hpack_entry {
 	uint32_t name_len;  // in full; 0 when it is unknown
 	uint32_t value_len;
 	uint16_t at;        // in the arena, a ring: the name, unless it is static, then the value
-	uint16_t name_kept;
 	uint16_t value_kept;
+	uint8_t name_kept;
 	uint8_t static_name; // index in the static table, 0: in the arena
 	uint8_t flags;
+	uint8_t tag;
 };
+_Static_assert(HPACK_NAME_MAX <= UINT8_MAX, "name_kept has room");
 
 // One direction. All zero is not valid: tl_hpack_init().
 struct hpack {
@@ -60,6 +64,7 @@ struct hpack {
 	uint16_t used;       // bytes of it
 	bool max_known;
 	bool incomplete;     // entries beyond the known ones may exist
+	bool only_tagged;    // the reader sets it: shows what has a tag, the tag for the name
 	// The representation being read.
 	uint8_t phase;
 	uint8_t kind;
@@ -67,7 +72,8 @@ struct hpack {
 	bool huffman;
 	uint8_t static_name;
 	uint8_t flags;
-	uint16_t name_kept;
+	uint8_t tag;
+	uint8_t name_kept;
 	uint16_t value_kept;
 	uint8_t bit_count;   // of the Huffman string, not decoded yet
 	bool begun;          // a field of this block was seen: no size update any more
@@ -75,7 +81,7 @@ struct hpack {
 	uint32_t left;       // bytes of the string to come
 	uint32_t name_len;
 	uint32_t value_len;
-	uint64_t bits;
+	uint64_t bits;       // at its top
 	struct hpack_entry entries[HPACK_ENTRIES_MAX];
 	uint8_t name[HPACK_NAME_MAX];
 	uint8_t value[HPACK_VALUE_MAX];

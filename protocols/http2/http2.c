@@ -8,11 +8,12 @@
 static bool http2_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_t lost,
 		      uint64_t offset)
 {
-	struct http2_call call = tl_http2_begin_call(ctx, state, lane, NULL);
-	struct http2 *http = call.http;
-	bool had_frame = call.me->had_frame;
+	struct http2 *http = (struct http2 *)state;
+	struct http2_call call;
 
 	(void)lost, (void)offset;
+	tl_http2_begin_call(&call, ctx, state, lane, NULL);
+	bool had_frame = call.me->had_frame;
 	tl_hpack_rejoin(call.table);
 	if (call.me->in_data)
 		tl_http2_data_lost(&call);

@@ -9,7 +9,12 @@
 
 #define HTTP2_BLOCK_BYTES_MAX (256u * 1024u) // of a header block with its continuations
 #define HTTP2_FIELDS_MAX 256u                // header fields of a block that are looked at
-#define HTTP2_FRAGMENT_HEAD_MAX 15u          // frame head, padding length, priority
+
+// Values up to these lengths are written at once; the fields' own limits are no less.
+#define HTTP2_VERSION_BYTES_MAX 8u
+#define HTTP2_SCHEME_BYTES_MAX 32u
+#define HTTP2_WORD_BYTES_MAX 128u
+#define HTTP2_TRACESTATE_BYTES_MAX 512u
 
 // Behind the fields of protocols/common/http.h, as gRPC has them.
 enum http2_field {
@@ -128,11 +133,15 @@ struct http2_call {
 	struct http2_lane *me; // http->lane[lane]
 	struct hpack *table;   // of this lane
 	const struct tl_view *view;
+	struct tl_values values; // of the current message, while a block is read
+	struct tl_grpc *grpc;    // with has_grpc: that the block's stream carries
 	enum tl_lane lane;
+	bool has_grpc;
+	bool captures;           // some of the lane's headers are to be recorded
 };
 
-struct http2_call tl_http2_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
-				      const struct tl_view *view);
+void tl_http2_begin_call(struct http2_call *ret, struct tl_ctx *ctx, void *state, enum tl_lane lane,
+			 const struct tl_view *view);
 struct tl_step tl_http2_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			     const struct tl_view *view);
 

@@ -2,30 +2,33 @@
 // RFC 7541, appendix A.
 #pragma once
 
-#include "base/bytes.h"
+#include "names.h"
 
-#define ROW(name, value) \
-	{{(const uint8_t *)(name), sizeof(name) - 1}, {(const uint8_t *)(value), sizeof(value) - 1}}
+#define ROW_OF(tag, name, value) \
+	{{(const uint8_t *)(name), sizeof(name) - 1}, {(const uint8_t *)(value), sizeof(value) - 1}, \
+	 HTTP2_NAME_##tag}
+#define ROW(name, value) ROW_OF(OTHER, name, value)
 
 static const struct {
 	struct tl_bytes name;
 	struct tl_bytes value;
+	uint8_t tag; // enum http2_name
 } static_table[] = {
 	ROW("", ""),
-	ROW(":authority", ""),
-	ROW(":method", "GET"),
-	ROW(":method", "POST"),
-	ROW(":path", "/"),
-	ROW(":path", "/index.html"),
-	ROW(":scheme", "http"),
-	ROW(":scheme", "https"),
-	ROW(":status", "200"),
-	ROW(":status", "204"),
-	ROW(":status", "206"),
-	ROW(":status", "304"),
-	ROW(":status", "400"),
-	ROW(":status", "404"),
-	ROW(":status", "500"),
+	ROW_OF(AUTHORITY, ":authority", ""),
+	ROW_OF(METHOD, ":method", "GET"),
+	ROW_OF(METHOD, ":method", "POST"),
+	ROW_OF(PATH, ":path", "/"),
+	ROW_OF(PATH, ":path", "/index.html"),
+	ROW_OF(SCHEME, ":scheme", "http"),
+	ROW_OF(SCHEME, ":scheme", "https"),
+	ROW_OF(STATUS, ":status", "200"),
+	ROW_OF(STATUS, ":status", "204"),
+	ROW_OF(STATUS, ":status", "206"),
+	ROW_OF(STATUS, ":status", "304"),
+	ROW_OF(STATUS, ":status", "400"),
+	ROW_OF(STATUS, ":status", "404"),
+	ROW_OF(STATUS, ":status", "500"),
 	ROW("accept-charset", ""),
 	ROW("accept-encoding", "gzip, deflate"),
 	ROW("accept-language", ""),
@@ -37,19 +40,19 @@ static const struct {
 	ROW("authorization", ""),
 	ROW("cache-control", ""),
 	ROW("content-disposition", ""),
-	ROW("content-encoding", ""),
+	ROW_OF(CONTENT_ENCODING, "content-encoding", ""),
 	ROW("content-language", ""),
 	ROW("content-length", ""),
 	ROW("content-location", ""),
 	ROW("content-range", ""),
-	ROW("content-type", ""),
+	ROW_OF(CONTENT_TYPE, "content-type", ""),
 	ROW("cookie", ""),
 	ROW("date", ""),
 	ROW("etag", ""),
 	ROW("expect", ""),
 	ROW("expires", ""),
 	ROW("from", ""),
-	ROW("host", ""),
+	ROW_OF(HOST, "host", ""),
 	ROW("if-match", ""),
 	ROW("if-modified-since", ""),
 	ROW("if-none-match", ""),
@@ -65,14 +68,15 @@ static const struct {
 	ROW("referer", ""),
 	ROW("refresh", ""),
 	ROW("retry-after", ""),
-	ROW("server", ""),
+	ROW_OF(SERVER, "server", ""),
 	ROW("set-cookie", ""),
 	ROW("strict-transport-security", ""),
 	ROW("transfer-encoding", ""),
-	ROW("user-agent", ""),
+	ROW_OF(USER_AGENT, "user-agent", ""),
 	ROW("vary", ""),
 	ROW("via", ""),
 	ROW("www-authenticate", ""),
 };
 
 #undef ROW
+#undef ROW_OF

@@ -2,6 +2,8 @@
 // Frames: one per step, the fragments of header blocks as they come.
 #include "http2.h"
 
+#include "base/check.h"
+
 // Everything about the connection's begin is decided at its first bytes. One that was upgraded from
 // HTTP/1 begins with a request: stream 1 (RFC 7540 section 3.2).
 static void get_ready(struct http2_call *call)
@@ -21,30 +23,31 @@ static void get_ready(struct http2_call *call)
 	}
 }
 
-struct http2_call tl_http2_begin_call(struct tl_ctx *ctx, void *state, enum tl_lane lane,
-				      const struct tl_view *view)
+void tl_http2_begin_call(struct http2_call *ret, struct tl_ctx *ctx, void *state, enum tl_lane lane,
+			 const struct tl_view *view)
 {
 	struct http2_room *room = tl_room(ctx);
 	struct http2 *http = (struct http2 *)state;
-	struct http2_call call = {
+
+	*ret = (struct http2_call) {
 		.ctx = ctx,
 		.options = (const struct tl_http_options *)tl_options(ctx),
 		.http = http,
 		.me = &http->lane[lane],
 		.table = &room->table[lane],
 		.view = view,
+		.values = {.ctx = ctx, .lane = lane},
 		.lane = lane,
 	};
-
-	if (!http->is_ready)
-		get_ready(&call);
-	return call;
+	if (TL_UNLIKELY(!http->is_ready))
+		get_ready(ret);
 }
 
 // ---- Header blocks --------------------------------------------------------------------------
 
 static void block_breaks(struct http2_call *call, enum http2_counter why)
 {
+	tl_values_close(&call->values);
 	tl_count(call->ctx, (uint8_t)why);
 	tl_hpack_rejoin(call->table);
 	// What was begun by this block is forgotten; a message that it belonged to stays.
@@ -58,22 +61,39 @@ static void fragment_ends(struct http2_call *call)
 
 	me->in_fragment = false;
 	me->in_block = !me->ends_block;
-	if (!me->ends_block)
+	if (!me->ends_block) {
+		tl_values_close(&call->values);
 		return;
+	}
 	if (tl_hpack_end(call->table))
 		tl_http2_block_end(call);
 	else
 		block_breaks(call, HTTP2_COUNT_BAD_BLOCK);
 }
 
-// Reads what there is of the fragment.
-static struct tl_step read_fragment(struct http2_call *call)
+// What takes the block's values is ready.
+static void open_values(struct http2_call *call)
 {
 	struct http2_lane *me = call->me;
-	struct tl_bytes part = tl_bytes_first(call->view->bytes, me->left);
+	bool of_request = call->lane == TL_CLIENT || me->block == HTTP2_BLOCK_PROMISE;
+
+	call->captures = (of_request ? call->options->request_headers.count
+				     : call->options->response_headers.count) != 0;
+	call->table->only_tagged = !call->captures;
+	if (me->block != HTTP2_BLOCK_NONE && me->block != HTTP2_BLOCK_TRAILERS)
+		tl_values_open(&call->values, call->ctx, call->lane);
+}
+
+// Reads what there is of the fragment behind the first `at` bytes of the view.
+static struct tl_step read_fragment(struct http2_call *call, uint32_t at)
+{
+	struct http2_lane *me = call->me;
+	struct tl_bytes part = tl_bytes_first(tl_bytes_from(call->view->bytes, at), me->left);
+	uint32_t end = at + part.len;
 
 	me->left -= part.len;
 	me->block_bytes += part.len;
+	open_values(call);
 	if (me->block_bytes > HTTP2_BLOCK_BYTES_MAX) {
 		if (me->block_bytes - part.len <= HTTP2_BLOCK_BYTES_MAX)
 			block_breaks(call, HTTP2_COUNT_LONG_BLOCK);
@@ -81,10 +101,12 @@ static struct tl_step read_fragment(struct http2_call *call)
 		block_breaks(call, HTTP2_COUNT_BAD_BLOCK);
 		me->block_bytes = HTTP2_BLOCK_BYTES_MAX + 1; // the rest of it says nothing
 	}
-	if (me->left != 0)
-		return tl_ate(part.len);
+	if (me->left != 0) {
+		tl_values_close(&call->values);
+		return tl_ate(end);
+	}
 	fragment_ends(call);
-	return me->padding != 0 ? tl_skip((uint64_t)part.len + me->padding) : tl_ate(part.len);
+	return me->padding != 0 ? tl_ate_and_skip(end, (uint64_t)end + me->padding) : tl_ate(end);
 }
 
 // HEADERS, PUSH_PROMISE and CONTINUATION: `fixed` bytes come before the fragment.
@@ -114,10 +136,7 @@ static struct tl_step fragment_begins(struct http2_call *call, const struct fram
 		tl_http2_block_begin(call, frame->stream, false);
 	else if (frame->type == FRAME_PUSH_PROMISE)
 		tl_http2_block_begin(call, tl_load_be32(bytes.ptr + head - 4) & 0x7fffffff, true);
-	if (me->left != 0)
-		return tl_ate(head);
-	fragment_ends(call);
-	return me->padding != 0 ? tl_skip((uint64_t)head + me->padding) : tl_ate(head);
+	return read_fragment(call, head);
 }
 
 // ---- Other frames ---------------------------------------------------------------------------
@@ -213,10 +232,12 @@ static struct tl_step preface(struct http2_call *call)
 struct tl_step tl_http2_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			     const struct tl_view *view)
 {
-	struct http2_call call = tl_http2_begin_call(ctx, state, lane, view);
+	struct http2_call call;
+
+	tl_http2_begin_call(&call, ctx, state, lane, view);
 
 	if (call.me->in_fragment)
-		return read_fragment(&call);
+		return read_fragment(&call, 0);
 	if (call.me->in_data)
 		return tl_http2_data(&call);
 	if (lane == TL_CLIENT && view->bytes.ptr[0] == 'P')

@@ -2,24 +2,7 @@
 // Streams: what complete header blocks, resets and GOAWAY do to them.
 #include "http2.h"
 
-#define UNKNOWN "<unknown>"
-
 // ---- Requests -------------------------------------------------------------------------------
-
-// Values that could not be told are said to be unknown.
-static void request_fields(struct http2_call *call)
-{
-	const struct http2_lane *me = call->me;
-	bool unknown = (me->seen & HTTP2_SEEN_UNKNOWN) != 0;
-
-	if (unknown && (me->seen & HTTP2_SEEN_METHOD) == 0)
-		tl_message_text(call->ctx, call->lane, HTTP_FIELD_METHOD, tl_bytes_of(UNKNOWN));
-	if (unknown && (me->seen & (HTTP2_SEEN_PATH | HTTP2_SEEN_CONNECT)) == 0) {
-		tl_message_text(call->ctx, call->lane, HTTP_FIELD_PATH, tl_bytes_of(UNKNOWN));
-		tl_message_text(call->ctx, call->lane, HTTP_FIELD_TARGET, tl_bytes_of(UNKNOWN));
-	}
-	tl_message_text(call->ctx, call->lane, HTTP_FIELD_VERSION, tl_bytes_of("2"));
-}
 
 static void note_stream(struct http2 *http, uint32_t stream)
 {
@@ -32,12 +15,12 @@ static void note_stream(struct http2 *http, uint32_t stream)
 		http->hole_high = stream;
 }
 
-// The stream's request is open.
+// The stream's request is open; `is_current`: and the client lane's current message.
 static struct tl_grpc *begin_grpc(struct http2_call *call, uint32_t stream,
-				  const struct tl_grpc_request *request)
+				  const struct tl_grpc_request *request, bool is_current)
 {
 	const struct http2 *http = call->http;
-	struct tl_grpc *grpc = tl_grpc_begin(call->ctx, stream, http->grpc_id, request);
+	struct tl_grpc *grpc = tl_grpc_begin(call->ctx, stream, http->grpc_id, request, is_current);
 	struct http2_memo *memo = tl_http2_memo(call, stream);
 
 	memo->may_be_grpc = false;
@@ -53,7 +36,7 @@ struct tl_grpc *tl_http2_becomes_grpc(struct http2_call *call, uint32_t stream,
 	struct tl_grpc_request request = {.kind = (uint8_t)kind};
 	bool is_late[TL_LANE_COUNT] = {call->lane == TL_SERVER,
 				       tl_http2_memo(call, stream)->answered};
-	struct tl_grpc *grpc = begin_grpc(call, stream, &request);
+	struct tl_grpc *grpc = begin_grpc(call, stream, &request, false);
 
 	// Messages before were passed over.
 	for (uint32_t i = 0; i < TL_LANE_COUNT && grpc != NULL; i++)
@@ -78,12 +61,11 @@ void tl_http2_request(struct http2_call *call)
 		tl_message_set_aside(call->ctx, call->lane);
 		return;
 	}
-	request_fields(call);
 	note_stream(http, me->stream);
 	memo.content[TL_CLIENT] = me->content;
 	tl_open(call->ctx, TL_CLIENT, me->stream, &memo);
 	if (me->grpc.kind != TL_GRPC_NONE && tl_http2_memo(call, me->stream) != NULL)
-		(void)begin_grpc(call, me->stream, &me->grpc);
+		(void)begin_grpc(call, me->stream, &me->grpc, true);
 	bool refused = http->is_going && me->stream > http->goaway;
 	if (me->ends_stream || memo.is_connect || refused)
 		tl_message_end(call->ctx, TL_CLIENT, me->frame_end);
@@ -96,7 +78,6 @@ void tl_http2_promise(struct http2_call *call)
 {
 	struct http2_memo memo = {0};
 
-	request_fields(call);
 	tl_message_end(call->ctx, TL_SERVER, call->me->frame_end);
 	tl_promise(call->ctx, TL_SERVER, call->me->stream, &memo);
 }
@@ -187,7 +168,7 @@ void tl_http2_orphan(struct http2_call *call)
 	struct tl_bytes type = tl_message_value(call->ctx, TL_SERVER, HTTP_FIELD_CONTENT_TYPE);
 	struct tl_grpc_request request = {.kind = (uint8_t)tl_grpc_kind_of(type)};
 	struct tl_grpc *grpc =
-		request.kind == TL_GRPC_NONE ? NULL : begin_grpc(call, me->stream, &request);
+		request.kind == TL_GRPC_NONE ? NULL : begin_grpc(call, me->stream, &request, false);
 	if (grpc != NULL) {
 		grpc->lane[TL_CLIENT].has_missed = true;
 		tl_message_as(call->ctx, TL_SERVER, call->http->grpc_id);

@@ -2,6 +2,7 @@
 // The examples of RFC 7541 appendix C, limits, late joins, and, where libnghttp2 is there, its
 // inflater on random blocks of its deflater and of ours as the judge.
 #include "protocols/http2/hpack.h"
+#include "protocols/http2/names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,6 +28,8 @@ struct log {
 
 static struct log got;
 static struct log want;
+static struct log tagged; // of the fields in `got`, those with a tag
+static struct log shown;  // by a table that shows only these
 static struct hpack table;
 
 static void put(struct log *l, const void *bytes, size_t len)
@@ -37,12 +40,32 @@ static void put(struct log *l, const void *bytes, size_t len)
 	l->text[l->len] = '\0';
 }
 
+static void put_tagged(struct log *l, const struct hpack_field *field)
+{
+	char head[32];
+
+	if (field->tag == HTTP2_NAME_OTHER && (field->flags & HPACK_ANY_UNKNOWN) == 0)
+		return;
+	put(l, head, (size_t)snprintf(head, sizeof(head), "%u %u: ", field->tag, field->flags));
+	put(l, field->value.ptr == NULL ? (const void *)"" : field->value.ptr, field->value.len);
+	put(l, "\n", 1);
+}
+
+// Of a table that shows nothing else.
+static void take_tagged(void *arg, const struct hpack_field *field)
+{
+	assert_true(field->tag != HTTP2_NAME_OTHER || (field->flags & HPACK_ANY_UNKNOWN) != 0);
+	put_tagged((struct log *)arg, field);
+}
+
 static void take(void *arg, const struct hpack_field *field)
 {
 	struct log *l = (struct log *)arg;
 	bool name = (field->flags & HPACK_NAME_UNKNOWN) == 0;
 	bool value = (field->flags & HPACK_VALUE_UNKNOWN) == 0;
 
+	assert_int_equal(field->tag, name ? tl_http2_name(field->name) : HTTP2_NAME_OTHER);
+	put_tagged(&tagged, field);
 	assert_true(field->name.len <= field->name_len || !name);
 	assert_int_equal(field->value.len < field->value_len, (field->flags & HPACK_VALUE_CUT) != 0);
 	l->unknown += !name || !value;
@@ -59,6 +82,8 @@ static void clear(struct log *l)
 	l->text[0] = '\0';
 	l->unknown = 0;
 	l->is_cut = false;
+	if (l == &got)
+		clear(&tagged);
 }
 
 static uint32_t from_hex(const char *hex, uint8_t *ret)
@@ -166,6 +191,34 @@ static void responses_of_appendix_c5_and_c6(void **state)
 		assert_int_equal(table.size, 215);
 		assert_int_equal(table.count, 3);
 	}
+}
+
+static void names_are_told_by_what_they_are(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		enum http2_name name;
+	} rows[] = {
+		{":method", HTTP2_NAME_METHOD}, {":scheme", HTTP2_NAME_SCHEME},
+		{":authority", HTTP2_NAME_AUTHORITY}, {":path", HTTP2_NAME_PATH},
+		{":status", HTTP2_NAME_STATUS}, {":protocol", HTTP2_NAME_OTHER_PSEUDO},
+		{":", HTTP2_NAME_OTHER_PSEUDO}, {":a-pseudo-header-longer-than-all", HTTP2_NAME_OTHER_PSEUDO},
+		{"host", HTTP2_NAME_HOST}, {"server", HTTP2_NAME_SERVER},
+		{"user-agent", HTTP2_NAME_USER_AGENT}, {"content-type", HTTP2_NAME_CONTENT_TYPE},
+		{"content-encoding", HTTP2_NAME_CONTENT_ENCODING},
+		{"x-request-id", HTTP2_NAME_REQUEST_ID}, {"traceparent", HTTP2_NAME_TRACEPARENT},
+		{"tracestate", HTTP2_NAME_TRACESTATE}, {"b3", HTTP2_NAME_B3},
+		{"x-b3-traceid", HTTP2_NAME_B3_TRACE_ID}, {"x-b3-spanid", HTTP2_NAME_B3_SPAN_ID},
+		{"x-b3-sampled", HTTP2_NAME_B3_SAMPLED}, {"grpc-timeout", HTTP2_NAME_GRPC_TIMEOUT},
+		{"grpc-encoding", HTTP2_NAME_GRPC_ENCODING}, {"grpc-status", HTTP2_NAME_GRPC_STATUS},
+		{"grpc-message", HTTP2_NAME_GRPC_MESSAGE}, {"Grpc-Status", HTTP2_NAME_GRPC_STATUS},
+		{"", HTTP2_NAME_OTHER}, {"b4", HTTP2_NAME_OTHER}, {"grpc-statuses", HTTP2_NAME_OTHER},
+		{"content-encodings", HTTP2_NAME_OTHER}, {"content-language", HTTP2_NAME_OTHER},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(tl_http2_name(tl_bytes_of(rows[i].text)), rows[i].name);
 }
 
 static void broken_blocks_are_refused(void **state)
@@ -363,7 +416,7 @@ static void same_as_nghttp2_on_its_blocks(void **state)
 {
 	(void)state;
 	static uint8_t block[BLOCK_MAX];
-	static struct hpack late;
+	static struct hpack late, brief;
 	uint32_t known = 0;
 
 	for (uint32_t round = 0; round < ROUNDS; round++) {
@@ -374,6 +427,8 @@ static void same_as_nghttp2_on_its_blocks(void **state)
 		assert_int_equal(nghttp2_hd_inflate_new(&inflater), 0);
 		tl_hpack_init(&table, false);
 		tl_hpack_init(&late, true);
+		tl_hpack_init(&brief, false);
+		brief.only_tagged = true;
 		for (uint32_t i = 0; i < 30; i++) {
 			if (below(10) == 0) {
 				size_t size = below(4097);
@@ -385,6 +440,10 @@ static void same_as_nghttp2_on_its_blocks(void **state)
 			assert_true(read_in_pieces(&table, block, len));
 			assert_string_equal(got.text, want.text);
 			assert_int_equal(got.unknown, 0);
+			clear(&shown);
+			assert_true(tl_hpack_read(&brief, tl_bytes(block, len), take_tagged, &shown) &&
+				    tl_hpack_end(&brief));
+			assert_string_equal(shown.text, tagged.text);
 			assert_int_equal(table.size, nghttp2_hd_inflate_get_dynamic_table_size(inflater));
 			if (i < join)
 				continue;
@@ -440,6 +499,7 @@ int main(void)
 		cmocka_unit_test(fields_of_appendix_c2),
 		cmocka_unit_test(requests_of_appendix_c3_and_c4),
 		cmocka_unit_test(responses_of_appendix_c5_and_c6),
+		cmocka_unit_test(names_are_told_by_what_they_are),
 		cmocka_unit_test(broken_blocks_are_refused),
 		cmocka_unit_test(late_join_names_what_it_saw_and_nothing_else),
 		cmocka_unit_test(long_strings_keep_beginning_and_length),
