@@ -88,6 +88,7 @@ struct tl_port_stats {
 	uint64_t bytes;
 	uint64_t kernel_dropped; // dropped before we saw them (socket, NIC: imissed)
 	uint64_t filtered;       // did not match the filter applied here (not the kernel's)
+	uint64_t file_read, file_size; // bytes of a capture file, 0 for other sources
 	uint64_t overlooked_tags; // most VLAN tags of one of these that would match without them
 	uint64_t ring_dropped;   // dropped because a worker's ring was full
 	uint64_t pool_dropped;   // dropped because no mbuf was free

@@ -556,6 +556,17 @@ void tl_capture_file_wait(struct tl_capture_file *file, int timeout_ms)
 	tl_source_wait(&file->source, timeout_ms);
 }
 
+void tl_capture_file_progress(const struct tl_capture_file *f, uint64_t *ret_read,
+			      uint64_t *ret_size)
+{
+	struct stat status;
+	off_t at = f->source.is_pollable || fstat(f->source.fd, &status) < 0
+			   ? -1 : lseek(f->source.fd, 0, SEEK_CUR);
+
+	*ret_read = at < 0 ? 0 : (uint64_t)at;
+	*ret_size = at < 0 ? 0 : (uint64_t)status.st_size;
+}
+
 const char *tl_capture_file_error(const struct tl_capture_file *file)
 {
 	return file->error;

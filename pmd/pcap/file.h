@@ -44,6 +44,11 @@ int tl_capture_file_next(struct tl_capture_file *file, struct tl_capture_record 
 // Sleeps until a pipe has something to read or `timeout_ms` passed; returns at once for files.
 void tl_capture_file_wait(struct tl_capture_file *file, int timeout_ms);
 
+// Bytes of the file read so far, as they lie there (gzip: packed), and its size; both 0 for what is
+// no regular file. May run on any thread beside tl_capture_file_next.
+void tl_capture_file_progress(const struct tl_capture_file *file, uint64_t *ret_read,
+			      uint64_t *ret_size);
+
 const char *tl_capture_file_error(const struct tl_capture_file *file);
 
 // Accepts NULL.

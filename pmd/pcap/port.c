@@ -214,6 +214,7 @@ static void file_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
 		tl_distributor_stats(file->distributor, ret_stats);
 	ret_stats->received = atomic_load_explicit(&file->received, memory_order_relaxed);
 	ret_stats->bytes = atomic_load_explicit(&file->bytes, memory_order_relaxed);
+	tl_capture_file_progress(file->capture, &ret_stats->file_read, &ret_stats->file_size);
 	tl_sieve_stats(&file->sieve, ret_stats);
 }
 

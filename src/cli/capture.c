@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/progress.h"
 #include "config/config.h"
 #include "control/setup.h"
 
@@ -139,10 +140,12 @@ static int loop(const char *command, struct capture *c, const struct tl_capture_
 		struct tl_totals *ret_totals)
 {
 	bool is_finished = false, is_stopping = false;
+	struct tl_progress progress;
 	// A file ends by its own packet time instead.
 	uint64_t end_ns = flags->duration_ns == 0 || c->ports[0].file != NULL
 				  ? UINT64_MAX : now_ns() + flags->duration_ns;
 
+	tl_progress_begin(&progress, strcmp(command, "stats") == 0, now_ns());
 	while (!is_finished) {
 		uint32_t handled = tl_probe_turn(probe, fn, arg, &is_finished);
 		// A reader of a quiet pipe sees what there is; one who went away ends the capture.
@@ -154,7 +157,9 @@ static int loop(const char *command, struct capture *c, const struct tl_capture_
 			is_stopping = true;
 			tl_probe_stop(probe);
 		}
+		tl_progress_turn(&progress, tl_probe_pipeline(probe), now_ns());
 	}
+	tl_progress_end(&progress);
 	tl_totals_read(tl_probe_pipeline(probe), ret_totals);
 	tl_totals_read_names(tl_probe_pipeline(probe), ret_totals);
 	// The summary still names the ports: their names must outlive the probe.

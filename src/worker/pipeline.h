@@ -97,6 +97,7 @@ struct tl_port_status {
 	const char *kind;
 	// The meaning of these is in pmd/port.h, and how they add up.
 	uint64_t received, bytes, kernel_dropped, filtered, ring_dropped, pool_dropped, cut, queued;
+	uint64_t file_read, file_size;
 	uint64_t overlooked_tags;
 	struct tl_defrag_stats fragments;
 	const char *link;  // link type or state in words

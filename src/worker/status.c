@@ -89,6 +89,8 @@ uint32_t tl_pipeline_ports(struct tl_pipeline *p, struct tl_port_status *ret, ui
 			.bytes = stats.bytes,
 			.kernel_dropped = stats.kernel_dropped,
 			.filtered = stats.filtered,
+			.file_read = stats.file_read,
+			.file_size = stats.file_size,
 			.overlooked_tags = stats.overlooked_tags,
 			.ring_dropped = stats.ring_dropped,
 			.pool_dropped = stats.pool_dropped,

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """watch and stats on files: filters, outputs, exit statuses, inputs that are no captures."""
+import gzip
 import json
 import os
 import pathlib
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -216,11 +218,9 @@ class Output(Case):
             self.assertEqual((watch.wait(30), errors), (0, b""))
         watch.stderr.close()
 
-    def terminal(self, environment):
-        main, other = pty.openpty()
-        done = subprocess.run([TAPLINE, "watch", "--pcap-file", self.usual()], stdout=other,
-                              stderr=subprocess.DEVNULL, timeout=60, env={**ENVIRONMENT, **environment})
-        os.close(other)
+    @staticmethod
+    def read_terminal(main):
+        """What a program wrote to a terminal whose other end is closed here."""
         out = b""
         while select.select([main], [], [], 0.2)[0]:
             try:
@@ -229,8 +229,38 @@ class Output(Case):
                 break
             out += piece
         os.close(main)
-        self.assertEqual(done.returncode, 0)
         return out
+
+    def terminal(self, environment):
+        main, other = pty.openpty()
+        done = subprocess.run([TAPLINE, "watch", "--pcap-file", self.usual()], stdout=other,
+                              stderr=subprocess.DEVNULL, timeout=60, env={**ENVIRONMENT, **environment})
+        os.close(other)
+        self.assertEqual(done.returncode, 0)
+        return self.read_terminal(main)
+
+    def long_file(self):
+        """1.5 GB of retransmissions in 8 MB: a member of gzip, many times."""
+        data = traffic.capture(traffic.Conversation(port=20001).request("/a").close())
+        member = gzip.compress(data[24:] * 4000)
+        times = (3 << 29) // (len(data[24:]) * 4000)
+        return self.write(gzip.compress(data) + member * times, "long.pcap.gz")
+
+    def test_progress_of_a_long_file_on_a_terminal(self):
+        file = self.long_file()
+        main, other = pty.openpty()
+        done = subprocess.run([TAPLINE, "stats", "--pcap-file", file], stdout=subprocess.PIPE,
+                              stderr=other, timeout=120, env=ENVIRONMENT)
+        os.close(other)
+        shown = self.read_terminal(main)
+        self.assertEqual(done.returncode, 0)
+        lines = re.findall(rb"\r\x1b\[K *(\d+)%  \S+B of (\S+)  [\d.]+ Mpackets/s  ETA \S+s", shown)
+        self.assertTrue(lines, shown)
+        shares = [int(share) for share, size in lines]
+        self.assertEqual(shares, sorted(shares))
+        self.assertTrue(shown.endswith(b"\r\x1b[K"), shown[-80:])
+        self.assertIn(b"1 flow, 1 roundtrip", done.stdout)
+        self.assertNotIn(b"\x1b", done.stdout)
 
     def test_colour_only_on_a_terminal_and_never_with_no_color(self):
         self.assertIn(b"\x1b[", self.terminal({"TERM": "xterm"}))
