@@ -231,6 +231,27 @@ static void check_labels(const struct tl_config *config, struct tl_config_errors
 	}
 }
 
+static void check_templates(const struct tl_config *config, struct tl_config_errors *errors)
+{
+	const struct tl_template_rule *rules =
+		(const struct tl_template_rule *)config->metrics.templates.items;
+
+	for (uint32_t i = 0; i < config->metrics.templates.count; i++) {
+		char key[TL_KEY_BYTES];
+		char error[160];
+
+		(void)snprintf(key, sizeof(key), "metrics.templates[%u].protocol", i);
+		const struct tl_decoder *decoder =
+			check_protocol(config, errors, key, rules[i].protocol);
+		(void)snprintf(key, sizeof(key), "metrics.templates[%u].field", i);
+		if (decoder != NULL)
+			check_label(config, errors, key, decoder, rules[i].field);
+		(void)snprintf(key, sizeof(key), "metrics.templates[%u]", i);
+		if (tl_template_check(&rules[i], error, sizeof(error)) != 0)
+			complain(config, errors, key, "%s", error);
+	}
+}
+
 static void check_l4_labels(const struct tl_config *config, struct tl_config_errors *errors)
 {
 	static const char *const words[] = {"source.host", "source.port", "destination.host",
@@ -366,6 +387,7 @@ void tl_config_check(const struct tl_config *config, struct tl_config_errors *er
 	check_tunnels(config, errors);
 	check_rules(config, errors);
 	check_labels(config, errors);
+	check_templates(config, errors);
 	check_l4_labels(config, errors);
 	check_names(config, errors);
 	check_server(config, errors);

@@ -79,4 +79,7 @@ struct tl_worker_metrics {
 	struct tl_bank banks[2];
 	struct tl_series series;
 	struct tl_key key;   // scratch
+	struct tl_templates templates;
+	uint64_t ignored;    // roundtrips that a pattern says not to count
+	struct tl_template_room rooms[TL_LABELS_MAX]; // scratch
 };

@@ -116,3 +116,22 @@ static inline struct tl_bytes tl_key_next(struct tl_bytes key, uint32_t *at, boo
 // The text of a label's value as exported: valid UTF-8.
 void tl_label_text(const struct tl_plan *plan, const struct tl_label_spec *label,
 		   struct tl_bytes value, bool is_other, struct tl_text *text);
+
+// The templates of a set of plans: by protocol and label, NULL where a label has none.
+struct tl_templates {
+	struct tl_template **of; // [protocol * TL_LABELS_MAX + label]
+	bool *has_any;           // [protocol]
+	uint32_t plan_count;
+};
+
+// 0 or -ENOMEM. `is_merging` as for tl_template_create.
+int tl_templates_init(struct tl_templates *templates, const struct tl_plan *plans,
+		      uint32_t plan_count, const struct tl_metrics_options *options,
+		      bool is_merging);
+void tl_templates_fini(struct tl_templates *templates); // accepts a zeroed one
+
+static inline struct tl_template *tl_templates_at(const struct tl_templates *templates,
+						  uint16_t protocol, uint32_t label)
+{
+	return templates->of[protocol * TL_LABELS_MAX + label];
+}

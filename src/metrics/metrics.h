@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "l7/roundtrip.h"
 #include "metrics/points.h"
+#include "metrics/template.h"
 
 enum tl_histogram_style { TL_HISTOGRAM_VMRANGE, TL_HISTOGRAM_LE, TL_HISTOGRAM_NATIVE };
 
@@ -32,6 +33,9 @@ struct tl_metrics_options {
 	struct tl_real_list le_seconds; // boundaries for style le
 	struct tl_real_list le_bytes;
 	struct tl_option_table labels; // of struct tl_protocol_labels
+	struct tl_option_table templates; // of struct tl_template_rule
+	uint64_t template_values_max;  // of labels with paths or names that no rule tells about
+	bool learn_templates;          // of these labels
 	struct tl_text_list tcp_labels; // L4 labels: "source.host", "source.port", ...
 	bool l4_enabled;
 };

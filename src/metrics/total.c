@@ -27,6 +27,10 @@ int tl_metrics_check(const struct tl_metrics_options *options, char *error, uint
 		if (tl_decoders[id] != NULL)
 			result = tl_plan_make(&plan, id, tl_decoders[id], options, error,
 					      error_size);
+	const struct tl_template_rule *rules =
+		(const struct tl_template_rule *)options->templates.items;
+	for (uint32_t i = 0; result == 0 && i < options->templates.count; i++)
+		result = tl_template_check(&rules[i], error, error_size);
 	for (uint32_t i = 0; result == 0 && i < options->labels.count; i++) {
 		bool is_known = false;
 		for (uint16_t id = 1; id < tl_decoder_count; id++)
@@ -52,6 +56,8 @@ struct tl_metrics *tl_metrics_create(const struct tl_metrics_options *options,
 		return m;
 	const struct tl_worker_metrics *first = workers[0];
 
+	TL_ASSERT(tl_templates_init(&m->templates, first->plans, first->plan_count, options, true) ==
+		  0 && "out of memory");
 	m->plans = first->plans;
 	m->plan_count = first->plan_count;
 	m->verdict_count = first->verdict_count;
@@ -118,6 +124,8 @@ void tl_metrics_destroy(struct tl_metrics *m)
 	tl_snapshot_put(m->snapshot);
 	put_points(m);
 	tl_text_free(&m->scratch);
+	tl_text_free(&m->value);
+	tl_templates_fini(&m->templates);
 	free(m->set);
 	free(m->workers);
 	free(m->totals);
@@ -129,6 +137,26 @@ void tl_metrics_destroy(struct tl_metrics *m)
 }
 
 // ---- Finding the total of a worker's group -----------------------------------------------------
+
+// Adds the text of a label. The workers have made templates of values already, each of what it has
+// seen: this makes one of theirs.
+static void add_label(struct tl_metrics *m, const struct tl_plan *plan, uint32_t label,
+		      struct tl_bytes value, bool is_other)
+{
+	struct tl_template *one = tl_templates_at(&m->templates, plan->protocol, label);
+	struct tl_template_room room;
+	struct tl_bytes result;
+
+	if (one == NULL || is_other) {
+		tl_label_text(plan, &plan->labels[label], value, is_other, &m->scratch);
+		return;
+	}
+	tl_text_clear(&m->value);
+	tl_label_text(plan, &plan->labels[label], value, false, &m->value);
+	result = tl_bytes(m->value.data, (uint32_t)m->value.len);
+	(void)tl_template_apply(one, result, &room, &result);
+	tl_text_add(&m->scratch, result.ptr, result.len);
+}
 
 // The texts of a group's labels, each with its NUL, in m->scratch.
 static void values_text(struct tl_metrics *m, const struct tl_group *group, bool is_overflow)
@@ -144,7 +172,7 @@ static void values_text(struct tl_metrics *m, const struct tl_group *group, bool
 		struct tl_bytes value = tl_key_next(key, &at, &is_other);
 		is_other |= is_overflow;
 		if (is_other || value.len != 0 || plan->labels[i].kind == TL_LABEL_PROTOCOL)
-			tl_label_text(plan, &plan->labels[i], value, is_other, &m->scratch);
+			add_label(m, plan, i, value, is_other);
 		tl_text_add(&m->scratch, "", 1);
 	}
 }
@@ -448,6 +476,9 @@ void tl_metrics_replace(struct tl_metrics *m, const struct tl_metrics_options *o
 			remove_total(m, total);
 	}
 	m->plans = first->plans;
+	tl_templates_fini(&m->templates);
+	TL_ASSERT(tl_templates_init(&m->templates, first->plans, first->plan_count, options, true) ==
+		  0 && "out of memory");
 	m->idle_ns = options->idle_ns;
 	m->l4_enabled = options->l4_enabled;
 	m->total_budget = first->series.budget;

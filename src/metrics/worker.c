@@ -75,6 +75,8 @@ struct tl_worker_metrics *tl_worker_metrics_create(const struct tl_metrics_optio
 	}
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
 		seed = (uint64_t)(uintptr_t)m;
+	if (tl_templates_init(&m->templates, m->plans, m->plan_count, options, false) != 0)
+		goto failed;
 	if (tl_series_init(&m->series, m->plans, m->plan_count, options, seed) != 0)
 		goto failed;
 	// Address space for the case that every histogram reaches every decade: an observation
@@ -94,6 +96,7 @@ void tl_worker_metrics_destroy(struct tl_worker_metrics *m)
 	bank_fini(&m->banks[0], m);
 	bank_fini(&m->banks[1], m);
 	tl_series_fini(&m->series);
+	tl_templates_fini(&m->templates);
 	free(m->plans);
 	free(m);
 }
@@ -101,6 +104,7 @@ void tl_worker_metrics_destroy(struct tl_worker_metrics *m)
 void tl_worker_metrics_succeed(struct tl_worker_metrics *m, const struct tl_worker_metrics *before)
 {
 	m->overflows = before->overflows;
+	m->ignored = before->ignored;
 	m->clock_ns = before->clock_ns;
 	m->engine = before->engine;
 }
@@ -180,6 +184,19 @@ static void book_extras(struct tl_worker_metrics *m, struct tl_bank *bank,
 	}
 }
 
+// False: the roundtrip is not to be counted.
+static bool apply_templates(struct tl_worker_metrics *m, const struct tl_plan *plan,
+			    struct tl_captured *captured)
+{
+	for (uint32_t i = 0; i < plan->label_count; i++) {
+		struct tl_template *one = tl_templates_at(&m->templates, plan->protocol, i);
+		struct tl_bytes *value = &captured->values[plan->labels[i].captured];
+		if (one != NULL && !tl_template_apply(one, *value, &m->rooms[i], value))
+			return false;
+	}
+	return true;
+}
+
 void tl_worker_metrics_roundtrip(struct tl_worker_metrics *m, const struct tl_roundtrip *r)
 {
 	if (r->protocol == TL_PLAN_L4 || r->protocol >= m->plan_count)
@@ -198,6 +215,11 @@ void tl_worker_metrics_roundtrip(struct tl_worker_metrics *m, const struct tl_ro
 	if (plan->name == NULL || r->status >= TL_STATUS_COUNT)
 		return;
 	tl_plan_capture(plan, r, &captured);
+	if (TL_UNLIKELY(m->templates.has_any[r->protocol]) &&
+	    !apply_templates(m, plan, &captured)) {
+		m->ignored++;
+		return;
+	}
 	tl_key_make(plan, &ends, &captured, m->label_bytes_max, &m->key);
 	struct tl_bank_values *values = touch(m, bank);
 
@@ -251,6 +273,7 @@ static void copy_counters(struct tl_worker_metrics *m, struct tl_bank *bank,
 	       sizeof(*verdicts) * (count < m->verdict_count ? count : m->verdict_count));
 	bank->counters = *tl_engine_counters(engine);
 	bank->counters.at[TL_COUNT_SERIES_OVERFLOW] += m->overflows;
+	bank->counters.at[TL_COUNT_ROUNDTRIPS_IGNORED] += m->ignored;
 	for (uint16_t id = 1; id < m->plan_count; id++) {
 		if (tl_decoders[id] == NULL || tl_decoders[id]->counter_count == 0)
 			continue;

@@ -165,6 +165,66 @@ static void labels_are_chosen_by_path(void **state)
 	assert_non_null(strstr(error, "htttp"));
 }
 
+static double sum_of(const struct tl_snapshot *s, const char *family, uint32_t *ret_count)
+{
+	double sum = 0;
+	*ret_count = 0;
+	for (uint32_t i = 0; i < tl_snapshot_count(s); i++) {
+		if (strcmp(tl_snapshot_at(s, i)->family, family) != 0)
+			continue;
+		sum += tl_snapshot_at(s, i)->value;
+		++*ret_count;
+	}
+	return sum;
+}
+
+// Values without end from two workers: few series, none `other`, everything counted or ignored.
+static void values_become_templates(void **state)
+{
+	(void)state;
+	enum { VALUES = 20000 };
+	const char *paths[] = {"response.reason"};
+	const char *patterns[] = {"/users/{name}"};
+	const char *ignored[] = {"/healthz"};
+	struct tl_protocol_labels row = {"http", {paths, 1}};
+	struct tl_template_rule rule = {
+		.protocol = "http", .field = "response.reason", .patterns = {patterns, 1},
+		.ignore = {ignored, 1}, .values_max = 20, .order = TL_TEMPLATE_AUTO, .learn = true};
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+	uint32_t series;
+
+	f.options.labels = (struct tl_option_table) {&row, 1};
+	f.options.templates = (struct tl_option_table) {&rule, 1};
+	start(&f);
+	for (uint32_t i = 0; i < VALUES; i++) {
+		bool is_user = i % 3 == 0;
+		char path[64];
+		if (i % 3 == 2)
+			(void)snprintf(path, sizeof(path), "/o/%u", i);
+		else
+			(void)snprintf(path, sizeof(path), "/%s%c%c%c",
+				       is_user ? "users/name" : "blog/post", 'a' + (int)(i % 26),
+				       'a' + (int)(i / 26 % 26), 'a' + (int)(i / 676 % 26));
+		fake_http(&r, "GET", 200, 1000);
+		fake_add_text(&r, 1, FAKE_REASON, i % 100 == 99 ? "/healthz" : path);
+		tl_worker_metrics_roundtrip(f.workers[i & 1], &r.head);
+	}
+	struct tl_snapshot *s = turn(&f);
+	assert_true(sum_of(s, "http_requests_total", &series) == VALUES - VALUES / 100);
+	assert_in_range(series, 4, 3 + 20);
+	assert_true(tl_snapshot_value(s, "http_requests_total", "reason=\"other\",status=\"ok\"") == 0);
+	assert_true(tl_snapshot_value(s, "http_requests_total",
+				      "reason=\"/users/{name}\",status=\"ok\"") > VALUES / 4);
+	assert_true(tl_snapshot_value(s, "http_requests_total",
+				      "reason=\"/blog/*\",status=\"ok\"") > VALUES / 4);
+	assert_true(tl_snapshot_value(s, "http_requests_total",
+				      "reason=\"/o/{id}\",status=\"ok\"") > VALUES / 4);
+	assert_true(tl_snapshot_value(s, "tapline_roundtrips_ignored_total", "") == VALUES / 100);
+	tl_snapshot_put(s);
+	stop(&f);
+}
+
 static void an_orphan_is_labelled_by_its_response(void **state)
 {
 	(void)state;
@@ -231,19 +291,6 @@ static void values_beyond_the_budget_become_other(void **state)
 	assert_true(tl_snapshot_value(s, "tapline_series_overflow_total", "") == 70);
 	tl_snapshot_put(s);
 	stop(&f);
-}
-
-static double sum_of(const struct tl_snapshot *s, const char *family, uint32_t *ret_count)
-{
-	double sum = 0;
-	*ret_count = 0;
-	for (uint32_t i = 0; i < tl_snapshot_count(s); i++) {
-		if (strcmp(tl_snapshot_at(s, i)->family, family) != 0)
-			continue;
-		sum += tl_snapshot_at(s, i)->value;
-		++*ret_count;
-	}
-	return sum;
 }
 
 static void churn_stays_bounded_and_the_books_close(void **state)
@@ -673,6 +720,7 @@ int main(void)
 		cmocka_unit_test(books_by_label_and_status),
 		cmocka_unit_test(only_answered_ones_have_a_duration),
 		cmocka_unit_test(labels_are_chosen_by_path),
+		cmocka_unit_test(values_become_templates),
 		cmocka_unit_test(an_orphan_is_labelled_by_its_response),
 		cmocka_unit_test(fields_can_be_metrics),
 		cmocka_unit_test(values_beyond_the_budget_become_other),
