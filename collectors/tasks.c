@@ -88,6 +88,13 @@ void tl_tasks_each(tl_task_visit_fn *visit, void *arg)
 	(void)visit_names("/proc", visit_process, &each);
 }
 
+void tl_processes_each(tl_task_visit_fn *visit, void *arg)
+{
+	struct each each = {visit, arg, 0};
+
+	(void)visit_names("/proc", visit_task, &each);
+}
+
 // ---- One task ------------------------------------------------------------------------------------
 
 bool tl_task_read(uint32_t tid, struct tl_text *text, struct tl_task *ret)

@@ -24,8 +24,9 @@ typedef bool tl_task_visit_fn(void *arg, uint32_t tid);
 
 // Each thread in a cgroup directory (below the root) and in those below it.
 void tl_tasks_of_cgroup(const char *directory, bool is_v2, tl_task_visit_fn *visit, void *arg);
-// Each thread of the host.
+// Each thread of the host; each process.
 void tl_tasks_each(tl_task_visit_fn *visit, void *arg);
+void tl_processes_each(tl_task_visit_fn *visit, void *arg);
 
 // False: it is gone. `pid` stays 0, see tl_task_process().
 bool tl_task_read(uint32_t tid, struct tl_text *text, struct tl_task *ret_task);

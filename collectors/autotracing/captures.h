@@ -21,8 +21,9 @@ struct tl_captures {
 	{.key = #member, .type = row_type, .hot = true, .offset = offsetof(options, member), \
 	 .value = default_value, __VA_ARGS__}
 // The rows that all have.
-#define TL_HOT_COMMON(options) \
-	TL_HOT(options, hold_off, TL_OPTION_DURATION, "30m", \
+#define TL_HOT_COMMON(options) TL_HOT_HELD_OFF(options, "30m")
+#define TL_HOT_HELD_OFF(options, default_value) \
+	TL_HOT(options, hold_off, TL_OPTION_DURATION, default_value, \
 	       .help = "Time after a capture in which the same subject causes no other."), \
 	TL_HOT(options, limit, TL_OPTION_UINT, "20", .max = 100000, \
 	       .help = "Captures in an hour. 0 is no limit.")

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "collectors/autotracing/captures.h"
-#include "collectors/autotracing/flame.h"
 #include "collectors/autotracing/times.h"
 #include "collectors/container/usage.h"
 #include "collectors/past.h"
@@ -39,63 +38,6 @@ static void captures_of_an_hour(void **state)
 	assert_true(tl_captures_save(&captures, "", NULL) < 0);
 	assert_int_equal(captures.failed, 2);
 	assert_int_equal(captures.saved, 0);
-}
-
-static void check_node(const json_t *list, size_t at, int level, int value, int self,
-		       const char *label)
-{
-	const json_t *node = json_array_get(list, at);
-
-	assert_int_equal(json_integer_value(json_object_get(node, "level")), level);
-	assert_int_equal(json_integer_value(json_object_get(node, "value")), value);
-	assert_int_equal(json_integer_value(json_object_get(node, "self")), self);
-	assert_string_equal(json_string_value(json_object_get(node, "label")), label);
-}
-
-static void flame_is_depth_first(void **state)
-{
-	struct tl_flame *flame = tl_flame_create();
-	(void)state;
-
-	tl_flame_add(flame, (const char *const[]) {"main", "read"}, 2, 2);
-	tl_flame_add(flame, (const char *const[]) {"main", "work", "sum"}, 3, 5);
-	tl_flame_add(flame, (const char *const[]) {"main"}, 1, 1);
-	tl_flame_add(flame, (const char *const[]) {"idle"}, 1, 4);
-	json_t *list = tl_flame_json(flame);
-	assert_int_equal(json_array_size(list), 6);
-	check_node(list, 0, 0, 12, 0, "all");
-	check_node(list, 1, 1, 4, 4, "idle");
-	check_node(list, 2, 1, 8, 1, "main");
-	check_node(list, 3, 2, 5, 0, "work");
-	check_node(list, 4, 3, 5, 5, "sum");
-	check_node(list, 5, 2, 2, 2, "read");
-	json_decref(list);
-	tl_flame_destroy(flame);
-}
-
-static void flame_is_bounded(void **state)
-{
-	struct tl_flame *flame = tl_flame_create();
-	char label[16];
-	const char *frames[TL_FLAME_DEPTH_MAX + 10];
-	(void)state;
-
-	json_t *empty = tl_flame_json(flame);
-	assert_int_equal(json_array_size(empty), 1);
-	json_decref(empty);
-	for (uint32_t i = 0; i < TL_FLAME_DEPTH_MAX + 10; i++)
-		frames[i] = i < 10 ? "outer" : "inner";
-	tl_flame_add(flame, frames, TL_FLAME_DEPTH_MAX + 10, 1);
-	for (uint32_t i = 0; i < TL_FLAME_NODES_MAX; i++) {
-		(void)snprintf(label, sizeof(label), "f%u", i);
-		tl_flame_add(flame, (const char *const[]) {label}, 1, 1);
-	}
-	json_t *list = tl_flame_json(flame);
-	assert_int_equal(json_array_size(list), TL_FLAME_NODES_MAX);
-	int lost = (int)TL_FLAME_DEPTH_MAX + 1; // labels that found no room count for the root
-	check_node(list, 0, 0, TL_FLAME_NODES_MAX + 1, lost, "all");
-	json_decref(list);
-	tl_flame_destroy(flame);
 }
 
 static void times_between_two_looks(void **state)
@@ -212,8 +154,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(captures_of_an_hour),
-		cmocka_unit_test(flame_is_depth_first),
-		cmocka_unit_test(flame_is_bounded),
 		cmocka_unit_test(times_between_two_looks),
 		cmocka_unit_test(past_of_containers),
 		cmocka_unit_test(lists_of_cpus),
