@@ -135,7 +135,7 @@ static bool sample(void *arg, const struct tl_container *container)
 	double total = 100 * since(used.total_ns, before.total_ns) / span;
 	burst.percent[TOTAL] = total;
 	burst.percent[USER] = user + system > 0 ? total * user / (user + system) : 0;
-	burst.percent[SYSTEM] = user + system > 0 ? total - burst.percent[USER] : 0;
+	burst.percent[SYSTEM] = user + system > 0 ? total * system / (user + system) : 0;
 	judge(visit, container->id, now_ns, &burst);
 	if (burst.overshoot > visit->burst.overshoot && now_ns >= past->quiet_ns) {
 		visit->burst = burst;

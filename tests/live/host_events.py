@@ -36,7 +36,8 @@ GLOBAL = ("stress:2 invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|_
 
 def events_of(folder, tracer):
     path = pathlib.Path(folder) / f"{tracer}.jsonl"
-    return [json.loads(line) for line in read(path).splitlines()] if path.exists() else []
+    text = read(path) if path.exists() else ""
+    return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()] # whole ones
 
 
 def value_of(agent, series):
