@@ -139,8 +139,8 @@ static bool on_file(void *arg, const void *key, const void *value)
 	return true;
 }
 
-// The kernel's part of a look. 0 or -errno.
-static int watch(struct capture *c)
+// NULL where this kernel takes no program.
+static struct tl_bpf *load(struct capture *c)
 {
 	const struct tl_bpf_constant constants[] = {
 		{"disk", &c->what->device, sizeof(c->what->device)},
@@ -151,22 +151,27 @@ static int watch(struct capture *c)
 		{.name = "tp_btf", .code = &tl_bpf_code_iotracer, .constants = constants},
 		{.name = NULL},
 	};
-	uint64_t end_ns = tl_host_clock_ns() + c->what->span_ns;
-	struct tl_bpf *bpf;
+	struct tl_bpf *bpf = NULL;
 
-	int rc = tl_bpf_start(c->ctx, hooks, &bpf);
-	if (rc < 0)
-		return rc;
-	rc = tl_bpf_listen(bpf, "stalls", on_stall, c);
-	for (uint64_t now_ns; rc == 0 && (now_ns = tl_host_clock_ns()) < end_ns;)
-		if (!tl_bpf_wait(bpf, c->ctx, end_ns - now_ns))
-			rc = -ECANCELED;
-	tl_bpf_detach(bpf);
-	if (rc == 0)
-		rc = tl_bpf_each(bpf, "files", on_file, c);
-	c->has_bpf = rc == 0;
+	if (tl_bpf_start(c->ctx, hooks, &bpf) == 0 &&
+	    tl_bpf_listen(bpf, "stalls", on_stall, c) == 0)
+		return bpf;
 	tl_bpf_unload(bpf);
-	return rc;
+	tl_ctx_hook(c->ctx, "/proc/PID/io");
+	return NULL;
+}
+
+// False when the run is to end.
+static bool wait_until(struct capture *c, struct tl_bpf *bpf, uint64_t end_ns)
+{
+	uint64_t now_ns = tl_host_clock_ns();
+	bool goes_on = true;
+
+	if (bpf == NULL)
+		return tl_ctx_sleep(c->ctx, end_ns > now_ns ? end_ns - now_ns : 0);
+	for (; goes_on && now_ns < end_ns; now_ns = tl_host_clock_ns())
+		goes_on = tl_bpf_wait(bpf, c->ctx, end_ns - now_ns);
+	return goes_on;
 }
 
 static void add_up(struct capture *c)
@@ -321,19 +326,24 @@ static json_t *stalls_json(struct capture *c)
 
 static int look(struct capture *c)
 {
+	struct tl_bpf *bpf = load(c); // takes its time, which is not part of the look
 	uint64_t began_ns = tl_host_clock_ns();
+	int rc = 0;
 
 	tl_processes_each(note_usage, c);
-	int rc = watch(c);
-	if (rc < 0 && rc != -ECANCELED) { // this kernel takes no program
-		tl_ctx_hook(c->ctx, "/proc/PID/io");
-		rc = tl_ctx_sleep(c->ctx, c->what->span_ns) ? 0 : -ECANCELED;
-	}
+	if (!wait_until(c, bpf, began_ns + c->what->span_ns))
+		rc = -ECANCELED;
+	if (bpf != NULL)
+		tl_bpf_detach(bpf);
 	c->seconds = (double)(tl_host_clock_ns() - began_ns) / 1e9;
 	c->is_second = true;
 	if (rc == 0)
 		tl_processes_each(note_usage, c);
-	return rc < 0 ? rc : tl_ctx_done(c->ctx) ? -ECANCELED : 0;
+	if (rc == 0 && bpf != NULL)
+		rc = tl_bpf_each(bpf, "files", on_file, c);
+	c->has_bpf = bpf != NULL;
+	tl_bpf_unload(bpf);
+	return rc == 0 && tl_ctx_done(c->ctx) ? -ECANCELED : rc;
 }
 
 int tl_iotracer_capture(struct tl_ctx *ctx, const struct tl_io_what *what, json_t *data)

@@ -18,7 +18,7 @@ from host_metrics import Agent, keyed, read
 from lab import Skip, check, wait_for
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
-PATIENCE = 40.0  # longer than any tracer's pause: another container's capture may come first
+PATIENCE = 60.0  # longer than any tracer's pause: another container's capture may come first
 # Again and again: a burst that begins in the middle of a sample rises in two halves.
 BURN = """import time
 def burning(end):
