@@ -133,9 +133,10 @@ static bool sample(void *arg, const struct tl_container *container)
 	double user = since(used.user_ns, before.user_ns);
 	double system = since(used.system_ns, before.system_ns);
 	double total = 100 * since(used.total_ns, before.total_ns) / span;
+	double of_user = user + system > 0 ? user / (user + system) : 1;
 	burst.percent[TOTAL] = total;
-	burst.percent[USER] = user + system > 0 ? total * user / (user + system) : 0;
-	burst.percent[SYSTEM] = user + system > 0 ? total * system / (user + system) : 0;
+	burst.percent[USER] = total * of_user;
+	burst.percent[SYSTEM] = total * (1 - of_user);
 	judge(visit, container->id, now_ns, &burst);
 	if (burst.overshoot > visit->burst.overshoot && now_ns >= past->quiet_ns) {
 		visit->burst = burst;

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import lab
@@ -242,6 +243,69 @@ class Bench:
         return event["tracer_data"]
 
 
+class FakeDisk:
+    """A host whose only disk does what `rates` says, per second: a dictionary of the kernel's
+    fields."""
+
+    def __init__(self, bench, name, rates, options):
+        self.root = pathlib.Path(bench.folder) / f"host-{name}"
+        (self.root / "sys/block" / name).mkdir(parents=True)
+        (self.root / "proc").mkdir()
+        self.name, self.rates, self.values = name, rates, [0.0] * 11
+        self.is_over = False
+        self.write()
+        threading.Thread(target=self.run, daemon=True).start()
+        self.agent = Agent(bench.tapline, bench.folder, f"""  root: {self.root}
+  autotracing: true
+  iotracer: {{sample: 200ms, capture: 100ms, {options}}}
+""")
+        self.store = pathlib.Path(bench.folder) / f"events-{folder_of(self.agent)}"
+
+    def write(self):
+        line = " ".join(str(int(value)) for value in self.values)
+        (self.root / "proc/new").write_text(f"259 0 {self.name} {line}\n")
+        (self.root / "proc/new").rename(self.root / "proc/diskstats")
+
+    def run(self):
+        then = time.monotonic()
+        while not self.is_over:
+            time.sleep(0.005)
+            now = time.monotonic()
+            for place, rate in self.rates.items():
+                self.values[place] += rate * (now - then)
+            then = now
+            with contextlib.suppress(OSError): # the folder goes at the end of the test
+                self.write()
+
+    def reasons(self):
+        return [event["tracer_data"]["reason_snapshot"] for event in events_of(self.store, "iotracer")]
+
+
+# Places of the fields behind a disk's name.
+READS, READ_SECTORS, READ_MS, WRITES, WRITE_SECTORS, WRITE_MS, BUSY_MS = 0, 2, 3, 4, 6, 7, 9
+
+
+def check_disk_rules(bench):
+    """What no disk of this machine does: an NVMe disk is full by its rate only, slow writes."""
+    busy = {READS: 1000, READ_SECTORS: 2000, READ_MS: 100, BUSY_MS: 1000}
+    nvme = FakeDisk(bench, "nvme0n1", busy, "util: 40, nvme_read: 100")
+    slow = FakeDisk(bench, "sda", {WRITES: 1000, WRITE_SECTORS: 8000, WRITE_MS: 200000},
+                    "write_await: 100ms")
+    try:
+        found, = wait_for("slow writes", slow.reasons, PATIENCE)
+        check(found["type"] == "write_await" and found["device"] == "sda" and
+              abs(found["iostatus"]["write_await"] - 200) < 20, f"sda: {found}")
+        check(not nvme.reasons(), f"a busy NVMe disk without much to read: {nvme.reasons()}")
+        nvme.rates = {**busy, READ_SECTORS: 4000000} # 2 GB/s
+        found, = wait_for("a full NVMe disk", nvme.reasons, PATIENCE)
+        check(found["type"] == "read_bps" and found["major_num"] == 259 and
+              found["iostatus"]["read_bps"] > 100e6, f"nvme0n1: {found}")
+    finally:
+        nvme.is_over = slow.is_over = True
+        nvme.agent.stop()
+        slow.agent.stop()
+
+
 def tell(bench):
     """What there is to know after a failure."""
     for log in pathlib.Path(bench.folder).glob("agent-*.log"):
@@ -411,7 +475,8 @@ def main():
             bench.make()
             provoke(bench)
             bench.make_second()
-            for one in (check_dload, check_waitrate, check_memburst, check_cpuidle, check_iotracer):
+            for one in (check_dload, check_waitrate, check_memburst, check_cpuidle, check_iotracer,
+                        check_disk_rules):
                 one(bench)
                 print(f"{one.__name__[6:]}: as it was caused")
         except lab.Failed:
