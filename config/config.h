@@ -93,6 +93,7 @@ struct tl_config {
 	struct tl_metrics_options metrics;
 	struct tl_server_config server;
 	struct tl_text_map names; // "address", "address:port" or ":port" -> service name
+	const char *names_file;   // the same, a line each; "" for none
 	struct tl_log_config log;
 	struct tl_limits_config limits;
 	const struct tl_protocol_config *protocol; // [tl_decoder_count], by registry id

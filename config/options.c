@@ -740,6 +740,13 @@ const struct tl_option tl_root_rows[] = {
 	 .type = TL_OPTION_SECTION,
 	 .rows = server_rows,
 	 .help = "The agent's own HTTP server."},
+	{.key = "names_file",
+	 .type = TL_OPTION_TEXT,
+	 .hot = true,
+	 AT(names_file),
+	 .value = "",
+	 .help = "File with more service names, a line \"10.0.0.2:80 payments\" each. Read at the start and "
+		 "on each reload; names wins."},
 	{.key = "names",
 	 .type = TL_OPTION_TEXT_MAP,
 	 .hot = true,

@@ -160,6 +160,7 @@ static int swap_config(struct agent *agent, struct tl_config *config, bool metri
 		.metrics = metrics_differ ? &config->metrics : NULL,
 		.filter = strcmp(filter, agent->config->capture.filter) == 0 ? NULL : filter,
 		.names = &config->names,
+		.names_file = config->names_file,
 	};
 	if (agent->probe != NULL)
 		rc = tl_probe_change(agent->probe, &change, on_record, agent, error, ERROR_BYTES);
@@ -536,6 +537,7 @@ static int start_capture(struct agent *agent, char *error)
 	options.metrics = &config->metrics;
 	options.name = agent->page.probe;
 	options.names = &config->names;
+	options.names_file = config->names_file;
 	options.pipeline.want_records = agent->bus != NULL || tl_sinks_want_roundtrips(agent->sinks);
 	rc = tl_probe_start(&options, agent->rules, &agent->probe, error, ERROR_BYTES);
 	if (rc == 0)

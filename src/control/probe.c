@@ -54,10 +54,17 @@ int tl_probe_start(const struct tl_probe_options *options, const struct tl_rules
 	probe->error = "";
 	probe->merge_ns = options->merge_ns;
 	pipeline.metrics = options->metrics;
-	int rc = tl_enricher_create(options->name, options->names, &probe->enricher, error,
-				    error_size);
+	struct tl_services *services;
+	int rc = tl_services_create(options->names, options->names_file, &services, error, error_size);
 	if (rc < 0)
 		goto out_destroy;
+	probe->enricher = tl_enricher_create(options->name);
+	if (probe->enricher == NULL) {
+		tl_services_destroy(services);
+		rc = -ENOMEM;
+		goto out_destroy;
+	}
+	tl_enricher_set_services(probe->enricher, services);
 	rc = tl_pipeline_create(&pipeline, rules, &probe->pipeline, error, error_size);
 	if (rc < 0)
 		goto out_destroy;
@@ -69,6 +76,7 @@ int tl_probe_start(const struct tl_probe_options *options, const struct tl_rules
 		rc = -ENOMEM;
 		if (probe->metrics == NULL)
 			goto out_destroy;
+		tl_metrics_on_name(probe->metrics, tl_enricher_name, probe->enricher);
 	}
 	rc = tl_pipeline_start(probe->pipeline);
 	if (rc < 0) {
@@ -270,33 +278,37 @@ int tl_probe_change(struct tl_probe *probe, const struct tl_probe_change *change
 {
 	uint32_t count = tl_pipeline_worker_count(probe->pipeline);
 	struct tl_worker_metrics **fresh = NULL;
-	struct tl_enricher *trial;
+	struct tl_services *services;
 
 	// What can fail comes first; from the filter on, everything that is asked for is taken.
-	int rc = tl_enricher_create("", change->names, &trial, error, error_size);
+	int rc = tl_services_create(change->names, change->names_file, &services, error, error_size);
 	if (rc < 0)
 		return rc;
-	tl_enricher_destroy(trial);
 	if (change->metrics != NULL && probe->metrics != NULL) {
 		rc = tl_metrics_check(change->metrics, error, error_size);
-		if (rc < 0)
-			return rc;
-		fresh = make_metrics(change->metrics, count);
-		if (fresh == NULL) {
+		if (rc == 0)
+			fresh = make_metrics(change->metrics, count);
+		if (rc == 0 && fresh == NULL) {
 			(void)snprintf(error, error_size, "out of memory");
-			return -ENOMEM;
+			rc = -ENOMEM;
 		}
 	}
-	if (change->filter != NULL)
+	if (rc == 0 && change->filter != NULL)
 		rc = change_filter(probe, change->filter, fn, arg, error, error_size);
 	if (rc < 0) {
+		tl_services_destroy(services);
 		destroy_metrics(fresh, count);
 		return rc;
 	}
 	rc = change_workers(probe, change, fresh, fn, arg, error, error_size);
-	if (rc == 0)
-		rc = tl_enricher_set_names(probe->enricher, change->names, error, error_size);
-	return rc;
+	if (rc < 0) {
+		tl_services_destroy(services);
+		return rc;
+	}
+	tl_enricher_set_services(probe->enricher, services);
+	if (probe->metrics != NULL)
+		tl_metrics_rename(probe->metrics);
+	return 0;
 }
 
 const char *tl_probe_error(const struct tl_probe *probe)

@@ -15,6 +15,7 @@ struct tl_probe_options {
 	const struct tl_metrics_options *metrics; // NULL: none are kept
 	const char *name;                    // the probe's, "" for none
 	const struct tl_text_map *names;     // service names, may be NULL
+	const char *names_file;              // more of them, NULL or "" for none
 	uint64_t merge_ns;                   // time between two merges of the metrics
 };
 
@@ -40,6 +41,7 @@ struct tl_probe_change {
 	const struct tl_metrics_options *metrics; // NULL: as they are
 	const char *filter;                       // NULL: as it is
 	const struct tl_text_map *names;
+	const char *names_file;                   // read again, NULL or "" for none
 };
 
 // Hands out records while it waits for the lcores. 0 or -errno and a line in `error`; after 0 what

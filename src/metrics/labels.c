@@ -20,6 +20,7 @@ static const struct common_label common_labels[] = {
 	{"client.port", "client_port", TL_LABEL_CLIENT_PORT, false},
 	{"server.address", "server_address", TL_LABEL_SERVER_ADDRESS, false},
 	{"server.port", "server_port", TL_LABEL_SERVER_PORT, false},
+	{"server.name", "server_name", TL_LABEL_SERVER_NAME, false},
 	{"status", "status", TL_LABEL_STATUS, false},
 	{"protocol", "protocol", TL_LABEL_PROTOCOL, false},
 	{"source.host", "src_host", TL_LABEL_CLIENT_ADDRESS, true},
@@ -263,6 +264,12 @@ void tl_key_make(const struct tl_plan *plan, const struct tl_key_ends *ends,
 		case TL_LABEL_SERVER_ADDRESS:
 			at = put(at, ends->server_address, 16);
 			break;
+		case TL_LABEL_SERVER_NAME:
+			at = put(at, ends->server_address, 16);
+			memcpy(at, &ends->server_port, 2);
+			at[-17] += 2;
+			at += 2;
+			break;
 		case TL_LABEL_CLIENT_PORT:
 			at = put(at, &ends->client_port, 2);
 			break;
@@ -323,6 +330,7 @@ void tl_label_text(const struct tl_plan *plan, const struct tl_label_spec *label
 	switch (label->kind) {
 	case TL_LABEL_CLIENT_ADDRESS:
 	case TL_LABEL_SERVER_ADDRESS:
+	case TL_LABEL_SERVER_NAME:
 		tl_text_address(text, value.ptr, memcmp(value.ptr, mapped, 12) == 0 ? 4 : 6);
 		break;
 	case TL_LABEL_CLIENT_PORT:

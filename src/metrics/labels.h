@@ -24,6 +24,7 @@ enum tl_label_kind {
 	TL_LABEL_CLIENT_PORT,
 	TL_LABEL_SERVER_ADDRESS,
 	TL_LABEL_SERVER_PORT,
+	TL_LABEL_SERVER_NAME, // address and port, for the control lcore to name
 	TL_LABEL_STATUS,
 	TL_LABEL_PROTOCOL,
 	TL_LABEL_FIELD,

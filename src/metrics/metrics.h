@@ -96,6 +96,12 @@ void tl_metrics_set_points(struct tl_metrics *metrics, struct tl_points *const *
 			   uint32_t count);
 // Wall time for what is set without a merge: a probe without workers.
 void tl_metrics_set_time(struct tl_metrics *metrics, uint64_t now_ns);
+// Who knows servers by address and port: for the label server.name. NULL where nobody does, and what
+// it gives stays valid until the next call. Control lcore.
+typedef const char *tl_metrics_name_fn(void *arg, const uint8_t address[16], uint16_t port);
+void tl_metrics_on_name(struct tl_metrics *metrics, tl_metrics_name_fn *fn, void *arg);
+// Other names hold from now on: series are looked up anew.
+void tl_metrics_rename(struct tl_metrics *metrics);
 // The picture as of the last merge; give back with tl_snapshot_put.
 struct tl_snapshot *tl_metrics_snapshot(struct tl_metrics *metrics);
 // Another reference to the same picture, and the end of one; both thread-safe.

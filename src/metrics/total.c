@@ -147,6 +147,15 @@ static void add_label(struct tl_metrics *m, const struct tl_plan *plan, uint32_t
 	struct tl_template_room room;
 	struct tl_bytes result;
 
+	if (plan->labels[label].kind == TL_LABEL_SERVER_NAME && !is_other && m->name != NULL) {
+		uint16_t port;
+		memcpy(&port, value.ptr + 16, sizeof(port));
+		const char *name = m->name(m->name_arg, value.ptr, port);
+		if (name != NULL) {
+			tl_text_utf8(&m->scratch, tl_bytes_of(name), false);
+			return;
+		}
+	}
 	if (one == NULL || is_other) {
 		tl_label_text(plan, &plan->labels[label], value, is_other, &m->scratch);
 		return;
@@ -252,6 +261,19 @@ static struct tl_total *linked_total(struct tl_metrics *m, struct tl_total_worke
 			.total_generation = m->generations[total->index],
 		};
 	return total;
+}
+
+void tl_metrics_on_name(struct tl_metrics *m, tl_metrics_name_fn *fn, void *arg)
+{
+	m->name = fn;
+	m->name_arg = arg;
+}
+
+void tl_metrics_rename(struct tl_metrics *m)
+{
+	for (uint32_t i = 0; i < m->worker_count; i++)
+		memset(m->workers[i].links, 0,
+		       m->workers[i].metrics->series.capacity * sizeof(*m->workers[i].links));
 }
 
 static void remove_total(struct tl_metrics *m, struct tl_total *total)

@@ -97,6 +97,8 @@ struct tl_metrics {
 	uint32_t family_max;
 	uint32_t *family_totals;     // by registry id
 	struct tl_text scratch;
+	tl_metrics_name_fn *name;    // NULL: servers have no names
+	void *name_arg;
 	struct tl_text value;        // of one label, scratch
 	struct tl_templates templates; // over what the workers made
 	struct tl_set_sample *set;
