@@ -29,6 +29,16 @@ struct events_options {
 	const char *config;
 };
 
+// What is printed, and which events were: one that is stored between the first look of the follower
+// and the reading of what is there is seen by both.
+struct printer {
+	const struct events_options *options;
+	struct tl_text ids; // ID_CHARS each
+	bool keeps_ids, skips_known;
+};
+
+#define ID_CHARS 32u // of tracer_id
+
 static const char *const output_words[] = {"text", "json", NULL};
 static volatile sig_atomic_t is_stopped;
 
@@ -87,10 +97,33 @@ static void print_text(const char *line)
 	json_decref(record);
 }
 
+// NULL for a record that has none.
+static const char *id_of(const char *json)
+{
+	static const char key[] = "\"tracer_id\":\"";
+	const char *at = strstr(json, key);
+
+	return at == NULL || strlen(at) < sizeof(key) - 1 + ID_CHARS ? NULL : at + sizeof(key) - 1;
+}
+
+static bool is_known(const struct printer *printer, const char *id)
+{
+	for (size_t i = 0; i + ID_CHARS <= printer->ids.len; i += ID_CHARS)
+		if (memcmp(printer->ids.data + i, id, ID_CHARS) == 0)
+			return true;
+	return false;
+}
+
 static bool print(void *arg, const struct tl_stored *stored)
 {
-	const struct events_options *options = arg;
+	struct printer *printer = arg;
+	const struct events_options *options = printer->options;
+	const char *id = id_of(stored->json);
 
+	if (printer->skips_known && id != NULL && is_known(printer, id))
+		return true;
+	if (printer->keeps_ids && id != NULL)
+		tl_text_add(&printer->ids, id, ID_CHARS);
 	if (options->output == OUTPUT_JSON)
 		(void)puts(stored->json);
 	else
@@ -98,17 +131,20 @@ static bool print(void *arg, const struct tl_stored *stored)
 	return ferror(stdout) == 0 && !is_stopped;
 }
 
-static void follow(struct tl_store_follower *follower, const struct events_options *options)
+static void follow(struct tl_store_follower *follower, struct printer *printer)
 {
 	const struct timespec pause = {.tv_nsec = LOOK_NS};
 	const struct sigaction action = {.sa_handler = on_signal};
 
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
-	while (!is_stopped &&
-	       tl_store_look(follower, print, (void *)(uintptr_t)options) &&
-	       fflush(stdout) == 0)
+	printer->keeps_ids = false;
+	printer->skips_known = true; // in the first look; later ones see what nobody has read
+	while (!is_stopped && tl_store_look(follower, print, printer) && fflush(stdout) == 0) {
+		printer->skips_known = false;
+		tl_text_free(&printer->ids);
 		(void)nanosleep(&pause, NULL);
+	}
 }
 
 static bool nothing(void *arg, const struct tl_stored *stored)
@@ -122,6 +158,7 @@ static int show(const struct events_options *options, const char *path)
 {
 	uint64_t since_ns = options->since_ns == 0 ? 0 : tl_host_time_ns() - options->since_ns;
 	struct tl_store_follower *follower = NULL;
+	struct printer printer = {.options = options, .keeps_ids = options->follow};
 
 	if (path[0] == '\0')
 		return tl_cli_error(TL_EXIT_FAILURE, "collectors.store.path is empty: no events are"
@@ -132,12 +169,13 @@ static int show(const struct events_options *options, const char *path)
 			return tl_cli_error(TL_EXIT_FAILURE, "out of memory");
 		(void)tl_store_look(follower, nothing, NULL);
 	}
-	int rc = tl_store_read(path, options->tracer, since_ns, print, (void *)(uintptr_t)options);
+	int rc = tl_store_read(path, options->tracer, since_ns, print, &printer);
 	if (rc == -ENOENT) // nothing has been stored yet
 		rc = 0;
 	if (rc == 0 && follower != NULL)
-		follow(follower, options);
+		follow(follower, &printer);
 	tl_store_unfollow(follower);
+	tl_text_free(&printer.ids);
 	if (rc == -EINVAL)
 		return tl_cli_usage_error("events", "--tracer: \"%s\" can't be a collector's name",
 					  options->tracer);
