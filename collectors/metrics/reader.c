@@ -30,6 +30,29 @@ void tl_reader_close(void *arg)
 {
 	struct tl_reader *reader = arg;
 
+	tl_key_filter_fini(&reader->keys);
+	tl_key_filter_fini(&reader->devices);
 	tl_text_free(&reader->text);
 	free(reader);
+}
+
+static const char *or_empty(const char *text)
+{
+	return text == NULL ? "" : text;
+}
+
+int tl_reader_filter(struct tl_reader *reader, struct tl_emit *emit)
+{
+	struct tl_reader_options options;
+
+	reader->emit = emit;
+	if (reader->has_filters)
+		return 0;
+	reader->has_filters = true;
+	tl_emit_options(emit, &options, sizeof(options));
+	int rc = tl_key_filter_init(&reader->keys, or_empty(options.included),
+				    or_empty(options.excluded));
+	int other = tl_key_filter_init(&reader->devices, or_empty(options.devices),
+				       or_empty(options.devices_excluded));
+	return rc < 0 ? rc : other;
 }

@@ -21,15 +21,18 @@ static void take_line(struct tl_reader *reader, const struct tl_container *conta
 		if (is_memory && container != NULL)
 			continue;
 		(void)snprintf(name, sizeof(name), "%.*s_%s", (int)strcspn(table, ":"), table, key);
-		tl_netns_emit(reader, container, TL_METRIC_GAUGE, name, strtod(value, NULL),
-			      "A value of /proc/net/sockstat.", TL_NO_LABELS);
+		if (tl_key_filter_wants(&reader->keys, name))
+			tl_netns_emit(reader, container, TL_METRIC_GAUGE, name,
+				      strtod(value, NULL), "A value of /proc/net/sockstat.",
+				      TL_NO_LABELS);
 		if (!is_memory)
 			continue;
 		(void)snprintf(name, sizeof(name), "%.*s_mem_bytes", (int)strcspn(table, ":"),
 			       table);
-		tl_netns_emit(reader, container, TL_METRIC_GAUGE, name,
-			      strtod(value, NULL) * (double)sysconf(_SC_PAGESIZE),
-			      "Memory of socket buffers.", TL_NO_LABELS);
+		if (tl_key_filter_wants(&reader->keys, name))
+			tl_netns_emit(reader, container, TL_METRIC_GAUGE, name,
+				      strtod(value, NULL) * (double)sysconf(_SC_PAGESIZE),
+				      "Memory of socket buffers.", TL_NO_LABELS);
 	}
 }
 
@@ -46,10 +49,10 @@ static int update_sockstat(void *arg, struct tl_emit *emit)
 {
 	struct tl_reader *reader = arg;
 
-	reader->emit = emit;
+	int wrong = tl_reader_filter(reader, emit);
 	int rc = tl_netns_each(reader, "sockstat", take_table);
 	(void)tl_netns_each(reader, "sockstat6", take_table); // without IPv6 there is none
-	return rc;
+	return rc < 0 ? rc : wrong;
 }
 
 static int update_tcp_memory(void *arg, struct tl_emit *emit)
@@ -78,6 +81,7 @@ static int update_tcp_memory(void *arg, struct tl_emit *emit)
 	return 0;
 }
 
+static const struct tl_option rows[] = {TL_READER_KEYS, TL_OPTION_END};
 static const struct tl_collector_ops sockstat_ops = {
 	.update = update_sockstat, .close = tl_reader_close};
 static const struct tl_collector_ops tcp_memory_ops = {
@@ -93,5 +97,6 @@ static int new_tcp_memory(const struct tl_collector_setup *setup, struct tl_coll
 	return tl_reader_new_of(setup, "/proc/sys/net/ipv4/tcp_mem", &tcp_memory_ops, NULL, ret);
 }
 
-TL_COLLECTOR(sockstat, new_sockstat, .help = "Sockets in use.");
+TL_COLLECTOR(sockstat, new_sockstat, .help = "Sockets in use.", .options = rows,
+	     .options_size = sizeof(struct tl_reader_options));
 TL_COLLECTOR(tcp_memory, new_tcp_memory, .help = "Memory of TCP buffers and its limit.");
