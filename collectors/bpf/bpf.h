@@ -66,7 +66,8 @@ struct tl_bpf_map_size {
 
 // What to load. Lists are ended by a row whose first member is NULL, and may be NULL. An object
 // without CO-RE relocations also loads on kernels that don't describe their types (BTF): keep
-// programs for classic tracepoints in a file of their own.
+// programs for classic tracepoints in a file of their own. These return TL_PASS, never 0: that would
+// hide the tracepoint's records from everybody else.
 struct tl_bpf_hook {
 	const char *name; // for the user: "tp_btf", "tracepoint"
 	const struct tl_bpf_code *code;
@@ -86,6 +87,7 @@ struct tl_bpf;
 // TAPLINE_BPF_REFUSE in the environment names hooks that are passed over (for tests),
 // TAPLINE_BPF_LOG lets libbpf and the verifier write to stderr.
 int tl_bpf_start(struct tl_ctx *ctx, const struct tl_bpf_hook *hooks, struct tl_bpf **ret_bpf);
+bool tl_bpf_hook_is(const struct tl_bpf *bpf, const char *name); // that it was loaded by
 // Only loads. 0 or -errno.
 int tl_bpf_load(struct tl_ctx *ctx, const struct tl_bpf_hook *hook, struct tl_bpf **ret_bpf);
 // Attaches what was loaded by the names of its sections: SEC("tp_btf/..."), SEC("raw_tp/..."),

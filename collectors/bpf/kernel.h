@@ -21,6 +21,9 @@
 
 #define TL_LICENSE char tl_license[] SEC("license") = "GPL"
 #define TL_COMM_BYTES 16
+// What a program on a classic tracepoint returns, always: after a 0 the kernel keeps the record from
+// everybody, be it perf or another agent.
+#define TL_PASS 1
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

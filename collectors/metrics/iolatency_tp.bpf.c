@@ -43,7 +43,7 @@ int made(void *record)
 	struct times times = {.made_ns = bpf_ktime_get_ns()};
 
 	bpf_map_update_elem(&requests, &place, &times, BPF_ANY);
-	return 0;
+	return TL_PASS;
 }
 
 SEC("tracepoint/block/block_rq_issue")
@@ -57,7 +57,7 @@ int given(void *record)
 		known->given_ns = times.given_ns;
 	else
 		bpf_map_update_elem(&requests, &place, &times, BPF_ANY);
-	return 0;
+	return TL_PASS;
 }
 
 // "WS", "RA", "D"; "F" before a write is its flush, alone ("FF") it is one.
@@ -78,13 +78,13 @@ int complete(void *record)
 	char letters[2] = "";
 
 	if (times == NULL)
-		return 0;
+		return TL_PASS;
 	bpf_probe_read_kernel(letters, sizeof(letters), record + done_rwbs);
 	__u32 op = op_of_letters(letters);
 	if (op < IOLATENCY_OPS)
 		count(place.device, op, 0, since(times->made_ns, now), since(times->given_ns, now));
 	bpf_map_delete_elem(&requests, &place);
-	return 0;
+	return TL_PASS;
 }
 
 TL_LICENSE;

@@ -62,7 +62,9 @@ int enter_classic(void *record)
 		unsigned long arguments[6];
 	} *entered = record;
 
-	return entered->id == call ? note(record, entered->arguments[0]) : 0;
+	if (entered->id == call)
+		(void)note(record, entered->arguments[0]);
+	return TL_PASS;
 }
 
 SEC("tp_btf/no_such_tracepoint")
