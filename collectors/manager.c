@@ -300,13 +300,13 @@ static bool is_blocked(const struct slot *slot)
 	return slot->is_updating && tl_host_clock_ns() >= slot->update_due_ns;
 }
 
-static void add_own(struct tl_points *points, const char *family, const char *help,
+static void add_own(struct tl_points *points, uint8_t type, const char *family, const char *help,
 		    const char *label, const struct slot *slot, double value)
 {
 	const struct tl_point point = {
 		.family = family,
 		.help = help,
-		.type = TL_METRIC_GAUGE,
+		.type = type,
 		.value = value,
 		.labels = &(const struct tl_label) {label, slot->entry->name},
 		.label_count = 1,
@@ -320,17 +320,20 @@ static void add_status(struct tl_points *points, const struct slot *slot)
 		double seconds = is_blocked(slot) ?
 			(double)(tl_host_clock_ns() - slot->update_began_ns) / 1e9 :
 			slot->update_seconds;
-		add_own(points, "tapline_scrape_collector_duration_seconds",
+		add_own(points, TL_METRIC_COUNTER, "tapline_scrape_collector_updates_total",
+			"Updates of the collector that have returned.", "collector", slot,
+			(double)slot->updates);
+		add_own(points, TL_METRIC_GAUGE, "tapline_scrape_collector_duration_seconds",
 			"Time that the collector's last update took.", "collector", slot, seconds);
-		add_own(points, "tapline_scrape_collector_success",
+		add_own(points, TL_METRIC_GAUGE, "tapline_scrape_collector_success",
 			"1 if the collector's last update succeeded.", "collector", slot,
 			slot->has_succeeded && !is_blocked(slot));
 	}
 	if ((slot->collector.flags & TL_TRACING) != 0) {
-		add_own(points, "tapline_tracing_status_hitcount", "Returns of a tracer's run.",
-			"tracing", slot, (double)slot->hits);
-		add_own(points, "tapline_tracing_status_running", "1 while a tracer runs.",
-			"tracing", slot, slot->is_running);
+		add_own(points, TL_METRIC_GAUGE, "tapline_tracing_status_hitcount",
+			"Returns of a tracer's run.", "tracing", slot, (double)slot->hits);
+		add_own(points, TL_METRIC_GAUGE, "tapline_tracing_status_running",
+			"1 while a tracer runs.", "tracing", slot, slot->is_running);
 	}
 }
 

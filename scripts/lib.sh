@@ -13,7 +13,7 @@ mariadb-client python3-pymysql python3-mysqldb libmariadb-java default-jdk-headl
 postgresql postgresql-contrib python3-psycopg2 python3-snappy python3-protobuf protobuf-compiler openssl
 victoria-metrics librdkafka-dev kcat python3-kafka rabbitmq-server
 python3-pika python3-pymongo python3-bson python3-zstandard libmongoc-dev libbpf-dev
-libelf-dev"
+libelf-dev linux-perf"
 TL_SHOW_PACKAGES="iproute2 curl nginx-light unbound bind9-dnsutils"
 
 tl_say() { printf '== %s\n' "$*"; }

@@ -84,6 +84,12 @@ bool tl_bpf_wait(struct tl_bpf *bpf, struct tl_ctx *ctx, uint64_t ns)
 	return false;
 }
 
+bool tl_bpf_hook_is(const struct tl_bpf *bpf, const char *name)
+{
+	NEVER();
+	return false;
+}
+
 void tl_bpf_detach(struct tl_bpf *bpf)
 {
 	NEVER();

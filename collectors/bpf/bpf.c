@@ -36,6 +36,7 @@ struct tl_bpf {
 	struct tl_ctx *ctx;
 	_Atomic uint32_t references;
 	struct bpf_object *object;
+	char hook[32];
 	struct tl_bpf_ref *ref;
 	pthread_mutex_t lock;  // of the links
 	bool is_detached;      // for good
@@ -203,6 +204,7 @@ int tl_bpf_load(struct tl_ctx *ctx, const struct tl_bpf_hook *hook, struct tl_bp
 	(void)pthread_mutex_init(&bpf->lock, NULL);
 	bpf->owned = (struct tl_owned) {.end = end_of_run, .detach = detach_of_run};
 	atomic_store(&bpf->references, 1);
+	(void)snprintf(bpf->hook, sizeof(bpf->hook), "%s", hook->name);
 	int rc = load_object(bpf, hook);
 	if (rc < 0) {
 		tl_bpf_unload(bpf);
@@ -213,6 +215,11 @@ int tl_bpf_load(struct tl_ctx *ctx, const struct tl_bpf_hook *hook, struct tl_bp
 		tl_ctx_own(ctx, &bpf->owned);
 	*ret_bpf = bpf;
 	return 0;
+}
+
+bool tl_bpf_hook_is(const struct tl_bpf *bpf, const char *name)
+{
+	return strcmp(bpf->hook, name) == 0;
 }
 
 void tl_bpf_detach(struct tl_bpf *bpf)

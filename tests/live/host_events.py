@@ -230,15 +230,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)
-    try:
-        sys.exit(main())
-    except Skip as reason:
-        print(f"skipped: {reason}")
-        sys.exit(lab.SKIPPED)
-    except lab.Failed as error:
-        print(f"FAILED: {error}")
-        sys.exit(1)
-    finally:
-        for process in Agent.running:
-            process.kill()
+    lab.run(main, Agent.kill_all)

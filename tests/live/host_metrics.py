@@ -51,7 +51,7 @@ def free_port():
 class Agent:
     running = []
 
-    def __init__(self, tapline, folder, collectors, extra=""):
+    def __init__(self, tapline, folder, collectors, extra="", command=(), environment=None):
         port = free_port()
         self.base = f"http://127.0.0.1:{port}"
         path = pathlib.Path(folder) / f"agent-{port}.yaml"
@@ -59,10 +59,16 @@ class Agent:
                         f"collectors:\n  interval: 1s\n  store: {{path: {folder}/events-{port}}}\n"
                         + collectors + extra)
         self.log = open(pathlib.Path(folder) / f"agent-{port}.log", "w+")
-        self.process = subprocess.Popen([tapline, "agent", "--config", str(path)], stderr=self.log,
-                                        stdout=self.log)
+        self.process = subprocess.Popen([*command, tapline, "agent", "--config", str(path)],
+                                        stderr=self.log, stdout=self.log,
+                                        env={**os.environ, **(environment or {})})
         Agent.running.append(self.process)
         wait_for("the agent's API", lambda: self.try_get("/readyz"))
+
+    @classmethod
+    def kill_all(cls):
+        for process in cls.running:
+            process.kill()
 
     def try_get(self, path):
         with contextlib.suppress(OSError):
@@ -89,13 +95,25 @@ class Agent:
                 found[name] = float(value)
         return found
 
+    def tracers(self):
+        return json.loads(self.get("/api/v1/tracers"))["data"]
+
     def updates(self, name):
-        return json.loads(self.get("/api/v1/tracers"))["data"][name]["updates"]
+        return self.tracers()[name]["updates"]
+
 
     def stop(self):
         self.process.terminate()
         code = self.process.wait(10)
         check(code == 0, f"the agent ended with {code}")
+
+
+def settle(agents, *names):
+    """The agents' pages show what these collectors measured after now."""
+    wanted = [(agent, name, agent.updates(name) + 2) for agent in agents for name in names]
+    for agent, name, count in wanted:  # one update may be under way, the next begins later
+        label = f'tapline_scrape_collector_updates_total{{collector="{name}"}}'
+        wait_for(f"the next values of {name}", lambda: agent.series().get(label, 0) >= count)
 
 
 def read(path):
@@ -158,13 +176,9 @@ def host_values():
 def check_host(agent):
     """Each value lies between two readings of its own source, one before and one after."""
     before = host_values()
-    updates = agent.updates("sockstat")
     names = ["arp", "io_flush", "memory_vmstat", "memory_directreclaim", "memory_asyncreclaim",
              "netdev", "netstat", "sockstat", "loadavg", "tcp_memory"]
-    for name in names:
-        updates = agent.updates(name)
-        wait_for(f"two updates of {name}", lambda: agent.updates(name) >= updates + 2)
-    time.sleep(1.2)  # the page shows what was last handed over
+    settle([agent], *names)
     seen = agent.series()
     after = host_values()
     compared = 0
@@ -209,9 +223,7 @@ def check_qdisc(agent):
     if shutil.which("tc") is None:
         return
     before = json.loads(subprocess.check_output(["tc", "-s", "-j", "qdisc", "show"]))
-    updates = agent.updates("qdisc")
-    wait_for("two updates of qdisc", lambda: agent.updates("qdisc") >= updates + 2)
-    time.sleep(1.2)
+    settle([agent], "qdisc")
     seen = agent.series()
     after = json.loads(subprocess.check_output(["tc", "-s", "-j", "qdisc", "show"]))
     for low, high in zip(before, after):
@@ -346,8 +358,7 @@ def check_v2(tapline, folder):
     (root / "proc/stat").write_text("cpu 1 1 1 1 1 1 1 1 0 0\n")
     (root / "proc/vmstat").write_text("pgscan_direct 1\n")
     agent = Agent(tapline, folder, f"  root: {root}\n")
-    wait_for("updates", lambda: agent.updates("cpu_stat") >= 2 and agent.updates("loadavg") >= 2)
-    time.sleep(1.2)
+    settle([agent], "cpu", "cpu_stat", "loadavg", "memory_vmstat", "memory_directreclaim")
     value = {re.sub(r"\{.*", "", k): v for k, v in agent.series().items() if "containerd" in k or
              IDS["containerd"] in k}
     check(value["tapline_cpu_container_cores"] == min(1.5, os.cpu_count()), "cores by cpu.max")
@@ -401,15 +412,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)
-    try:
-        sys.exit(main())
-    except Skip as reason:
-        print(f"skipped: {reason}")
-        sys.exit(lab.SKIPPED)
-    except lab.Failed as error:
-        print(f"FAILED: {error}")
-        sys.exit(1)
-    finally:
-        for process in Agent.running:
-            process.kill()
+    lab.run(main, Agent.kill_all)

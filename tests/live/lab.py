@@ -395,6 +395,22 @@ def count_by(records, *path):
     return counts
 
 
+def run(main, close=lambda: None):
+    """Runs main() of a test that needs no Lab, then close(); ends with meson's exit status."""
+    sys.stdout.reconfigure(line_buffering=True)
+    status = 1
+    try:
+        status = main()
+    except Skip as reason:
+        print(f"skipped: {reason}")
+        status = SKIPPED
+    except Failed as error:
+        print(f"FAILED: {error}")
+    finally:
+        close()
+    sys.exit(status)
+
+
 def main(test):
     """Runs test(lab), cleans up, gives meson's exit status."""
     def on_signal(number, frame):
