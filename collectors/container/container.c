@@ -2,6 +2,7 @@
 // The list of containers: scanned again when the cgroup trees say that something came or went.
 #include "collectors/container/container.h"
 
+#include <curl/curl.h>
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "collectors/container/internal.h"
@@ -22,47 +24,60 @@
 #define KUBELET_ABSENT_NS (1800 * SECOND_NS) // nobody listens there
 #define WATCHES_MAX 8192u
 
-static struct {
-	pthread_mutex_t lock; // of all below
-	struct tl_containers_options options;
+#define SCAN_WAIT_NS (SECOND_NS / 5)     // of others, for the one who scans
+
+// What one look at the trees found.
+struct scan {
 	struct tl_cgroup_trees trees;
 	struct tl_container *items;
 	uint32_t count;
 	uint32_t left_out;
 	int inotify;
 	uint32_t watches;
+};
+
+static struct {
+	pthread_mutex_t lock;   // of all below
+	pthread_cond_t scanned; // a scan has ended
+	bool is_open;
+	bool is_scanning, is_slow; // one thread scans; it has kept others waiting too long
+	struct tl_containers_options options;
+	struct scan now;
 	uint64_t scanned_ns;
 	struct tl_kubelet_list pods;
 	uint64_t ask_ns; // the kubelet is not asked before
 	bool is_asking;
 	char error[256];
-} list = {.lock = PTHREAD_MUTEX_INITIALIZER, .inotify = -1};
+} list = {.lock = PTHREAD_MUTEX_INITIALIZER, .scanned = PTHREAD_COND_INITIALIZER,
+	  .now.inotify = -1};
 
 int tl_containers_open(const struct tl_containers_options *options)
 {
 	(void)pthread_mutex_lock(&list.lock);
 	list.options = *options;
-	if (list.items == NULL)
-		list.items = calloc(TL_CONTAINERS_MAX, sizeof(*list.items));
-	int rc = list.items == NULL ? -ENOMEM : 0;
-	list.count = 0;
+	list.is_open = true;
 	list.scanned_ns = 0;
 	list.ask_ns = 0;
 	(void)pthread_mutex_unlock(&list.lock);
-	return rc;
+	// Not left to the first who asks the kubelet: others may use the library by then.
+	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : -ENOMEM;
+}
+
+static void free_scan(struct scan *scan)
+{
+	free(scan->items);
+	if (scan->inotify >= 0)
+		(void)close(scan->inotify);
+	*scan = (struct scan) {.inotify = -1};
 }
 
 void tl_containers_close(void)
 {
 	(void)pthread_mutex_lock(&list.lock);
-	free(list.items);
+	list.is_open = false;
+	free_scan(&list.now);
 	free(list.pods.items);
-	list.items = NULL;
 	list.pods = (struct tl_kubelet_list) {0};
-	list.count = 0;
-	if (list.inotify >= 0)
-		(void)close(list.inotify);
-	list.inotify = -1;
 	(void)pthread_mutex_unlock(&list.lock);
 }
 
@@ -131,29 +146,31 @@ static void describe(struct tl_container *container)
 
 static void on_found(void *arg, const struct tl_container *container)
 {
-	(void)arg;
-	if (list.count == TL_CONTAINERS_MAX) {
-		list.left_out++;
+	struct scan *scan = arg;
+
+	if (scan->count == TL_CONTAINERS_MAX) {
+		scan->left_out++;
 		return;
 	}
-	list.items[list.count] = *container;
-	describe(&list.items[list.count++]);
+	scan->items[scan->count] = *container;
+	describe(&scan->items[scan->count++]);
 }
 
 static void on_watch(void *arg, const char *directory)
 {
-	(void)arg;
-	if (list.inotify >= 0 && list.watches < WATCHES_MAX &&
-	    inotify_add_watch(list.inotify, directory,
+	struct scan *scan = arg;
+
+	if (scan->inotify >= 0 && scan->watches < WATCHES_MAX &&
+	    inotify_add_watch(scan->inotify, directory,
 			      IN_CREATE | IN_DELETE | IN_MOVE | IN_ONLYDIR) >= 0)
-		list.watches++;
+		scan->watches++;
 }
 
 // A container's first process may come a moment after its cgroup.
 static bool lacks_pid(void)
 {
-	for (uint32_t i = 0; i < list.count; i++)
-		if (list.items[i].init_pid == 0)
+	for (uint32_t i = 0; i < list.now.count; i++)
+		if (list.now.items[i].init_pid == 0)
 			return true;
 	return false;
 }
@@ -163,15 +180,15 @@ static bool has_changed(void)
 	char events[4096];
 	bool is_changed = false;
 
-	while (list.inotify >= 0 && read(list.inotify, events, sizeof(events)) > 0)
+	while (list.now.inotify >= 0 && read(list.now.inotify, events, sizeof(events)) > 0)
 		is_changed = true;
 	return is_changed;
 }
 
 static void add_pods(void)
 {
-	for (uint32_t i = 0; i < list.count; i++) {
-		struct tl_container *to = &list.items[i];
+	for (uint32_t i = 0; i < list.now.count; i++) {
+		struct tl_container *to = &list.now.items[i];
 		for (uint32_t k = 0; k < list.pods.count; k++) {
 			const struct tl_container *from = &list.pods.items[k];
 			if (strcmp(to->id, from->id) != 0)
@@ -189,25 +206,65 @@ static void add_pods(void)
 	}
 }
 
-// With the lock held. True when the list was made anew.
+// Without the lock: a container's files may lie on a disk that does not answer. NULL items on no
+// memory.
+static struct scan look(void)
+{
+	// Watched before it is scanned: what comes in between shows as a change.
+	struct scan scan = {.items = calloc(TL_CONTAINERS_MAX, sizeof(*scan.items)),
+			    .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
+
+	if (scan.items == NULL)
+		return scan;
+	tl_cgroup_find(&scan.trees);
+	tl_cgroup_scan(&scan.trees, on_found, on_watch, &scan);
+	struct tl_container *fitted = realloc(scan.items, (scan.count + 1) * sizeof(*fitted));
+	if (fitted != NULL)
+		scan.items = fitted;
+	return scan;
+}
+
+// With the lock held: somebody else scans. Waits a moment for him, or goes on with what is known.
+static void wait_for_scan(void)
+{
+	struct timespec end;
+	int rc = 0;
+
+	(void)clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_nsec += (long)SCAN_WAIT_NS;
+	end.tv_sec += end.tv_nsec / (long)SECOND_NS;
+	end.tv_nsec %= (long)SECOND_NS;
+	while (rc == 0 && list.is_scanning && !list.is_slow)
+		rc = pthread_cond_timedwait(&list.scanned, &list.lock, &end);
+	if (rc != 0)
+		list.is_slow = true;
+}
+
+// With the lock held, but not during the scan. True when the list was made anew.
 static bool scan(void)
 {
+	if (list.is_scanning)
+		wait_for_scan();
 	uint64_t now_ns = tl_host_clock_ns();
 	uint64_t age_ns = now_ns - list.scanned_ns;
-
-	if (list.items == NULL)
+	if (!list.is_open || list.is_scanning)
 		return false;
 	if (list.scanned_ns != 0 && !has_changed() && age_ns < RESCAN_NS &&
 	    !(age_ns >= SECOND_NS && lacks_pid()))
 		return false;
-	// Watched before it is scanned: what comes in between shows as a change.
-	if (list.inotify >= 0)
-		(void)close(list.inotify);
-	list.inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	list.watches = list.left_out = list.count = 0;
+	list.is_scanning = true;
 	list.scanned_ns = now_ns;
-	tl_cgroup_find(&list.trees);
-	tl_cgroup_scan(&list.trees, on_found, on_watch, NULL);
+	(void)pthread_mutex_unlock(&list.lock);
+	struct scan found = look();
+	(void)pthread_mutex_lock(&list.lock);
+	list.is_scanning = list.is_slow = false;
+	(void)pthread_cond_broadcast(&list.scanned);
+	if (!list.is_open || found.items == NULL) { // closed meanwhile, or no memory
+		free_scan(&found);
+		return false;
+	}
+	free_scan(&list.now);
+	list.now = found;
 	add_pods();
 	return true;
 }
@@ -258,9 +315,9 @@ static const struct tl_container *with_id(const char *id)
 {
 	size_t len = strlen(id);
 
-	for (uint32_t i = 0; i < list.count && len >= 12; i++)
-		if (strncmp(list.items[i].id, id, len) == 0)
-			return &list.items[i];
+	for (uint32_t i = 0; i < list.now.count && len >= 12; i++)
+		if (strncmp(list.now.items[i].id, id, len) == 0)
+			return &list.now.items[i];
 	return NULL;
 }
 
@@ -282,7 +339,7 @@ bool tl_container_by_pid(uint32_t pid, struct tl_container *ret)
 
 	(void)pthread_mutex_lock(&list.lock);
 	refresh();
-	if (tl_cgroup_of_pid(&list.trees, pid, path, sizeof(path))) {
+	if (tl_cgroup_of_pid(&list.now.trees, pid, path, sizeof(path))) {
 		char *end = path + strlen(path);
 		while (!is_found && path[0] != '\0') {
 			if (tl_cgroup_parse(path, &parsed))
@@ -303,9 +360,9 @@ bool tl_container_by_cgroup(uint64_t cgroup_id, struct tl_container *ret)
 
 	(void)pthread_mutex_lock(&list.lock);
 	refresh();
-	for (uint32_t i = 0; i < list.count && found == NULL; i++)
-		if (list.items[i].cgroup_id == cgroup_id)
-			found = &list.items[i];
+	for (uint32_t i = 0; i < list.now.count && found == NULL; i++)
+		if (list.now.items[i].cgroup_id == cgroup_id)
+			found = &list.now.items[i];
 	bool is_found = copy_if(found, ret);
 	(void)pthread_mutex_unlock(&list.lock);
 	return is_found;
@@ -315,10 +372,10 @@ uint32_t tl_container_each(tl_container_visit_fn *visit, void *arg)
 {
 	(void)pthread_mutex_lock(&list.lock);
 	refresh();
-	uint32_t count = list.count;
+	uint32_t count = list.now.count;
 	struct tl_container *copy = malloc((count + 1) * sizeof(*copy));
 	if (copy != NULL && count != 0)
-		memcpy(copy, list.items, count * sizeof(*copy));
+		memcpy(copy, list.now.items, count * sizeof(*copy));
 	(void)pthread_mutex_unlock(&list.lock);
 	// Visited without the lock: what a visitor does with a container may take its time.
 	for (uint32_t i = 0; copy != NULL && i < count; i++)
