@@ -172,6 +172,7 @@ static int start_tracer(struct slot *slot)
 	if (rc < 0) {
 		slot->is_running = false;
 		(void)close(slot->ctx.fd);
+		slot->ctx.fd = -1;
 	}
 	return rc;
 }

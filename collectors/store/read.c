@@ -34,6 +34,9 @@ struct record {
 struct records {
 	struct record *items;
 	size_t count, capacity;
+	uint64_t taken;   // ever, for the order
+	size_t first;     // of the tracer that is being read
+	size_t limit;     // of one tracer's records, 0: none
 	uint64_t since_ns;
 	bool is_out_of_memory;
 };
@@ -60,6 +63,19 @@ static const char *text_of(const json_t *object, const char *key)
 	return text == NULL ? "" : text;
 }
 
+// A tracer's files hold its records oldest first: when there are twice as many as wanted, the older
+// half goes.
+static void drop_older(struct records *records)
+{
+	if (records->limit == 0 || records->count - records->first < 2 * records->limit)
+		return;
+	struct record *first = &records->items[records->first];
+	for (size_t i = 0; i < records->limit; i++)
+		free(first[i].json);
+	memmove(first, first + records->limit, records->limit * sizeof(*first));
+	records->count -= records->limit;
+}
+
 // A line that is damaged (a crash while it was written) is passed over.
 static void take_line(struct records *records, const char *line, size_t len)
 {
@@ -70,6 +86,7 @@ static void take_line(struct records *records, const char *line, size_t len)
 		json_decref(object);
 		return;
 	}
+	drop_older(records);
 	if (records->count == records->capacity) {
 		size_t capacity = records->capacity == 0 ? 256 : records->capacity * 2;
 		struct record *items = realloc(records->items, capacity * sizeof(*items));
@@ -81,10 +98,10 @@ static void take_line(struct records *records, const char *line, size_t len)
 		records->items = items;
 		records->capacity = capacity;
 	}
-	struct record *record = &records->items[records->count];
+	struct record *record = &records->items[records->count++];
 	*record = (struct record) {
 		.time_ns = time_ns,
-		.order = records->count++,
+		.order = records->taken++,
 		.json = strndup(line, len),
 		.is_autotracing = strcmp(text_of(object, "tracer_type"), "autotracing") == 0,
 	};
@@ -119,6 +136,7 @@ static void read_tracer(struct records *records, const char *path, const char *t
 	char base[PATH_MAX], name[PATH_MAX + 24];
 	uint32_t oldest = 0;
 
+	records->first = records->count;
 	(void)snprintf(base, sizeof(base), "%s/%s" TL_STORE_SUFFIX, path, tracer);
 	for (uint32_t i = 1; i < OLD_FILES_MAX; i++) {
 		(void)snprintf(name, sizeof(name), "%s.%u", base, i);
@@ -163,10 +181,10 @@ static int read_all(struct records *records, const char *path)
 	return 0;
 }
 
-int tl_store_read(const char *path, const char *tracer, uint64_t since_ns,
+int tl_store_read(const char *path, const char *tracer, uint64_t since_ns, size_t limit,
 		  tl_store_visit_fn *visit, void *arg)
 {
-	struct records records = {.since_ns = since_ns};
+	struct records records = {.since_ns = since_ns, .limit = limit};
 	int rc = 0;
 
 	if (tracer[0] != '\0' && !tl_store_is_name(tracer))
@@ -180,6 +198,7 @@ int tl_store_read(const char *path, const char *tracer, uint64_t since_ns,
 	if (records.count != 0)
 		qsort(records.items, records.count, sizeof(*records.items), compare);
 	bool is_wanted = rc == 0;
+	size_t skipped = limit == 0 || records.count < limit ? 0 : records.count - limit;
 	for (size_t i = 0; i < records.count; i++) {
 		const struct record *record = &records.items[i];
 		const struct tl_stored stored = {
@@ -188,7 +207,8 @@ int tl_store_read(const char *path, const char *tracer, uint64_t since_ns,
 			.type = record->is_autotracing ? "autotracing" : "event",
 			.json = record->json,
 		};
-		is_wanted = is_wanted && visit(arg, &stored);
+		if (i >= skipped)
+			is_wanted = is_wanted && visit(arg, &stored);
 		free(record->json);
 	}
 	free(records.items);

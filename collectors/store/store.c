@@ -44,6 +44,7 @@ static struct {
 	uint32_t tracer_count;
 	struct queued *first, **last;
 	uint32_t queued;
+	size_t queued_bytes;
 	struct tl_store_stats stats;
 } store = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -73,6 +74,7 @@ int tl_store_open(const struct tl_store_options *options, char *error, uint32_t 
 	store.first = NULL;
 	store.last = &store.first;
 	store.queued = 0;
+	store.queued_bytes = 0;
 	store.tracer_count = 0;
 	store.stats = (struct tl_store_stats) {0};
 	store.is_open = true;
@@ -95,6 +97,7 @@ void tl_store_close(void)
 	}
 	store.last = &store.first;
 	store.queued = 0;
+	store.queued_bytes = 0;
 	(void)pthread_mutex_unlock(&store.lock);
 }
 
@@ -245,8 +248,9 @@ static int write_line(struct tracer *tracer, const char *line, size_t len)
 static void queue(const char *tracer, const char *type, uint64_t time_ns, const char *json,
 		  size_t len)
 {
-	struct queued *queued =
-		store.queued == TL_STORE_QUEUE_MAX ? NULL : malloc(sizeof(*queued) + len + 1);
+	bool has_room = store.queued < TL_STORE_QUEUE_MAX &&
+			store.queued_bytes + len <= TL_STORE_QUEUE_BYTES_MAX;
+	struct queued *queued = has_room ? malloc(sizeof(*queued) + len + 1) : NULL;
 
 	if (queued == NULL) {
 		store.stats.unqueued++;
@@ -259,6 +263,7 @@ static void queue(const char *tracer, const char *type, uint64_t time_ns, const 
 	*store.last = queued;
 	store.last = &queued->next;
 	store.queued++;
+	store.queued_bytes += len;
 }
 
 // With the lock held. `line` ends with a newline.
@@ -324,6 +329,7 @@ void tl_store_drain(tl_store_deliver_fn *deliver, void *arg)
 	store.first = NULL;
 	store.last = &store.first;
 	store.queued = 0;
+	store.queued_bytes = 0;
 	(void)pthread_mutex_unlock(&store.lock);
 	while (first != NULL) {
 		struct queued *queued = first;

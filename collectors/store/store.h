@@ -10,8 +10,9 @@
 #include "base/text.h"
 
 #define TL_STORE_RECORD_BYTES_MAX (1u << 20) // of one record; a larger one is refused, counted
-#define TL_STORE_QUEUE_MAX 4096u             // records that wait for the control thread; more are
-					     // only in the file, counted
+// Records and their bytes that wait for the control thread; more are only in the file, counted.
+#define TL_STORE_QUEUE_MAX 4096u
+#define TL_STORE_QUEUE_BYTES_MAX (16u << 20)
 
 struct tl_store_options {
 	const char *path;     // directory, "" keeps no files
@@ -55,10 +56,10 @@ void tl_store_get_stats(struct tl_store_stats *ret_stats);
 // ---- Reading -------------------------------------------------------------------------------------
 
 // Calls `visit` with each stored record of `tracer` ("": of all) that is not older than
-// `since_ns`, in the order of time. Any thread; works on a directory of another process too.
-// 0 or -errno.
+// `since_ns`, of these with the newest `limit` (0: with all, which are held in memory meanwhile), in
+// the order of time. Any thread; works on a directory of another process too. 0 or -errno.
 typedef bool tl_store_visit_fn(void *arg, const struct tl_stored *stored); // false: enough
-int tl_store_read(const char *path, const char *tracer, uint64_t since_ns,
+int tl_store_read(const char *path, const char *tracer, uint64_t since_ns, size_t limit,
 		  tl_store_visit_fn *visit, void *arg);
 
 // What is appended from the first look on, by this or another process; `stored` then has neither

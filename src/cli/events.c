@@ -169,7 +169,7 @@ static int show(const struct events_options *options, const char *path)
 			return tl_cli_error(TL_EXIT_FAILURE, "out of memory");
 		(void)tl_store_look(follower, nothing, NULL);
 	}
-	int rc = tl_store_read(path, options->tracer, since_ns, print, &printer);
+	int rc = tl_store_read(path, options->tracer, since_ns, 0, print, &printer);
 	if (rc == -ENOENT) // nothing has been stored yet
 		rc = 0;
 	if (rc == 0 && follower != NULL)

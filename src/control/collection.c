@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define EVENTS_DEFAULT 1000u // of GET /api/v1/events without a limit of its own
+#define EVENTS_MAX 10000u    // held in memory for an answer
 #define TRACERS_PATH "/api/v1/tracers"
 
 struct tl_collection {
@@ -292,28 +293,10 @@ static unsigned containers_page(const char *id, struct tl_text *page)
 	return put_json(object, page);
 }
 
-struct page_of_events {
-	struct tl_text *page;
-	uint32_t skip; // the oldest that are more than the limit
-};
-
-static bool count_event(void *arg, const struct tl_stored *stored)
-{
-	(void)stored;
-	(*(uint32_t *)arg)++;
-	return true;
-}
-
 static bool add_event(void *arg, const struct tl_stored *stored)
 {
-	struct page_of_events *events = arg;
-
-	if (events->skip != 0) {
-		events->skip--;
-		return true;
-	}
-	tl_text_puts(events->page, stored->json);
-	tl_text_puts(events->page, "\n");
+	tl_text_puts(arg, stored->json);
+	tl_text_puts(arg, "\n");
 	return true;
 }
 
@@ -321,22 +304,21 @@ static unsigned events_page(struct tl_collection *collection, const char *tracer
 			    const char *limit_text, struct tl_text *page)
 {
 	uint64_t age_ns = 0, since_ns = 0;
-	uint32_t count = 0, limit = EVENTS_DEFAULT;
+	uint64_t limit = EVENTS_DEFAULT;
 
 	if (since[0] != '\0' && !tl_parse_duration(since, &age_ns))
 		return put_error(400, "since: must be a duration such as 1h", page);
 	if (limit_text[0] != '\0')
-		limit = (uint32_t)strtoul(limit_text, NULL, 10);
+		limit = strtoull(limit_text, NULL, 10);
+	if (limit == 0 || limit > EVENTS_MAX)
+		return put_error(400, "limit: must be a number from 1 to 10000", page);
 	if (age_ns != 0)
 		since_ns = tl_host_time_ns() - age_ns;
-	int rc = tl_store_read(collection->store_path, tracer, since_ns, count_event, &count);
+	int rc = tl_store_read(collection->store_path, tracer, since_ns, limit, add_event, page);
 	if (rc == -EINVAL)
 		return put_error(400, "tracer: no such name", page);
 	if (rc == -ENOENT)
 		return 200; // no event has come yet
-	struct page_of_events events = {page, count > limit ? count - limit : 0};
-	if (rc == 0)
-		rc = tl_store_read(collection->store_path, tracer, since_ns, add_event, &events);
 	return rc < 0 ? put_error(500, strerror(-rc), page) : 200;
 }
 

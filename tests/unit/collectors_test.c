@@ -415,12 +415,12 @@ static void store_keeps_the_envelope(void **state)
 				 json_object_get(record, "tracer_data"), "pid")), 42);
 	assert_non_null(strstr(json_string_value(json_object_get(record, "tracer_time")), ".123 "));
 	json_decref(record);
-	assert_int_equal(tl_store_read(directory, "kills", 0, visit, &read), 0);
+	assert_int_equal(tl_store_read(directory, "kills", 0, 0, visit, &read), 0);
 	assert_int_equal(read.count, 1);
 	assert_string_equal(read.last, delivered.last);
 	read.count = 0;
-	assert_int_equal(tl_store_read(directory, "kills", UINT64_C(1700000001000000000), visit,
-				       &read), 0);
+	assert_int_equal(tl_store_read(directory, "kills", UINT64_C(1700000001000000000), 0,
+				       visit, &read), 0);
 	assert_int_equal(read.count, 0);
 }
 
@@ -460,10 +460,20 @@ static void store_rotates_and_survives(void **state)
 	FILE *file = fopen(path, "a");
 	(void)fputs("{\"tracer_name\": \"many\", \"tracer_ti", file);
 	(void)fclose(file);
-	assert_int_equal(tl_store_read(directory, "many", 0, visit, &read), 0);
+	assert_int_equal(tl_store_read(directory, "many", 0, 0, visit, &read), 0);
 	assert_int_equal(read.count, 300);
 	(void)snprintf(order, sizeof(order), "\"number\":%d", 299);
 	assert_non_null(strstr(read.last, order));
+	for (size_t limit = 1; limit < 40; limit++) { // the newest of all tracers together
+		read = (struct seen) {0};
+		assert_int_equal(tl_store_read(directory, "many", 0, limit, visit, &read), 0);
+		assert_int_equal(read.count, limit);
+		assert_non_null(strstr(read.last, order));
+	}
+	read = (struct seen) {0};
+	assert_int_equal(tl_store_read(directory, "", 0, 301, visit, &read), 0);
+	assert_int_equal(read.count, 301);
+	assert_null(strstr(read.last, "\"many\"")); // the others are newer
 }
 
 static void follower_sees_what_comes(void **state)
