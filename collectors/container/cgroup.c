@@ -37,6 +37,18 @@ static bool is_id(const char *text)
 	return len == ID_CHARS && (text[len] == '\0' || strcmp(text + len, ".scope") == 0);
 }
 
+struct tl_container *tl_containers_grow(struct tl_container *items, uint32_t count)
+{
+	// Full at every power of two from 8 on, and at the beginning.
+	bool is_full = count == 0 || (count >= 8 && (count & (count - 1)) == 0);
+
+	if (count == TL_CONTAINERS_MAX)
+		return NULL;
+	if (!is_full)
+		return items;
+	return realloc(items, (count == 0 ? 8 : 2 * (size_t)count) * sizeof(*items));
+}
+
 static const char *qos_of(const char *path)
 {
 	if (strstr(path, "kubepods") == NULL)

@@ -148,10 +148,12 @@ static void on_found(void *arg, const struct tl_container *container)
 {
 	struct scan *scan = arg;
 
-	if (scan->count == TL_CONTAINERS_MAX) {
+	struct tl_container *items = tl_containers_grow(scan->items, scan->count);
+	if (items == NULL) {
 		scan->left_out++;
 		return;
 	}
+	scan->items = items;
 	scan->items[scan->count] = *container;
 	describe(&scan->items[scan->count++]);
 }
@@ -206,21 +208,14 @@ static void add_pods(void)
 	}
 }
 
-// Without the lock: a container's files may lie on a disk that does not answer. NULL items on no
-// memory.
+// Without the lock: a container's files may lie on a disk that does not answer.
 static struct scan look(void)
 {
 	// Watched before it is scanned: what comes in between shows as a change.
-	struct scan scan = {.items = calloc(TL_CONTAINERS_MAX, sizeof(*scan.items)),
-			    .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
+	struct scan scan = {.inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
 
-	if (scan.items == NULL)
-		return scan;
 	tl_cgroup_find(&scan.trees);
 	tl_cgroup_scan(&scan.trees, on_found, on_watch, &scan);
-	struct tl_container *fitted = realloc(scan.items, (scan.count + 1) * sizeof(*fitted));
-	if (fitted != NULL)
-		scan.items = fitted;
 	return scan;
 }
 
@@ -259,7 +254,7 @@ static bool scan(void)
 	(void)pthread_mutex_lock(&list.lock);
 	list.is_scanning = list.is_slow = false;
 	(void)pthread_cond_broadcast(&list.scanned);
-	if (!list.is_open || found.items == NULL) { // closed meanwhile, or no memory
+	if (!list.is_open) { // closed meanwhile
 		free_scan(&found);
 		return false;
 	}

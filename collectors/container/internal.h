@@ -24,6 +24,10 @@ void tl_cgroup_scan(const struct tl_cgroup_trees *trees, tl_cgroup_found_fn *fou
 // Path of `pid` in the primary tree; false if there is no such process.
 bool tl_cgroup_of_pid(const struct tl_cgroup_trees *trees, uint32_t pid, char *ret, uint32_t size);
 
+// A list of containers with room for one more: `items` itself, or what it was moved to. Grows as it is
+// filled, since a container takes kilobytes. NULL: TL_CONTAINERS_MAX are in it, or no memory.
+struct tl_container *tl_containers_grow(struct tl_container *items, uint32_t count);
+
 // What the kubelet says of the containers of its pods; list of `count`, to be freed.
 struct tl_kubelet_list {
 	uint32_t count;

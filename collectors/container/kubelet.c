@@ -70,15 +70,16 @@ static void set_qos(struct tl_container *container, const char *qos_class)
 }
 
 // One container of a pod: "containerd://ID" in its status.
-static void take_container(struct tl_kubelet_list *list, uint32_t capacity, const json_t *pod,
-			   const json_t *status)
+static void take_container(struct tl_kubelet_list *list, const json_t *pod, const json_t *status)
 {
 	json_t *metadata = json_object_get(pod, "metadata");
 	const char *url = text_of(status, "containerID");
 	const char *id = strstr(url, "://");
 
-	if (id == NULL || list->count == capacity)
+	struct tl_container *items = id == NULL ? NULL : tl_containers_grow(list->items, list->count);
+	if (items == NULL)
 		return;
+	list->items = items;
 	struct tl_container *container = &list->items[list->count++];
 	*container = (struct tl_container) {0};
 	SET(container->id, id + 3);
@@ -104,16 +105,11 @@ int tl_kubelet_parse(const char *json, size_t len, struct tl_kubelet_list *ret_l
 		json_decref(root);
 		return -EINVAL;
 	}
-	ret_list->items = calloc(TL_CONTAINERS_MAX, sizeof(*ret_list->items));
-	if (ret_list->items == NULL) {
-		json_decref(root);
-		return -ENOMEM;
-	}
 	json_array_foreach(items, p, pod)
 		for (uint32_t k = 0; k < 2; k++)
 			json_array_foreach(json_object_get(json_object_get(pod, "status"), kinds[k]),
 					   s, status)
-				take_container(ret_list, TL_CONTAINERS_MAX, pod, status);
+				take_container(ret_list, pod, status);
 	json_decref(root);
 	return 0;
 }
