@@ -336,6 +336,39 @@ def check_refused(tapline, folder, device):
     return alive
 
 
+def check_v2(tapline, folder):
+    """On a host with only the one tree a task's group is found there: the empty tree that lies beside
+    v1's controllers, in the place of theirs, below another root."""
+    tree = pathlib.Path("/sys/fs/cgroup/unified")
+    if not (tree / "cgroup.procs").exists():
+        return False
+    root, group = pathlib.Path(folder) / "v2", tree / "docker" / ID
+    (root / "sys/fs/cgroup").mkdir(parents=True)
+    (root / "proc/1").mkdir(parents=True)
+    (root / "proc/1/mounts").write_text("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n")
+    try:
+        try:
+            group.mkdir(parents=True)
+        except OSError:
+            return False
+        bind = f'mount --bind {tree} {root}/sys/fs/cgroup && exec "$@"'
+        agent = Agent(tapline, folder, f"  probes: true\n  root: {root}\n",
+                      command=("unshare", "-m", "sh", "-c", bind, "sh"))
+        wait_for("the container", lambda: ID in agent.get("/api/v1/containers"))
+        wait_for("the hook", lambda: agent.tracers()["runqlat"].get("hook"))
+        check_waits([agent], [group])
+        agent.stop()
+    finally:
+        for one in (group, group.parent):
+            for _ in range(200):
+                with contextlib.suppress(OSError):
+                    if one.exists():
+                        one.rmdir()
+                    break
+                time.sleep(0.01)
+    return True
+
+
 def main():
     tapline = os.path.realpath(sys.argv[1])
     lab.need("losetup", "setpriv", "taskset", "dd")
@@ -366,6 +399,8 @@ def main():
             check_container_disk(agent, device)
             seconds, times = check_waits([agent], groups)
             print(f"{times} waits, {seconds:.2f} s, of a container agree with schedstat")
+            if check_v2(tapline, folder):
+                print("and of one in the tree of cgroup v2")
         check(series_of(classic, "tapline_runqlat_latency_total") > 100, "waits of the host")
         rss = int(keyed(read(f"/proc/{agent.process.pid}/status"))["VmRSS:"]) / 1024
         check(rss < 64, f"RSS {rss} MB")

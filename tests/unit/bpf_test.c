@@ -320,13 +320,12 @@ static void samples_show_who_burns(void **state)
 		assert_true(burn_the_clock(own_time_ns() + 20000000) != 0);
 		assert_true(tl_perf_wait(perf, &ctx, 0, add_sample, stacks));
 	}
-	assert_int_equal(tl_perf_lost(perf), 0);
 	uint64_t count = tl_stacks_count(stacks);
 	json_t *flame = tl_stacks_flame(stacks);
 	assert_true(count >= 20); // 80 are to be expected
 	check_graph(flame, count);
-	assert_int_equal(samples_in(flame, "test_bpf", false), count);
 #if TL_HAS_BPF
+	assert_int_equal(samples_in(flame, "test_bpf", false), count);
 	if (samples_in(flame, "burn_the_clock", false) < count / 2)
 		fail_msg("%s", json_dumps(flame, 0));
 #else
