@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a statement does to which tables, as OpenTelemetry's db.query.summary wants it: verbs and
 // names in order of appearance.
+#include "base/check.h"
 #include "protocols/common/sql_token.h"
-
-#include <string.h>
-
-enum expect { EXPECT_NOTHING, EXPECT_NAME, EXPECT_WORD, EXPECT_OBJECT, AFTER_NAME, AFTER_DOT };
 
 struct keyword {
 	char key[8]; // the first 8 bytes
@@ -13,124 +10,136 @@ struct keyword {
 	uint8_t word;
 };
 
-// Sorted by length; `first` below points into it.
-static const struct keyword keywords[] = {
-	{"as", 2, SQL_WORD_SKIP},       {"if", 2, SQL_WORD_SKIP},
-	{"on", 2, SQL_WORD_STOP},       {"or", 2, SQL_WORD_SKIP},
-	{"for", 3, SQL_WORD_STOP},      {"not", 3, SQL_WORD_SKIP},
-	{"set", 3, SQL_WORD_STOP},      {"use", 3, SQL_WORD_NAMED},
-	{"call", 4, SQL_WORD_NAMED},    {"copy", 4, SQL_WORD_NAMED},
-	{"desc", 4, SQL_WORD_NAMED},    {"drop", 4, SQL_WORD_DEFINE},
-	{"from", 4, SQL_WORD_FROM},     {"into", 4, SQL_WORD_INTO},
-	{"join", 4, SQL_WORD_JOIN},     {"null", 4, SQL_WORD_CONSTANT},
-	{"only", 4, SQL_WORD_SKIP},     {"role", 4, SQL_WORD_OBJECT},
-	{"show", 4, SQL_WORD_SHOW},     {"true", 4, SQL_WORD_CONSTANT},
-	{"type", 4, SQL_WORD_OBJECT},   {"user", 4, SQL_WORD_OBJECT},
-	{"view", 4, SQL_WORD_OBJECT},   {"with", 4, SQL_WORD_WITH},
-	{"alter", 5, SQL_WORD_DEFINE},  {"begin", 5, SQL_WORD_BEGIN},
-	{"event", 5, SQL_WORD_OBJECT},  {"false", 5, SQL_WORD_CONSTANT},
-	{"group", 5, SQL_WORD_STOP},    {"index", 5, SQL_WORD_OBJECT},
-	{"limit", 5, SQL_WORD_STOP},    {"merge", 5, SQL_WORD_CHANGE},
-	{"order", 5, SQL_WORD_STOP},    {"quick", 5, SQL_WORD_SKIP},
-	{"table", 5, SQL_WORD_OBJECT},  {"union", 5, SQL_WORD_STOP},
-	{"using", 5, SQL_WORD_STOP},    {"where", 5, SQL_WORD_STOP},
-	{"create", 6, SQL_WORD_DEFINE}, {"delete", 6, SQL_WORD_DELETE},
-	{"except", 6, SQL_WORD_STOP},   {"exists", 6, SQL_WORD_SKIP},
-	{"having", 6, SQL_WORD_STOP},   {"ignore", 6, SQL_WORD_SKIP},
-	{"insert", 6, SQL_WORD_CHANGE}, {"schema", 6, SQL_WORD_OBJECT},
-	{"select", 6, SQL_WORD_SELECT}, {"update", 6, SQL_WORD_CHANGE},
-	{"values", 6, SQL_WORD_STOP},   {"window", 6, SQL_WORD_STOP},
-	{"default", 7, SQL_WORD_CONSTANT}, {"delayed", 7, SQL_WORD_SKIP},
-	{"lateral", 7, SQL_WORD_SKIP},  {"replace", 7, SQL_WORD_CHANGE},
-	{"trigger", 7, SQL_WORD_OBJECT}, {"database", 8, SQL_WORD_OBJECT},
-	{"describe", 8, SQL_WORD_NAMED}, {"distinct", 8, SQL_WORD_DISTINCT},
-	{"function", 8, SQL_WORD_OBJECT}, {"sequence", 8, SQL_WORD_OBJECT},
-	{"truncate", 8, SQL_WORD_CHANGE}, {"extensio", 9, SQL_WORD_OBJECT},
-	{"intersec", 9, SQL_WORD_STOP}, {"procedur", 9, SQL_WORD_OBJECT},
-	{"tablespa", 10, SQL_WORD_OBJECT}, {"concurre", 12, SQL_WORD_SKIP},
-	{"low_prio", 12, SQL_WORD_SKIP}, {"high_pri", 13, SQL_WORD_SKIP},
-};
+#define SAME_LETTER_MAX 8
 
-enum { KEYWORD_COUNT = sizeof(keywords) / sizeof(keywords[0]), LENGTH_MAX = 13 };
-
-// Index of the first keyword of each length.
-static const uint8_t first[LENGTH_MAX + 2] = {
-	[0] = 0, [1] = 0, [2] = 0, [3] = 4, [4] = 8, [5] = 24, [6] = 38, [7] = 50, [8] = 55,
-	[9] = 61, [10] = 64, [11] = 65, [12] = 65, [13] = 67, [14] = KEYWORD_COUNT,
+// By their first letter, the commonest first. The end of a row shows by an empty one.
+static const struct keyword keywords[26][SAME_LETTER_MAX + 1] = {
+	['a' - 'a'] = {{"alter", 5, SQL_WORD_DEFINE}, {"as", 2, SQL_WORD_SKIP}},
+	['b' - 'a'] = {{"begin", 5, SQL_WORD_BEGIN}},
+	['c' - 'a'] = {{"create", 6, SQL_WORD_DEFINE}, {"call", 4, SQL_WORD_NAMED},
+		       {"concurre", 12, SQL_WORD_SKIP}, {"copy", 4, SQL_WORD_NAMED}},
+	['d' - 'a'] = {{"delete", 6, SQL_WORD_DELETE}, {"database", 8, SQL_WORD_OBJECT},
+		       {"default", 7, SQL_WORD_CONSTANT}, {"delayed", 7, SQL_WORD_SKIP},
+		       {"desc", 4, SQL_WORD_NAMED}, {"describe", 8, SQL_WORD_NAMED},
+		       {"distinct", 8, SQL_WORD_DISTINCT}, {"drop", 4, SQL_WORD_DEFINE}},
+	['e' - 'a'] = {{"event", 5, SQL_WORD_OBJECT}, {"except", 6, SQL_WORD_STOP},
+		       {"exists", 6, SQL_WORD_SKIP}, {"extensio", 9, SQL_WORD_OBJECT}},
+	['f' - 'a'] = {{"from", 4, SQL_WORD_FROM}, {"false", 5, SQL_WORD_CONSTANT},
+		       {"for", 3, SQL_WORD_STOP}, {"function", 8, SQL_WORD_OBJECT}},
+	['g' - 'a'] = {{"group", 5, SQL_WORD_STOP}},
+	['h' - 'a'] = {{"having", 6, SQL_WORD_STOP}, {"high_pri", 13, SQL_WORD_SKIP}},
+	['i' - 'a'] = {{"insert", 6, SQL_WORD_CHANGE}, {"if", 2, SQL_WORD_SKIP},
+		       {"ignore", 6, SQL_WORD_SKIP}, {"index", 5, SQL_WORD_OBJECT},
+		       {"intersec", 9, SQL_WORD_STOP}, {"into", 4, SQL_WORD_INTO}},
+	['j' - 'a'] = {{"join", 4, SQL_WORD_JOIN}},
+	['l' - 'a'] = {{"limit", 5, SQL_WORD_STOP}, {"lateral", 7, SQL_WORD_SKIP},
+		       {"low_prio", 12, SQL_WORD_SKIP}},
+	['m' - 'a'] = {{"merge", 5, SQL_WORD_CHANGE}},
+	['n' - 'a'] = {{"not", 3, SQL_WORD_SKIP}, {"null", 4, SQL_WORD_CONSTANT}},
+	['o' - 'a'] = {{"order", 5, SQL_WORD_STOP}, {"on", 2, SQL_WORD_STOP},
+		       {"only", 4, SQL_WORD_SKIP}, {"or", 2, SQL_WORD_SKIP}},
+	['p' - 'a'] = {{"procedur", 9, SQL_WORD_OBJECT}},
+	['q' - 'a'] = {{"quick", 5, SQL_WORD_SKIP}},
+	['r' - 'a'] = {{"replace", 7, SQL_WORD_CHANGE}, {"role", 4, SQL_WORD_OBJECT}},
+	['s' - 'a'] = {{"select", 6, SQL_WORD_SELECT}, {"schema", 6, SQL_WORD_OBJECT},
+		       {"sequence", 8, SQL_WORD_OBJECT}, {"set", 3, SQL_WORD_STOP},
+		       {"show", 4, SQL_WORD_SHOW}},
+	['t' - 'a'] = {{"table", 5, SQL_WORD_OBJECT}, {"tablespa", 10, SQL_WORD_OBJECT},
+		       {"trigger", 7, SQL_WORD_OBJECT}, {"true", 4, SQL_WORD_CONSTANT},
+		       {"truncate", 8, SQL_WORD_CHANGE}, {"type", 4, SQL_WORD_OBJECT}},
+	['u' - 'a'] = {{"update", 6, SQL_WORD_CHANGE}, {"union", 5, SQL_WORD_STOP},
+		       {"use", 3, SQL_WORD_NAMED}, {"user", 4, SQL_WORD_OBJECT},
+		       {"using", 5, SQL_WORD_STOP}},
+	['v' - 'a'] = {{"values", 6, SQL_WORD_STOP}, {"view", 4, SQL_WORD_OBJECT}},
+	['w' - 'a'] = {{"where", 5, SQL_WORD_STOP}, {"window", 6, SQL_WORD_STOP},
+		       {"with", 4, SQL_WORD_WITH}},
 };
-_Static_assert(KEYWORD_COUNT == 68, "the index by length is stale");
 
 enum sql_word tl_sql_word(const struct sql_token *token)
 {
-	uint32_t len = token->name.len;
-
-	if (token->kind != SQL_WORD || len > LENGTH_MAX)
+	uint32_t letter = (uint32_t)(token->key & 0xff) - 'a';
+	if (letter >= TL_COUNT_OF(keywords))
 		return SQL_WORD_OTHER;
-	for (uint32_t i = first[len]; i < first[len + 1]; i++) {
-		uint64_t key = tl_load_le64((const uint8_t *)keywords[i].key);
-		if (key == token->key)
-			return (enum sql_word)keywords[i].word;
-	}
+	for (const struct keyword *k = keywords[letter]; k->len != 0; k++)
+		if (tl_load_le64((const uint8_t *)k->key) == token->key && k->len == token->name.len)
+			return (enum sql_word)k->word;
 	return SQL_WORD_OTHER;
 }
 
-static uint8_t upper(uint8_t c)
+// A keyword, or another word, in upper case. `room` is at least its length.
+static void put_upper(char *to, uint32_t room, const struct sql_token *word, uint32_t len)
 {
-	return c >= 'a' && c <= 'z' ? (uint8_t)(c & ~0x20) : c;
+	if (len <= 8 && room >= 8) {
+		sql_store8(to, sql_upper8(word->key));
+		return;
+	}
+	for (uint32_t i = 0; i < len; i++) {
+		uint8_t c = word->name.ptr[i];
+		to[i] = (char)(c >= 'a' && c <= 'z' ? c & ~0x20 : c);
+	}
 }
 
-// Appends whole or not at all: a name cut would be another name.
-static void append(struct sql_summary *s, const char *before, struct tl_bytes name, bool in_upper)
+enum separator { SEPARATOR_NONE, SEPARATOR_BLANK, SEPARATOR_DOT, SEPARATOR_STATEMENT };
+
+// Appends a token's name, whole or not at all: a name cut would be another name.
+static void append(struct sql_summary *s, enum separator separator, const struct sql_token *token,
+		   bool in_upper)
 {
-	uint32_t len = (uint32_t)strlen(before);
+	static const char before[][2] = {"", " ", ".", "; "};
+	uint32_t len = separator == SEPARATOR_STATEMENT ? 2 : separator != SEPARATOR_NONE;
+	uint32_t room = TL_SQL_SUMMARY_BYTES_MAX - s->ret->summary_len;
 	char *to = s->ret->summary + s->ret->summary_len;
 
-	if (s->is_full || len + name.len > TL_SQL_SUMMARY_BYTES_MAX - s->ret->summary_len) {
+	if (s->is_full || len + token->name.len > room) {
 		s->is_full = true;
 		return;
 	}
-	memcpy(to, before, len);
-	for (uint32_t i = 0; i < name.len; i++)
-		to[len + i] = (char)(in_upper ? upper(name.ptr[i]) : name.ptr[i]);
-	s->ret->summary_len = (uint8_t)(s->ret->summary_len + len + name.len);
+	memcpy(to, before[separator], 2); // of which `len` stay; behind the summary is room for a NUL
+	if (in_upper)
+		put_upper(to + len, room - len, token, token->name.len);
+	else
+		tl_copy_short((uint8_t *)to + len, token->name.ptr, token->name.len);
+	s->ret->summary_len = (uint8_t)(s->ret->summary_len + len + token->name.len);
 }
 
-static void set_verb(struct sql_summary *s, struct tl_bytes name)
+static void set_verb(struct sql_summary *s, const struct sql_token *token)
 {
-	uint32_t len = name.len < TL_SQL_VERB_BYTES_MAX ? name.len : TL_SQL_VERB_BYTES_MAX;
+	uint32_t len = token->name.len < TL_SQL_VERB_BYTES_MAX ? token->name.len : TL_SQL_VERB_BYTES_MAX;
 
-	for (uint32_t i = 0; i < len; i++)
-		s->ret->verb[i] = (char)upper(name.ptr[i]);
+	put_upper(s->ret->verb, TL_SQL_VERB_BYTES_MAX, token, len);
 	s->ret->verb_len = (uint8_t)len;
 }
 
 // A verb: of the statement when it is its first word, else of a part of it.
-static void take_verb(struct sql_summary *s, struct tl_bytes name, enum sql_word word)
+static void take_verb(struct sql_summary *s, const struct sql_token *token, enum sql_word word)
 {
 	bool is_first = s->verb == SQL_WORD_OTHER && !s->is_begun;
 
 	// WITH takes the verb of the statement behind its subqueries.
 	if (s->verb != SQL_WORD_WITH || s->depth == 0) {
 		if (s->ret->statements == 1 && !s->verb_is_final) {
-			set_verb(s, name);
+			set_verb(s, token);
 			s->verb_is_final = word != SQL_WORD_WITH;
 		}
 		if (is_first || s->verb == SQL_WORD_WITH)
 			s->verb = (uint8_t)word;
 	}
 	s->in_list = false;
-	s->expect = EXPECT_NOTHING;
+	s->expect = SQL_EXPECT_NOTHING;
 	if (word == SQL_WORD_WITH)
 		return;
-	append(s, s->ret->summary_len == 0 ? "" : is_first ? "; " : " ", name, true);
+	append(s, s->ret->summary_len == 0 ? SEPARATOR_NONE
+	       : is_first		  ? SEPARATOR_STATEMENT
+					  : SEPARATOR_BLANK,
+	       token, true);
 	if (word == SQL_WORD_SELECT || word == SQL_WORD_DELETE || word == SQL_WORD_CHANGE)
 		s->selects |= UINT64_C(1) << (s->depth & 63);
 	if (word == SQL_WORD_CHANGE || word == SQL_WORD_NAMED)
-		s->expect = EXPECT_NAME;
+		s->expect = SQL_EXPECT_NAME;
 	else if (word == SQL_WORD_DEFINE)
-		s->expect = EXPECT_OBJECT;
+		s->expect = SQL_EXPECT_OBJECT;
 	else if (word == SQL_WORD_SHOW)
-		s->expect = EXPECT_WORD;
+		s->expect = SQL_EXPECT_WORD;
 }
 
 // Anything but SELECT is a verb only where a statement may begin: not so in FOR UPDATE.
@@ -145,24 +154,24 @@ static bool is_verb(const struct sql_summary *s, enum sql_word word)
 
 static void expect_name(struct sql_summary *s, bool in_list)
 {
-	s->expect = EXPECT_NAME;
+	s->expect = SQL_EXPECT_NAME;
 	s->in_list = in_list;
 	s->list_depth = s->depth;
 }
 
-static void take_name(struct sql_summary *s, struct tl_bytes name)
+static void take_name(struct sql_summary *s, const struct sql_token *token)
 {
-	append(s, s->expect == AFTER_DOT ? "." : " ", name, false);
-	s->expect = AFTER_NAME;
+	append(s, s->expect == SQL_AFTER_DOT ? SEPARATOR_DOT : SEPARATOR_BLANK, token, false);
+	s->expect = SQL_AFTER_NAME;
 }
 
 // A word that is no verb.
-static void take_word(struct sql_summary *s, struct tl_bytes name, enum sql_word word)
+static void take_word(struct sql_summary *s, const struct sql_token *token, enum sql_word word)
 {
 	bool has_tables = (s->selects >> (s->depth & 63) & 1) != 0;
 
-	if (s->expect == AFTER_DOT) {
-		take_name(s, name);
+	if (s->expect == SQL_AFTER_DOT) {
+		take_name(s, token);
 	} else if (word == SQL_WORD_FROM) {
 		if (has_tables && s->last_word != SQL_WORD_DISTINCT)
 			expect_name(s, true);
@@ -173,15 +182,15 @@ static void take_word(struct sql_summary *s, struct tl_bytes name, enum sql_word
 		if (s->verb == SQL_WORD_CHANGE)
 			expect_name(s, false);
 	} else if (word == SQL_WORD_STOP) {
-		s->expect = EXPECT_NOTHING;
-	} else if (s->expect == EXPECT_OBJECT && word == SQL_WORD_OBJECT) {
-		append(s, " ", name, true);
-		s->expect = EXPECT_NAME;
-	} else if (s->expect == EXPECT_WORD) {
-		append(s, " ", name, true);
-		s->expect = EXPECT_NOTHING;
-	} else if (s->expect == EXPECT_NAME && word != SQL_WORD_SKIP && word != SQL_WORD_OBJECT) {
-		take_name(s, name);
+		s->expect = SQL_EXPECT_NOTHING;
+	} else if (s->expect == SQL_EXPECT_OBJECT && word == SQL_WORD_OBJECT) {
+		append(s, SEPARATOR_BLANK, token, true);
+		s->expect = SQL_EXPECT_NAME;
+	} else if (s->expect == SQL_EXPECT_WORD) {
+		append(s, SEPARATOR_BLANK, token, true);
+		s->expect = SQL_EXPECT_NOTHING;
+	} else if (s->expect == SQL_EXPECT_NAME && word != SQL_WORD_SKIP && word != SQL_WORD_OBJECT) {
+		take_name(s, token);
 	} else if (word == SQL_WORD_BEGIN && s->verb == SQL_WORD_DEFINE) {
 		s->in_body = true;
 	}
@@ -191,24 +200,24 @@ static void take_punct(struct sql_summary *s, uint8_t c)
 {
 	if (c == '(') {
 		s->depth++;
-		s->expect = EXPECT_NOTHING;
+		s->expect = SQL_EXPECT_NOTHING;
 	} else if (c == ')') {
 		s->selects &= ~(UINT64_C(1) << (s->depth & 63));
 		s->depth -= s->depth != 0;
-		s->expect = EXPECT_NOTHING;
-	} else if (c == '.' && s->expect == AFTER_NAME) {
-		s->expect = AFTER_DOT;
-	} else if (c == ',' && s->expect == AFTER_NAME && s->in_list && s->depth == s->list_depth) {
-		s->expect = EXPECT_NAME;
-	} else if (s->expect != EXPECT_OBJECT) {
-		s->expect = EXPECT_NOTHING; // EXPECT_OBJECT: DEFINER = x@y may stand between
+		s->expect = SQL_EXPECT_NOTHING;
+	} else if (c == '.' && s->expect == SQL_AFTER_NAME) {
+		s->expect = SQL_AFTER_DOT;
+	} else if (c == ',' && s->expect == SQL_AFTER_NAME && s->in_list && s->depth == s->list_depth) {
+		s->expect = SQL_EXPECT_NAME;
+	} else if (s->expect != SQL_EXPECT_OBJECT) {
+		s->expect = SQL_EXPECT_NOTHING; // SQL_EXPECT_OBJECT: DEFINER = x@y may stand between
 	}
 }
 
 static void end_statement(struct sql_summary *s)
 {
 	s->selects = 0;
-	s->expect = EXPECT_NOTHING;
+	s->expect = SQL_EXPECT_NOTHING;
 	s->verb = SQL_WORD_OTHER;
 	s->last_word = SQL_WORD_OTHER;
 	s->is_begun = false;
@@ -225,20 +234,20 @@ void tl_sql_summarise(struct sql_summary *s, const struct sql_token *token, enum
 	if (!s->is_begun)
 		s->ret->statements++;
 	if (token->kind == SQL_WORD && is_verb(s, word)) {
-		take_verb(s, token->name, word);
+		take_verb(s, token, word);
 		s->last_word = (uint8_t)word;
 	} else if (token->kind == SQL_WORD) {
-		take_word(s, token->name, word);
+		take_word(s, token, word);
 		s->last_word = (uint8_t)word;
 	} else if (token->kind == SQL_QUOTED_NAME) {
-		if (s->expect == EXPECT_NAME || s->expect == AFTER_DOT)
-			take_name(s, token->name);
+		if (s->expect == SQL_EXPECT_NAME || s->expect == SQL_AFTER_DOT)
+			take_name(s, token);
 		s->last_word = SQL_WORD_OTHER;
 	} else if (token->kind == SQL_PUNCT) {
 		take_punct(s, token->punct);
-	} else if (s->expect != EXPECT_OBJECT) {
-		s->expect = EXPECT_NOTHING;
+	} else if (s->expect != SQL_EXPECT_OBJECT) {
+		s->expect = SQL_EXPECT_NOTHING;
 	}
-	s->last_punct = token->kind == SQL_PUNCT ? token->punct : 0;
+	s->last_punct = token->punct;
 	s->is_begun = true;
 }

@@ -3,42 +3,40 @@
 
 #include <string.h>
 
-#define HASH_BEGIN UINT64_C(0xcbf29ce484222325)
-#define HASH_PRIME UINT64_C(0x100000001b3)
-#define HASH_LITERAL UINT64_C(0x6c69746572616c) // any constant that no word gives
 #define TRACEPARENT_BYTES_MAX 64u
+
+#define BEGIN_IN_BOTH \
+	[0] = SQL_BEGIN_BLANK, ['\t'] = SQL_BEGIN_BLANK, ['\n'] = SQL_BEGIN_BLANK, ['\v'] = SQL_BEGIN_BLANK, \
+	['\f'] = SQL_BEGIN_BLANK, ['\r'] = SQL_BEGIN_BLANK, [' '] = SQL_BEGIN_BLANK, \
+	['A' ... 'Z'] = SQL_BEGIN_WORD, ['a' ... 'z'] = SQL_BEGIN_WORD, ['_'] = SQL_BEGIN_WORD, \
+	[0x80 ... 0xff] = SQL_BEGIN_WORD, ['0' ... '9'] = SQL_BEGIN_NUMBER, ['.'] = SQL_BEGIN_DOT, \
+	['\''] = SQL_BEGIN_STRING, ['/'] = SQL_BEGIN_COMMENT, ['-'] = SQL_BEGIN_COMMENT
 
 static const struct sql_dialect dialects[TL_SQL_DIALECT_COUNT] = {
 	[TL_SQL_MYSQL] = {
-		.backtick_names = true, .quote_is_string = true, .backslash_escapes = true,
-		.hash_comments = true, .dash_needs_blank = true, .code_comments = true,
-		.question_markers = true, .at_names = true,
+		.begins = {BEGIN_IN_BOTH, ['"'] = SQL_BEGIN_STRING, ['`'] = SQL_BEGIN_NAME,
+			   ['?'] = SQL_BEGIN_MARKER, ['@'] = SQL_BEGIN_WORD, ['#'] = SQL_BEGIN_COMMENT,
+			   ['*'] = SQL_BEGIN_COMMENT},
+		.words = SQL_WORD_HALVES(32), .quote_is_string = true, .backslash_escapes = true,
+		.dash_needs_blank = true, .code_comments = true,
 	},
 	[TL_SQL_POSTGRESQL] = {
-		.nested_comments = true, .dollar_quotes = true,
+		.begins = {BEGIN_IN_BOTH, ['"'] = SQL_BEGIN_NAME, ['$'] = SQL_BEGIN_DOLLAR},
+		.words = SQL_WORD_HALVES(0), .nested_comments = true, .unicode_strings = true,
 	},
 };
 
-enum { BLANK = 1, LETTER = 2, DIGIT = 4 };
-
-// Every byte of UTF-8 beyond ASCII may be part of a name.
-static const uint8_t classes[256] = {
-	[0] = BLANK, ['\t'] = BLANK, ['\n'] = BLANK, ['\v'] = BLANK, ['\f'] = BLANK, ['\r'] = BLANK,
-	[' '] = BLANK,
-	['A' ... 'Z'] = LETTER, ['a' ... 'z'] = LETTER, ['_'] = LETTER, [0x80 ... 0xff] = LETTER,
-	['0' ... '9'] = DIGIT,
-};
-
-struct sql_scanner tl_sql_scanner(enum tl_sql_dialect dialect, struct tl_bytes text)
+void tl_sql_scanner(struct sql_scanner *s, enum tl_sql_dialect dialect, struct tl_bytes text)
 {
-	return (struct sql_scanner) {.dialect = &dialects[dialect], .text = text};
-}
-
-// The byte `ahead` of the current one, 0 beyond the end.
-static uint8_t peek(const struct sql_scanner *s, uint32_t ahead)
-{
-	uint32_t at = s->at + ahead;
-	return at < s->text.len ? s->text.ptr[at] : 0;
+	s->dialect = &dialects[dialect];
+	s->text = text;
+	s->traceparent = tl_bytes(NULL, 0);
+	s->at = 0;
+	s->tail_at = text.len > SQL_CHUNK_BYTES ? text.len - SQL_CHUNK_BYTES : 0;
+	s->in_code_comment = s->after_name = false;
+	memset(s->tail, 0, sizeof(s->tail));
+	if (text.len != 0)
+		tl_copy_short(s->tail, text.ptr + s->tail_at, text.len - s->tail_at);
 }
 
 static void look_for_trace(struct sql_scanner *s, uint32_t begin)
@@ -70,10 +68,10 @@ static void skip_block(struct sql_scanner *s)
 
 	s->at += 2;
 	while (s->at < s->text.len && depth != 0) {
-		if (peek(s, 0) == '*' && peek(s, 1) == '/') {
+		if (sql_peek(s, 0) == '*' && sql_peek(s, 1) == '/') {
 			depth--;
 			s->at += 2;
-		} else if (s->dialect->nested_comments && peek(s, 0) == '/' && peek(s, 1) == '*') {
+		} else if (s->dialect->nested_comments && sql_peek(s, 0) == '/' && sql_peek(s, 1) == '*') {
 			depth++;
 			s->at += 2;
 		} else {
@@ -88,22 +86,20 @@ static void skip_block(struct sql_scanner *s)
 // Length of what makes a comment executable: the opener with its version number, 0 if it is none.
 static uint32_t code_opener(const struct sql_scanner *s)
 {
-	uint32_t len = peek(s, 2) == '!' ? 3 : peek(s, 2) == 'M' && peek(s, 3) == '!' ? 4 : 0;
+	uint32_t len = sql_peek(s, 2) == '!' ? 3 : sql_peek(s, 2) == 'M' && sql_peek(s, 3) == '!' ? 4 : 0;
 
 	if (!s->dialect->code_comments || len == 0)
 		return 0;
-	for (uint32_t digits = 0; digits < 6 && (classes[peek(s, len)] & DIGIT) != 0; digits++)
+	for (uint32_t digits = 0; digits < 6 && sql_is(sql_peek(s, len), SQL_DIGIT); digits++)
 		len++;
 	return len;
 }
 
-// Skips one comment. False: none begins here.
-static bool skip_comment(struct sql_scanner *s)
+bool tl_sql_skip_comment(struct sql_scanner *s)
 {
-	const struct sql_dialect *d = s->dialect;
-	uint8_t c = peek(s, 0);
+	uint8_t c = s->text.ptr[s->at];
 
-	if (c == '/' && peek(s, 1) == '*') {
+	if (c == '/' && sql_peek(s, 1) == '*') {
 		uint32_t opener = code_opener(s);
 		if (opener == 0) {
 			skip_block(s);
@@ -113,15 +109,14 @@ static bool skip_comment(struct sql_scanner *s)
 		}
 		return true;
 	}
-	if (c == '*' && s->in_code_comment && peek(s, 1) == '/') {
+	if (c == '*' && s->in_code_comment && sql_peek(s, 1) == '/') {
 		s->in_code_comment = false;
 		s->at += 2;
 		return true;
 	}
 	// A text that ends behind the dashes gives NUL, which is a blank here.
-	if ((c == '#' && d->hash_comments) ||
-	    (c == '-' && peek(s, 1) == '-' &&
-	     (!d->dash_needs_blank || (classes[peek(s, 2)] & BLANK) != 0))) {
+	if (c == '#' || (c == '-' && sql_peek(s, 1) == '-' &&
+			 (!s->dialect->dash_needs_blank || sql_is(sql_peek(s, 2), SQL_BLANK)))) {
 		skip_line(s);
 		return true;
 	}
@@ -138,7 +133,7 @@ static void skip_quoted(struct sql_scanner *s, uint8_t quote, bool backslash)
 			s->at += 2;
 		} else if (c != quote) {
 			s->at++;
-		} else if (peek(s, 1) == quote) {
+		} else if (sql_peek(s, 1) == quote) {
 			s->at += 2;
 		} else {
 			s->at++;
@@ -148,15 +143,15 @@ static void skip_quoted(struct sql_scanner *s, uint8_t quote, bool backslash)
 	s->at = s->text.len;
 }
 
-static void skip_number(struct sql_scanner *s)
+void tl_sql_skip_number(struct sql_scanner *s)
 {
-	while (s->at < s->text.len) {
-		uint8_t c = s->text.ptr[s->at];
+	for (;; s->at++) {
+		uint8_t c = sql_peek(s, 0);
 		// The sign of an exponent; 0x1e+2 is a sum, but masked all the same.
 		bool is_sign = (c == '+' || c == '-') && (s->text.ptr[s->at - 1] | 0x20) == 'e';
-		if ((classes[c] & (LETTER | DIGIT)) == 0 && c != '.' && !is_sign)
+		if (s->at >= s->text.len ||
+		    (!sql_is_word_byte(&s->dialect->words, c) && c != '.' && !is_sign))
 			break;
-		s->at++;
 	}
 }
 
@@ -165,15 +160,15 @@ static bool skip_dollar(struct sql_scanner *s)
 {
 	uint32_t len = 1;
 
-	if ((classes[peek(s, 1)] & DIGIT) != 0) {
+	if (sql_is(sql_peek(s, 1), SQL_DIGIT)) {
 		s->at += 2;
-		while ((classes[peek(s, 0)] & DIGIT) != 0)
+		while (sql_is(sql_peek(s, 0), SQL_DIGIT))
 			s->at++;
 		return true;
 	}
-	while ((classes[peek(s, len)] & (LETTER | DIGIT)) != 0)
+	while (sql_is(sql_peek(s, len), SQL_LETTER | SQL_DIGIT))
 		len++;
-	if (peek(s, len) != '$')
+	if (sql_peek(s, len) != '$')
 		return false;
 	len++;
 	struct tl_bytes tag = tl_bytes(s->text.ptr + s->at, len);
@@ -183,125 +178,82 @@ static bool skip_dollar(struct sql_scanner *s)
 	return true;
 }
 
-static bool is_word_byte(const struct sql_scanner *s, uint8_t c)
+static void scan_quoted_name(struct sql_scanner *s, uint8_t quote, struct sql_token *token)
 {
-	return (classes[c] & (LETTER | DIGIT)) != 0 || c == '$' || (c == '@' && s->dialect->at_names);
-}
+	uint32_t begin = s->at + 1;
+	uint64_t hash = SQL_HASH_BEGIN;
 
-static void scan_word(struct sql_scanner *s, struct sql_token *token)
-{
-	uint64_t hash = HASH_BEGIN;
-	uint64_t key = 0;
-	uint32_t begin = s->at;
-
-	while (s->at < s->text.len && is_word_byte(s, s->text.ptr[s->at])) {
-		uint8_t c = tl_ascii_lower(s->text.ptr[s->at]);
-		uint32_t index = s->at - begin;
-		if (index < 8)
-			key |= (uint64_t)c << (8 * index);
-		hash = (hash ^ c) * HASH_PRIME;
-		s->at++;
-	}
-	token->kind = SQL_WORD;
+	skip_quoted(s, quote, false);
+	uint32_t end = s->at > begin && s->text.ptr[s->at - 1] == quote ? s->at - 1 : s->at;
+	for (uint32_t at = begin; at < end; at += 8)
+		hash = sql_hash_more(hash, sql_first_bytes(tl_load_le64(sql_chunk_at(s, at)), end - at));
+	token->kind = SQL_QUOTED_NAME;
+	token->name = tl_bytes(s->text.ptr + begin, end - begin);
 	token->hash = hash;
-	token->key = key;
-	token->name = tl_bytes(s->text.ptr + begin, s->at - begin);
 }
 
-// True when the word just read belongs to the string behind it: N'x', X'1f', _utf8'x', E'x'.
-static bool is_string_prefix(const struct sql_scanner *s, const struct sql_token *word)
+static bool is_prefix(const struct sql_scanner *s, const struct sql_token *word, uint8_t quote)
 {
-	uint8_t quote = peek(s, 0);
 	uint8_t first = (uint8_t)word->key;
 
-	if (quote == '&' && word->name.len == 1 && first == 'u' && s->dialect->dollar_quotes)
-		return peek(s, 1) == '\'';
-	if (quote != '\'' && (quote != '"' || !s->dialect->quote_is_string))
+	if (quote == '&')
+		return word->name.len == 1 && first == 'u' && s->dialect->unicode_strings &&
+		       sql_peek(s, 1) == '\'';
+	if (quote != '\'' && !s->dialect->quote_is_string)
 		return false;
 	if (first == '_')
 		return s->dialect->quote_is_string;
 	return word->name.len == 1 && (first == 'n' || first == 'x' || first == 'b' || first == 'e');
 }
 
-static void scan_quoted_name(struct sql_scanner *s, uint8_t quote, struct sql_token *token)
+// An escape at the very end of the text points beyond it.
+static void stay_inside(struct sql_scanner *s)
 {
-	uint32_t begin = s->at + 1;
-
-	skip_quoted(s, quote, false);
-	uint32_t end = s->at > begin && s->text.ptr[s->at - 1] == quote ? s->at - 1 : s->at;
-	token->kind = SQL_QUOTED_NAME;
-	token->name = tl_bytes(s->text.ptr + begin, end - begin);
-	token->hash = HASH_BEGIN;
-	for (uint32_t i = 0; i < token->name.len; i++)
-		token->hash = (token->hash ^ token->name.ptr[i]) * HASH_PRIME;
-}
-
-static void set_literal(struct sql_token *token)
-{
-	token->kind = SQL_LITERAL;
-	token->hash = HASH_LITERAL;
-}
-
-static void scan_punct(struct sql_scanner *s, uint8_t c, struct sql_token *token)
-{
-	s->at++;
-	token->kind = SQL_PUNCT;
-	token->punct = c;
-	token->hash = c;
-}
-
-static void scan_token(struct sql_scanner *s, struct sql_token *token)
-{
-	const struct sql_dialect *d = s->dialect;
-	uint8_t c = peek(s, 0);
-
-	if ((classes[c] & LETTER) != 0 || (c == '@' && d->at_names)) {
-		scan_word(s, token);
-		if (is_string_prefix(s, token)) {
-			bool backslash = d->backslash_escapes || (uint8_t)token->key == 'e';
-			if (peek(s, 0) == '&')
-				s->at++;
-			skip_quoted(s, peek(s, 0), backslash);
-			set_literal(token);
-		}
-	} else if ((classes[c] & DIGIT) != 0 ||
-		   (c == '.' && !s->after_name && (classes[peek(s, 1)] & DIGIT) != 0)) {
-		skip_number(s);
-		set_literal(token);
-	} else if (c == '\'' || (c == '"' && d->quote_is_string)) {
-		skip_quoted(s, c, d->backslash_escapes);
-		set_literal(token);
-	} else if (c == '"' || (c == '`' && d->backtick_names)) {
-		scan_quoted_name(s, c, token);
-	} else if (c == '?' && d->question_markers) {
-		s->at++;
-		set_literal(token);
-	} else if (c == '$' && d->dollar_quotes && skip_dollar(s)) {
-		set_literal(token);
-	} else {
-		scan_punct(s, c, token);
-	}
-}
-
-struct sql_token tl_sql_next(struct sql_scanner *s)
-{
-	struct sql_token token = {.kind = SQL_END};
-	uint32_t from = s->at;
-
-	while (s->at < s->text.len)
-		if ((classes[s->text.ptr[s->at]] & BLANK) != 0)
-			s->at++;
-		else if (!skip_comment(s))
-			break;
-	if (s->at >= s->text.len)
-		return token;
-	token.blank_before = s->at != from;
-	uint32_t begin = s->at;
-	scan_token(s, &token);
-	// An escape at the very end of the text points beyond it.
 	if (s->at > s->text.len)
 		s->at = s->text.len;
-	token.raw = tl_bytes(s->text.ptr + begin, s->at - begin);
-	s->after_name = token.kind == SQL_WORD || token.kind == SQL_QUOTED_NAME;
-	return token;
+}
+
+void tl_sql_scan_prefixed(struct sql_scanner *s, struct sql_token *token)
+{
+	uint8_t next = sql_peek(s, 0);
+
+	if (!is_prefix(s, token, next))
+		return;
+	if (next == '&')
+		s->at++;
+	skip_quoted(s, sql_peek(s, 0), s->dialect->backslash_escapes || (uint8_t)token->key == 'e');
+	stay_inside(s);
+	sql_set_literal(token);
+}
+
+void tl_sql_scan_rare(struct sql_scanner *s, enum sql_begin begin, struct sql_token *token)
+{
+	uint8_t c = s->text.ptr[s->at];
+
+	sql_set_literal(token);
+	switch (begin) {
+	case SQL_BEGIN_NAME:
+		scan_quoted_name(s, c, token);
+		break;
+	case SQL_BEGIN_STRING:
+		skip_quoted(s, c, s->dialect->backslash_escapes);
+		break;
+	case SQL_BEGIN_MARKER:
+		s->at++;
+		break;
+	case SQL_BEGIN_DOLLAR:
+		if (!skip_dollar(s))
+			sql_scan_punct(s, token);
+		break;
+	case SQL_BEGIN_DOT:
+		if (!s->after_name && sql_is(sql_peek(s, 1), SQL_DIGIT))
+			tl_sql_skip_number(s);
+		else
+			sql_scan_punct(s, token);
+		break;
+	default: // what would begin a comment if more of it followed
+		sql_scan_punct(s, token);
+		break;
+	}
+	stay_inside(s);
 }

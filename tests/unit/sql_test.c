@@ -2,6 +2,8 @@
 // Masking, digests and summaries of SQL texts.
 #include "protocols/common/sql.h"
 
+#include "protocols/common/sql_scan.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,6 +76,10 @@ static void test_masks_mysql(void **state)
 		{"'a\\", "?"},
 		{"x'", "?"},
 		{")))(((", ")))((("},
+		// A parenthesis that closes nothing ends no group.
+		{"(1)),(1),(1)", "(?)),(?)"},
+		{"1e+5, 0x1f, 1a$b@c, 12345678901234567890.5e-3", "?, ?, ?, ?"},
+		{"`t`.1", "`t`.?"},
 	};
 	(void)state;
 	check_masked(TL_SQL_MYSQL, rows, sizeof(rows) / sizeof(rows[0]));
@@ -198,12 +204,40 @@ static void test_trace(void **state)
 	assert_true(ret.text_cut);
 }
 
+// The word's end as told by the processor's instructions and by the table, for every byte at every place.
+static void test_words(void **state)
+{
+	static const struct sql_halves halves[] = {SQL_WORD_HALVES(0), SQL_WORD_HALVES(32)};
+	uint8_t chunk[SQL_CHUNK_BYTES];
+
+	(void)state;
+	for (uint32_t at_is_word = 0; at_is_word < 2; at_is_word++)
+		for (uint32_t c = 0; c < 256; c++)
+			for (uint32_t at = 0; at < SQL_CHUNK_BYTES; at++) {
+				bool is_word = sql_is((uint8_t)c, SQL_LETTER | SQL_DIGIT) || c == '$' ||
+					       (c == '@' && at_is_word != 0);
+				memset(chunk, 'a', sizeof(chunk));
+				chunk[at] = (uint8_t)c;
+				const struct sql_halves *h = &halves[at_is_word];
+				assert_int_equal(sql_word_run(h, chunk), is_word ? SQL_CHUNK_BYTES : at);
+				assert_int_equal(sql_word_run_portable(h, chunk),
+						 is_word ? SQL_CHUNK_BYTES : at);
+			}
+	assert_true(sql_lower8(UINT64_C(0x5b5a4140c17a6160)) == UINT64_C(0x5b7a6140c17a6160));
+	assert_true(sql_upper8(UINT64_C(0x7b7a6160e15a4140)) == UINT64_C(0x7b5a4160e15a4140));
+	// Names longer than a chunk, cut by its border, keep their hash.
+	assert_true(digest("SELECT a_very_long_name_of_a_column FROM t") ==
+		    digest("select `a_very_long_name_of_a_column` from `t`"));
+	assert_true(digest("SELECT sixteen_letters_") != digest("SELECT sixteen_letters_a"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_masks_mysql),
 		cmocka_unit_test(test_masks_postgresql),
 		cmocka_unit_test(test_digests),
+		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_summaries),
 		cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_trace),
