@@ -79,19 +79,22 @@ static bool read_ending(struct mysql_call *call, struct ending *ret)
 static void show_result(struct mysql_call *call)
 {
 	const struct mysql_result *r = &call->my->result;
+	struct tl_values values;
 
+	tl_values_open(&values, call->ctx, call->lane);
 	if (r->has_ok)
-		show(call, MYSQL_FIELD_AFFECTED_ROWS, r->affected);
+		tl_values_uint(&values, MYSQL_FIELD_AFFECTED_ROWS, r->affected);
 	if (r->last_insert_id != 0)
-		show(call, MYSQL_FIELD_LAST_INSERT_ID, r->last_insert_id);
+		tl_values_uint(&values, MYSQL_FIELD_LAST_INSERT_ID, r->last_insert_id);
 	if (r->warnings != 0)
-		show(call, MYSQL_FIELD_WARNINGS, r->warnings);
+		tl_values_uint(&values, MYSQL_FIELD_WARNINGS, r->warnings);
 	if (r->sets != 0)
-		show(call, MYSQL_FIELD_RETURNED_ROWS, r->rows);
+		tl_values_uint(&values, MYSQL_FIELD_RETURNED_ROWS, r->rows);
 	if (r->columns != 0)
-		show(call, MYSQL_FIELD_COLUMNS, r->columns);
+		tl_values_uint(&values, MYSQL_FIELD_COLUMNS, r->columns);
 	if (r->sets > 1)
-		show(call, MYSQL_FIELD_RESULT_SETS, r->sets);
+		tl_values_uint(&values, MYSQL_FIELD_RESULT_SETS, r->sets);
+	tl_values_close(&values);
 }
 
 static void reset_answer(struct mysql *my)
@@ -652,6 +655,32 @@ static void read_packet(struct mysql_call *call)
 }
 
 // ---- Packets ----------------------------------------------------------------------------------
+
+uint64_t tl_mysql_pass_rows(struct mysql *my, struct tl_bytes view)
+{
+	bool is_row = my->phase == MYSQL_PHASE_ROWS;
+	bool is_definition = my->phase == MYSQL_PHASE_COLUMNS && my->left > 1;
+	uint64_t at = 0;
+
+	if (my->server_continues || !(is_row || is_definition))
+		return 0;
+	while (view.len - at > MYSQL_HEAD_BYTES) {
+		uint32_t head = tl_load_le32(view.ptr + at);
+		uint32_t len = head & MYSQL_PACKET_MAX;
+		uint8_t mark = view.ptr[at + MYSQL_HEAD_BYTES];
+		// Whatever isn't surely the next of them is looked at more closely.
+		if (head >> 24 != my->sequence || len == 0 || len == MYSQL_PACKET_MAX ||
+		    mark == MARK_ERR || (is_row && mark == MARK_EOF))
+			break;
+		my->sequence++;
+		at += MYSQL_HEAD_BYTES + len;
+		my->result.rows += is_row;
+		my->left -= is_definition;
+		if (at >= view.len || (is_definition && my->left <= 1))
+			break;
+	}
+	return at;
+}
 
 // Bytes of the payload that must be seen; of rows just the mark.
 static uint32_t bytes_wanted(const struct mysql_call *call)

@@ -4,29 +4,39 @@
 #include "state.h"
 
 #define SEMI_SYNC_MAGIC 0xefu
+#define MYSQL_DIGEST_MAX (TL_SQL_DIGEST_TEXT_BYTES - 1u)
 
-static void show_number(struct mysql_call *call, uint8_t field, uint64_t value)
+void tl_mysql_show_command(struct mysql_call *call, uint32_t command)
 {
-	tl_message_uint(call->ctx, call->lane, field, value);
-}
-
-void tl_mysql_show_session(struct mysql_call *call)
-{
-	const struct mysql *my = call->my;
-
-	if (my->schema.len != 0)
-		tl_message_text(call->ctx, call->lane, MYSQL_FIELD_SCHEMA,
-				tl_mysql_name_bytes(&my->schema));
-	if (my->user.len != 0)
-		tl_message_text(call->ctx, call->lane, MYSQL_FIELD_USER,
-				tl_mysql_name_bytes(&my->user));
-}
-
-void tl_mysql_begin(struct mysql_call *call, uint32_t command)
-{
-	tl_message_begin(call->ctx, call->lane, call->begin);
 	tl_message_text(call->ctx, call->lane, MYSQL_FIELD_COMMAND,
 			tl_bytes_of(tl_mysql_word(command)->name));
+}
+
+// Values that every command has, written in place.
+static void put_session(struct tl_values *values, const struct mysql *my, uint32_t command)
+{
+	tl_values_text(values, MYSQL_FIELD_COMMAND, MYSQL_COMMAND_NAME_MAX,
+		       tl_bytes_of(tl_mysql_word(command)->name));
+	if (my->schema.len != 0)
+		tl_values_text(values, MYSQL_FIELD_SCHEMA, MYSQL_NAME_BYTES_MAX,
+			       tl_mysql_name_bytes(&my->schema));
+	if (my->user.len != 0)
+		tl_values_text(values, MYSQL_FIELD_USER, MYSQL_NAME_BYTES_MAX,
+			       tl_mysql_name_bytes(&my->user));
+}
+
+void tl_mysql_show_session(struct mysql_call *call, uint32_t command)
+{
+	struct tl_values values;
+
+	tl_values_open(&values, call->ctx, call->lane);
+	put_session(&values, call->my, command);
+	tl_values_close(&values);
+}
+
+void tl_mysql_begin(struct mysql_call *call)
+{
+	tl_message_begin(call->ctx, call->lane, call->begin);
 	tl_message_body(call->ctx, call->lane, call->len);
 }
 
@@ -87,14 +97,15 @@ static void show_trace(struct mysql_call *call, struct tl_bytes value)
 		tl_message_trace(call->ctx, call->lane, &trace);
 }
 
-static void show_digest(struct mysql_call *call, uint64_t digest)
+static void put_digest(struct tl_values *values, uint64_t digest)
 {
 	char text[TL_SQL_DIGEST_TEXT_BYTES];
 
 	if (digest == 0)
 		return;
 	tl_sql_digest_text(digest, text);
-	tl_message_text(call->ctx, call->lane, MYSQL_FIELD_DIGEST, tl_bytes(text, 16));
+	tl_values_text(values, MYSQL_FIELD_DIGEST, MYSQL_DIGEST_MAX,
+		       tl_bytes(text, MYSQL_DIGEST_MAX));
 }
 
 // USE changes the schema like INIT_DB does.
@@ -108,20 +119,25 @@ static bool is_use(struct mysql_call *call, const struct tl_sql *sql)
 	return true;
 }
 
-static void show_text(struct mysql_call *call, struct tl_bytes raw, struct tl_bytes masked,
-		      const struct tl_sql *sql)
+static void show_text(struct mysql_call *call, uint32_t command, struct tl_bytes raw,
+		      struct tl_bytes masked, const struct tl_sql *sql)
 {
 	uint32_t max = (uint32_t)call->options->query_text_max;
 	bool mask = call->options->mask_literals || tl_redact(call->ctx);
 	struct tl_bytes text = mask ? masked : raw;
+	struct tl_values values;
 
+	tl_values_open(&values, call->ctx, call->lane);
+	put_session(&values, call->my, command);
 	if (sql->summary_len != 0)
-		tl_message_text(call->ctx, call->lane, MYSQL_FIELD_SUMMARY, tl_sql_summary(sql));
+		tl_values_text(&values, MYSQL_FIELD_SUMMARY, TL_SQL_SUMMARY_BYTES_MAX,
+			       tl_sql_summary(sql));
 	if (text.len != 0 && max != 0)
-		tl_message_text(call->ctx, call->lane, MYSQL_FIELD_TEXT, tl_bytes_first(text, max));
-	show_digest(call, sql->digest);
+		tl_values_text(&values, MYSQL_FIELD_TEXT, max, tl_bytes_first(text, max));
+	put_digest(&values, sql->digest);
 	if (sql->statements > 1)
-		show_number(call, MYSQL_FIELD_STATEMENTS, sql->statements);
+		tl_values_uint(&values, MYSQL_FIELD_STATEMENTS, sql->statements);
+	tl_values_close(&values);
 	if (sql->traceparent.len != 0)
 		show_trace(call, sql->traceparent);
 	if (sql->input_cut) {
@@ -219,7 +235,7 @@ static void read_query(struct mysql_call *call)
 	struct tl_sql sql;
 
 	struct tl_bytes text = c.bytes;
-	tl_mysql_begin(call, MYSQL_QUERY);
+	tl_mysql_begin(call);
 	if (has_query_attributes(call, text)) {
 		read_query_attributes(call, &c);
 		text = c.failed ? tl_bytes(NULL, 0) : tl_bytes_from(c.bytes, c.at);
@@ -228,8 +244,7 @@ static void read_query(struct mysql_call *call)
 	uint32_t room = (uint32_t)call->options->query_text_max;
 	tl_sql_read(TL_SQL_MYSQL, text, full, buffer, room, &sql);
 	tl_mysql_open(call, MYSQL_QUERY, is_use(call, &sql));
-	tl_mysql_show_session(call);
-	show_text(call, text, tl_bytes(buffer, sql.text_len), &sql);
+	show_text(call, MYSQL_QUERY, text, tl_bytes(buffer, sql.text_len), &sql);
 }
 
 static void read_prepare(struct mysql_call *call)
@@ -241,10 +256,9 @@ static void read_prepare(struct mysql_call *call)
 
 	tl_sql_read(TL_SQL_MYSQL, text, call->len - 1u, buffer, sizeof(buffer), &sql);
 	struct tl_bytes masked = tl_bytes(buffer, sql.text_len);
-	tl_mysql_begin(call, MYSQL_STMT_PREPARE);
+	tl_mysql_begin(call);
 	tl_mysql_open(call, MYSQL_STMT_PREPARE, false);
-	tl_mysql_show_session(call);
-	show_text(call, text, masked, &sql);
+	show_text(call, MYSQL_STMT_PREPARE, text, masked, &sql);
 	struct mysql_statements *statements = tl_room(call->ctx);
 	call->my->has_statements = statements != NULL;
 	// Without a room the statement itself gives way.
@@ -254,16 +268,16 @@ static void read_prepare(struct mysql_call *call)
 		tl_count(call->ctx, MYSQL_COUNT_STATEMENTS_EVICTED);
 }
 
-static void show_statement(struct mysql_call *call, const struct mysql_statement *statement)
+static void put_statement(struct tl_values *values, uint32_t max,
+			  const struct mysql_statement *statement)
 {
-	uint32_t max = (uint32_t)call->options->query_text_max;
-
 	if (statement->summary.len != 0)
-		tl_message_text(call->ctx, call->lane, MYSQL_FIELD_SUMMARY, statement->summary);
+		tl_values_text(values, MYSQL_FIELD_SUMMARY, TL_SQL_SUMMARY_BYTES_MAX,
+			       statement->summary);
 	if (statement->text.len != 0 && max != 0)
-		tl_message_text(call->ctx, call->lane, MYSQL_FIELD_TEXT,
-				tl_bytes_first(statement->text, max));
-	show_digest(call, statement->digest);
+		tl_values_text(values, MYSQL_FIELD_TEXT, max,
+			       tl_bytes_first(statement->text, max));
+	put_digest(values, statement->digest);
 }
 
 // A command about a prepared statement.
@@ -272,19 +286,23 @@ static void read_statement(struct mysql_call *call, uint32_t command)
 	struct tl_cursor c = tl_cursor(tl_bytes_from(call->payload, 1));
 	struct mysql_statements *statements = tl_mysql_statements(call);
 	struct mysql_statement statement;
+	struct tl_values values;
 	uint32_t id = tl_cursor_le32(&c);
 
-	tl_mysql_begin(call, command);
+	tl_mysql_begin(call);
 	tl_mysql_open(call, command, false);
-	tl_mysql_show_session(call);
-	if (c.failed)
-		return;
-	show_number(call, MYSQL_FIELD_STATEMENT_ID, id);
-	if (statements != NULL && tl_mysql_statement_find(statements, id, &statement))
-		show_statement(call, &statement);
-	else
+	bool is_known = !c.failed && statements != NULL &&
+			tl_mysql_statement_find(statements, id, &statement);
+	tl_values_open(&values, call->ctx, call->lane);
+	put_session(&values, call->my, command);
+	if (!c.failed)
+		tl_values_uint(&values, MYSQL_FIELD_STATEMENT_ID, id);
+	if (is_known)
+		put_statement(&values, (uint32_t)call->options->query_text_max, &statement);
+	tl_values_close(&values);
+	if (!c.failed && !is_known)
 		tl_count(call->ctx, MYSQL_COUNT_STATEMENTS_UNKNOWN);
-	if (command == MYSQL_STMT_CLOSE && statements != NULL)
+	if (command == MYSQL_STMT_CLOSE && is_known)
 		tl_mysql_statement_close(statements, id);
 }
 
@@ -292,8 +310,9 @@ static void read_init_db(struct mysql_call *call)
 {
 	struct tl_bytes schema = tl_bytes_from(call->payload, 1);
 
-	tl_mysql_begin(call, MYSQL_INIT_DB);
+	tl_mysql_begin(call);
 	tl_mysql_open(call, MYSQL_INIT_DB, true);
+	tl_mysql_show_command(call, MYSQL_INIT_DB);
 	tl_mysql_name_set(&call->my->next_schema, schema);
 	tl_message_text(call->ctx, call->lane, MYSQL_FIELD_SCHEMA,
 			tl_mysql_name_bytes(&call->my->next_schema));
@@ -326,9 +345,9 @@ static void read_command(struct mysql_call *call, uint32_t command)
 		tl_mysql_read_change_user(call);
 		break;
 	default:
-		tl_mysql_begin(call, command);
+		tl_mysql_begin(call);
 		tl_mysql_open(call, command, false);
-		tl_mysql_show_session(call);
+		tl_mysql_show_session(call, command);
 		break;
 	}
 }

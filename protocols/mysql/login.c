@@ -161,8 +161,9 @@ void tl_mysql_read_login(struct mysql_call *call)
 	my->user.len = my->schema.len = 0;
 	(void)tl_cursor_take(&c, LOGIN_BYTES_MIN - 4);
 	if (call->len == LOGIN_BYTES_MIN && (capabilities & MYSQL_CAP_SSL) != 0) {
-		tl_mysql_begin(call, MYSQL_LOGIN);
+		tl_mysql_begin(call);
 		tl_mysql_open(call, MYSQL_LOGIN, false);
+		tl_mysql_show_command(call, MYSQL_LOGIN);
 		switch_to_tls(call);
 		return;
 	}
@@ -176,9 +177,9 @@ void tl_mysql_read_login(struct mysql_call *call)
 		plugin = tl_mysql_nul_text(&c);
 	tl_mysql_name_set(&my->user, user);
 	tl_mysql_name_set(&my->schema, c.failed ? tl_bytes(NULL, 0) : schema);
-	tl_mysql_begin(call, MYSQL_LOGIN);
+	tl_mysql_begin(call);
 	tl_mysql_open(call, MYSQL_LOGIN, false);
-	tl_mysql_show_session(call);
+	tl_mysql_show_session(call, MYSQL_LOGIN);
 	if (!c.failed)
 		show_plugin(call, plugin);
 	if ((capabilities & MYSQL_CAP_CONNECT_ATTRS) != 0 && !c.failed)
@@ -198,8 +199,9 @@ void tl_mysql_read_change_user(struct mysql_call *call)
 	struct tl_bytes schema = tl_mysql_nul_text(&c);
 	if (c.failed)
 		schema.len = 0;
-	tl_mysql_begin(call, MYSQL_CHANGE_USER);
+	tl_mysql_begin(call);
 	tl_mysql_open(call, MYSQL_CHANGE_USER, true);
+	tl_mysql_show_command(call, MYSQL_CHANGE_USER);
 	// Whether it succeeds or not, the old user's session is over.
 	tl_mysql_name_set(&my->user, user);
 	tl_mysql_name_set(&my->next_schema, schema);

@@ -41,6 +41,60 @@ static uint32_t look_for_frames(struct tl_ctx *ctx, struct mysql *my, enum tl_la
 	return 0;
 }
 
+// Reads the packet that begins the view.
+static struct tl_step read_packet(struct tl_ctx *ctx, struct mysql *my, enum tl_lane lane,
+				  const struct tl_view *view)
+{
+	uint32_t len = tl_load_le32(view->bytes.ptr) & MYSQL_PACKET_MAX;
+	struct mysql_call call = {
+		.ctx = ctx,
+		.my = my,
+		.options = tl_options(ctx),
+		.lane = lane,
+		.payload = tl_bytes_first(tl_bytes_from(view->bytes, MYSQL_HEAD_BYTES), len),
+		.begin = view->offset,
+		.end = view->offset + MYSQL_HEAD_BYTES + len,
+		.len = len,
+		.sequence = view->bytes.ptr[3],
+	};
+	struct tl_step step = lane == TL_CLIENT ? tl_mysql_client_step(&call)
+						: tl_mysql_server_step(&call);
+
+	if (step.kind == TL_STEP_NEED)
+		return step;
+	my->end[lane] = call.end;
+	if (TL_UNLIKELY(my->turns_packed))
+		tl_mysql_turn_packed(ctx, my);
+	return step;
+}
+
+// Reads on as long as the answer that has begun goes on: a call less for each of its packets. At its
+// end, which the core is to see, or where more must be in view, the next step takes over.
+static struct tl_step read_answer(struct tl_ctx *ctx, struct mysql *my, const struct tl_view *view)
+{
+	struct tl_view rest = *view;
+	uint64_t at = 0;
+
+	for (uint32_t i = 0; i < MYSQL_PACKETS_AT_ONCE && rest.bytes.len >= MYSQL_HEAD_BYTES; i++) {
+		uint64_t passed = my->is_answering && my->phase != MYSQL_PHASE_FIRST
+					  ? tl_mysql_pass_rows(my, rest.bytes)
+					  : 0;
+		if (passed == 0) {
+			struct tl_step step = read_packet(ctx, my, TL_SERVER, &rest);
+			if (step.kind != TL_STEP_ATE && step.kind != TL_STEP_SKIP)
+				return at == 0 ? step : tl_ate((uint32_t)at);
+			passed = step.bytes;
+		}
+		at += passed;
+		my->end[TL_SERVER] = view->offset + at;
+		if (!my->is_answering || at >= view->bytes.len)
+			break;
+		rest.bytes = tl_bytes_from(view->bytes, (uint32_t)at);
+		rest.offset = view->offset + at;
+	}
+	return at <= view->bytes.len ? tl_ate((uint32_t)at) : tl_skip(at);
+}
+
 static struct tl_step mysql_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 				 const struct tl_view *view)
 {
@@ -57,26 +111,7 @@ static struct tl_step mysql_step(struct tl_ctx *ctx, void *state, enum tl_lane l
 		if (my->is_packed)
 			return tl_mysql_packed_step(ctx, my, lane, view);
 	}
-	uint32_t len = tl_load_le32(view->bytes.ptr) & MYSQL_PACKET_MAX;
-	struct mysql_call call = {
-		.ctx = ctx,
-		.my = my,
-		.options = tl_options(ctx),
-		.lane = lane,
-		.payload = tl_bytes_first(tl_bytes_from(view->bytes, MYSQL_HEAD_BYTES), len),
-		.begin = view->offset,
-		.end = view->offset + MYSQL_HEAD_BYTES + len,
-		.len = len,
-		.sequence = view->bytes.ptr[3],
-	};
-	struct tl_step step = lane == TL_CLIENT ? tl_mysql_client_step(&call)
-						: tl_mysql_server_step(&call);
-	if (step.kind == TL_STEP_NEED)
-		return step;
-	my->end[lane] = call.end;
-	if (TL_UNLIKELY(my->turns_packed))
-		tl_mysql_turn_packed(ctx, my);
-	return step;
+	return lane == TL_CLIENT ? read_packet(ctx, my, lane, view) : read_answer(ctx, my, view);
 }
 
 // ---- Detection --------------------------------------------------------------------------------
@@ -358,7 +393,7 @@ static uint32_t mysql_resync(const void *state, enum tl_lane lane, struct tl_byt
 
 static const struct tl_field fields[MYSQL_FIELD_COUNT] = {
 	ROW(COMMAND, "command", "command", "db.operation.name", TEXT, LOW,
-	    REQUEST | TL_FIELD_SUMMARY | TL_FIELD_DEFAULT_LABEL, 40,
+	    REQUEST | TL_FIELD_SUMMARY | TL_FIELD_DEFAULT_LABEL, MYSQL_COMMAND_NAME_MAX,
 	    "Command without COM_: QUERY, STMT_EXECUTE; LOGIN for the connection phase."),
 	ROW(SUMMARY, "query_summary", "query_summary", "db.query.summary", TEXT, MIDDLE,
 	    REQUEST | TL_FIELD_SUMMARY, TL_SQL_SUMMARY_BYTES_MAX,
@@ -373,9 +408,9 @@ static const struct tl_field fields[MYSQL_FIELD_COUNT] = {
 	    "Hash of the text without literals, layout and case."),
 	ROW(STATEMENTS, "statements", NULL, NULL, UINT, LOW, REQUEST, 0,
 	    "Statements in the text, where there are several."),
-	ROW(SCHEMA, "schema", "schema", "db.namespace", TEXT, MIDDLE, REQUEST, 64,
+	ROW(SCHEMA, "schema", "schema", "db.namespace", TEXT, MIDDLE, REQUEST, MYSQL_NAME_BYTES_MAX,
 	    "Default schema when the command was sent, or the one it asks for."),
-	ROW(USER, "user", "user", "db.user", TEXT, MIDDLE, REQUEST, 64, "User of the session."),
+	ROW(USER, "user", "user", "db.user", TEXT, MIDDLE, REQUEST, MYSQL_NAME_BYTES_MAX, "User of the session."),
 	ROW(STATEMENT_ID, "statement_id", NULL, NULL, UINT, HIGH, REQUEST | RESPONSE, 0,
 	    "Number of a prepared statement."),
 	ROW(ATTRIBUTES, "attributes", NULL, NULL, MAP, HIGH,

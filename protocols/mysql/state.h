@@ -26,6 +26,7 @@
 #define MYSQL_CHANGES_MAX 16u         // session state changes in an OK that are read
 #define MYSQL_COLUMNS_MAX 4096u       // columns of a table, by the servers
 #define MYSQL_BAD_COMMANDS_MAX 4u     // in a row, until the connection is given up
+#define MYSQL_PACKETS_AT_ONCE 64u     // of an answer that are read in one step, rows aside
 
 enum mysql_field {
 	MYSQL_FIELD_COMMAND,
@@ -229,11 +230,13 @@ static inline bool tl_mysql_asks_for_packing(const struct mysql *my)
 }
 
 // The client's packet is a command: its message begins.
-void tl_mysql_begin(struct mysql_call *call, uint32_t command);
+void tl_mysql_begin(struct mysql_call *call);
 // Opens it as a request, or as one way.
 void tl_mysql_open(struct mysql_call *call, uint32_t command, bool sets_schema);
-// Sets user and schema of the connection on the client's message.
-void tl_mysql_show_session(struct mysql_call *call);
+// Sets the command on the client's message.
+void tl_mysql_show_command(struct mysql_call *call, uint32_t command);
+// The same with schema and user of the connection.
+void tl_mysql_show_session(struct mysql_call *call, uint32_t command);
 
 // login.c. The first packet of a server.
 bool tl_mysql_is_greeting(struct tl_bytes payload);
@@ -253,3 +256,6 @@ void tl_mysql_count_answer(const struct mysql_call *call);
 
 struct tl_step tl_mysql_client_step(struct mysql_call *call);
 struct tl_step tl_mysql_server_step(struct mysql_call *call);
+// Passes column definitions and rows of which nothing but that they are there is of interest. Gives how
+// many bytes they have, the last one may reach beyond the view.
+uint64_t tl_mysql_pass_rows(struct mysql *my, struct tl_bytes view);

@@ -22,6 +22,8 @@ enum mysql_command {
 	MYSQL_LOGIN = 0x100, // not on the wire: the connection phase
 };
 
+#define MYSQL_COMMAND_NAME_MAX 40u
+
 // What answers a command.
 enum mysql_answer {
 	MYSQL_ANSWER_NO,      // no such command

@@ -81,16 +81,19 @@ static void leave_group(struct pg *pg)
 void tl_pg_client_session(struct pg_call *call)
 {
 	const struct pg *pg = call->pg;
-	struct tl_ctx *ctx = call->ctx;
+	struct tl_values values;
 
+	tl_values_open(&values, call->ctx, TL_CLIENT);
 	if (pg->database_len != 0)
-		tl_message_text(ctx, TL_CLIENT, PG_FIELD_DATABASE,
-				tl_bytes(pg->database, pg->database_len));
+		tl_values_text(&values, PG_FIELD_DATABASE, PG_NAME_BYTES_MAX,
+			       tl_bytes(pg->database, pg->database_len));
 	if (pg->user_len != 0)
-		tl_message_text(ctx, TL_CLIENT, PG_FIELD_USER, tl_bytes(pg->user, pg->user_len));
+		tl_values_text(&values, PG_FIELD_USER, PG_NAME_BYTES_MAX,
+			       tl_bytes(pg->user, pg->user_len));
 	if (pg->application_len != 0)
-		tl_message_text(ctx, TL_CLIENT, PG_FIELD_APPLICATION,
-				tl_bytes(pg->application, pg->application_len));
+		tl_values_text(&values, PG_FIELD_APPLICATION, PG_NAME_BYTES_MAX,
+			       tl_bytes(pg->application, pg->application_len));
+	tl_values_close(&values);
 }
 
 static void begin_request(struct pg_call *call, uint64_t offset)
@@ -200,28 +203,31 @@ static bool enter_request(struct pg_call *call, const struct pg_message *m)
 
 // ---- Texts ------------------------------------------------------------------------------------
 
-static void show_text(struct pg_call *call, struct tl_bytes text)
+// Text, summary and digest; without a token in the text there is none of the last two.
+static void put_text(struct pg_call *call, struct tl_values *values, const struct pg_statement *s)
 {
 	uint32_t most = (uint32_t)call->options->query_text_max;
+	char digest[TL_SQL_DIGEST_TEXT_BYTES];
 
-	if (text.len != 0 && most != 0)
-		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_TEXT, tl_bytes_first(text, most));
+	if (s->summary.len != 0)
+		tl_values_text(values, PG_FIELD_SUMMARY, TL_SQL_SUMMARY_BYTES_MAX, s->summary);
+	if (s->text.len != 0 && most != 0)
+		tl_values_text(values, PG_FIELD_TEXT, most, tl_bytes_first(s->text, most));
+	if (s->digest == 0)
+		return;
+	tl_sql_digest_text(s->digest, digest);
+	tl_values_text(values, PG_FIELD_DIGEST, TL_SQL_DIGEST_TEXT_BYTES - 1,
+		       tl_bytes(digest, TL_SQL_DIGEST_TEXT_BYTES - 1));
 }
 
 static void show_statement(struct pg_call *call, const struct pg_statement *s)
 {
-	struct tl_ctx *ctx = call->ctx;
-	char digest[TL_SQL_DIGEST_TEXT_BYTES];
+	struct tl_values values;
 
-	tl_message_text(ctx, TL_CLIENT, PG_FIELD_COMMAND, tl_pg_command(s->command));
-	if (s->summary.len != 0)
-		tl_message_text(ctx, TL_CLIENT, PG_FIELD_SUMMARY, s->summary);
-	show_text(call, s->text);
-	if (s->digest == 0)
-		return;
-	tl_sql_digest_text(s->digest, digest);
-	tl_message_text(ctx, TL_CLIENT, PG_FIELD_DIGEST,
-			tl_bytes(digest, TL_SQL_DIGEST_TEXT_BYTES - 1));
+	tl_values_open(&values, call->ctx, TL_CLIENT);
+	tl_values_text(&values, PG_FIELD_COMMAND, PG_COMMAND_BYTES_MAX, tl_pg_command(s->command));
+	put_text(call, &values, s);
+	tl_values_close(&values);
 }
 
 // A text as it is shown; `sql` and `masked` hold what `ret` borrows from.
@@ -324,13 +330,11 @@ static void read_parse(struct pg_call *call, const struct pg_message *m)
 	read_text(call, text, full, &sql, masked, &s);
 	if ((me->parts & PG_PART_PARSE) == 0) {
 		// The command waits: without an Execute it is PREPARE.
-		char digest[TL_SQL_DIGEST_TEXT_BYTES];
+		struct tl_values values;
 		show_name(call, PG_FIELD_STATEMENT, name);
-		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_SUMMARY, s.summary);
-		show_text(call, s.text);
-		tl_sql_digest_text(s.digest, digest);
-		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_DIGEST,
-				tl_bytes(digest, TL_SQL_DIGEST_TEXT_BYTES - 1));
+		tl_values_open(&values, call->ctx, TL_CLIENT);
+		put_text(call, &values, &s);
+		tl_values_close(&values);
 		me->parsed = id;
 		me->has_text = true;
 	}

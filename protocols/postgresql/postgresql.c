@@ -188,7 +188,7 @@ static const struct tl_field fields[PG_FIELD_COUNT] = {
 		.name = "command", .label = "command", .attribute = "db.operation.name",
 		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
 		.flags = TL_FIELD_REQUEST | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
-		.parent = TL_FIELD_TOP, .max = 32,
+		.parent = TL_FIELD_TOP, .max = PG_COMMAND_BYTES_MAX,
 		.help = "First verb of the query, or what the messages ask for.",
 	},
 	[PG_FIELD_SUMMARY] = {

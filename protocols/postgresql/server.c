@@ -84,22 +84,24 @@ static bool answer(struct pg_call *call, const struct pg_message *m)
 static void show_counts(struct pg_call *call)
 {
 	struct pg_server *me = &call->pg->server;
-	struct tl_ctx *ctx = call->ctx;
 	uint64_t copied = me->is_copy_in ? call->pg->client.copied : me->copied;
+	struct tl_values values;
 
+	tl_values_open(&values, call->ctx, TL_SERVER);
 	if (me->statements > 1)
-		tl_message_uint(ctx, TL_SERVER, PG_FIELD_STATEMENTS, me->statements);
+		tl_values_uint(&values, PG_FIELD_STATEMENTS, me->statements);
 	if (me->statements != 0)
-		tl_message_uint(ctx, TL_SERVER, PG_FIELD_AFFECTED_ROWS, me->rows);
+		tl_values_uint(&values, PG_FIELD_AFFECTED_ROWS, me->rows);
 	if (me->returned != 0)
-		tl_message_uint(ctx, TL_SERVER, PG_FIELD_RETURNED_ROWS, me->returned);
+		tl_values_uint(&values, PG_FIELD_RETURNED_ROWS, me->returned);
 	// How much of a refused COPY was under way depends on when the refusal was seen.
 	if (copied != 0 && me->status == TL_STATUS_OK)
-		tl_message_uint(ctx, TL_SERVER, PG_FIELD_COPY_BYTES, copied);
+		tl_values_uint(&values, PG_FIELD_COPY_BYTES, copied);
 	if (me->is_suspended)
-		tl_message_uint(ctx, TL_SERVER, PG_FIELD_SUSPENDED, 1);
+		tl_values_uint(&values, PG_FIELD_SUSPENDED, 1);
 	if (me->notices != 0)
-		tl_message_uint(ctx, TL_SERVER, PG_FIELD_NOTICES, me->notices);
+		tl_values_uint(&values, PG_FIELD_NOTICES, me->notices);
+	tl_values_close(&values);
 }
 
 // The answer is complete at `end`.

@@ -19,6 +19,7 @@
 #define PG_NAMES_BYTES_MAX 1024u      // read of Bind, Describe, Close, Execute for their names
 #define PG_ERROR_BYTES_MAX 8192u      // read of an ErrorResponse
 #define PG_NAME_BYTES_MAX 63u         // NAMEDATALEN of the server without the NUL
+#define PG_COMMAND_BYTES_MAX 32u      // of a command's name
 #define PG_NEED_MAX (PG_TEXT_BYTES_MAX + PG_HEAD_BYTES)
 #define PG_SETTLE_GROUPS 4u           // flagged after a loss, until pairing is trusted again
 // Groups in good order that it takes to pair again behind a loss, by the calm ones before it, which
