@@ -69,7 +69,8 @@ static void put_cut(struct writer *w, uint32_t at, uint32_t before, struct tl_by
 		memcpy(w->text + at, shown.ptr, shown.len < w->size - at ? shown.len : w->size - at);
 }
 
-static inline void put(struct writer *w, struct tl_bytes shown, bool blank, uint64_t hash, uint8_t class)
+static inline void put(struct writer *w, struct tl_bytes shown, bool blank, uint64_t hash,
+		       uint8_t class)
 {
 	uint32_t at = w->now.len;
 	uint32_t before = blank && at != 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes of SQL words, 16 at a time, and their case, 8 at a time; private to protocols/common/sql*.c.
+// The bytes of SQL words, 16 at a time, and their case, 8 at a time; private to
+// protocols/common/sql*.c.
 #pragma once
 
 #include "base/bytes.h"

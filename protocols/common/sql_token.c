@@ -6,7 +6,8 @@
 #define TRACEPARENT_BYTES_MAX 64u
 
 #define BEGIN_IN_BOTH \
-	[0] = SQL_BEGIN_BLANK, ['\t'] = SQL_BEGIN_BLANK, ['\n'] = SQL_BEGIN_BLANK, ['\v'] = SQL_BEGIN_BLANK, \
+	[0] = SQL_BEGIN_BLANK, ['\t'] = SQL_BEGIN_BLANK, ['\n'] = SQL_BEGIN_BLANK, \
+	['\v'] = SQL_BEGIN_BLANK, \
 	['\f'] = SQL_BEGIN_BLANK, ['\r'] = SQL_BEGIN_BLANK, [' '] = SQL_BEGIN_BLANK, \
 	['A' ... 'Z'] = SQL_BEGIN_WORD, ['a' ... 'z'] = SQL_BEGIN_WORD, ['_'] = SQL_BEGIN_WORD, \
 	[0x80 ... 0xff] = SQL_BEGIN_WORD, ['0' ... '9'] = SQL_BEGIN_NUMBER, ['.'] = SQL_BEGIN_DOT, \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokens of SQL texts, of both dialects; private to protocols/common/sql*.c. What most texts are made of
-// (words, numbers, blanks, punctuation) is read in here, so that it becomes one loop with what is
+// Tokens of SQL texts, of both dialects; private to protocols/common/sql*.c. What most texts are made
+// of (words, numbers, blanks, punctuation) is read in here, so that it becomes one loop with what is
 // done with the tokens; what is rarer lies in sql_token.c.
 #pragma once
 

@@ -68,8 +68,8 @@ static struct tl_step read_packet(struct tl_ctx *ctx, struct mysql *my, enum tl_
 	return step;
 }
 
-// Reads on as long as the answer that has begun goes on: a call less for each of its packets. At its
-// end, which the core is to see, or where more must be in view, the next step takes over.
+// Reads on as long as the answer that has begun goes on: a call less for each of its packets. At
+// its end, which the core is to see, or where more must be in view, the next step takes over.
 static struct tl_step read_answer(struct tl_ctx *ctx, struct mysql *my, const struct tl_view *view)
 {
 	struct tl_view rest = *view;
@@ -410,7 +410,8 @@ static const struct tl_field fields[MYSQL_FIELD_COUNT] = {
 	    "Statements in the text, where there are several."),
 	ROW(SCHEMA, "schema", "schema", "db.namespace", TEXT, MIDDLE, REQUEST, MYSQL_NAME_BYTES_MAX,
 	    "Default schema when the command was sent, or the one it asks for."),
-	ROW(USER, "user", "user", "db.user", TEXT, MIDDLE, REQUEST, MYSQL_NAME_BYTES_MAX, "User of the session."),
+	ROW(USER, "user", "user", "db.user", TEXT, MIDDLE, REQUEST, MYSQL_NAME_BYTES_MAX,
+	    "User of the session."),
 	ROW(STATEMENT_ID, "statement_id", NULL, NULL, UINT, HIGH, REQUEST | RESPONSE, 0,
 	    "Number of a prepared statement."),
 	ROW(ATTRIBUTES, "attributes", NULL, NULL, MAP, HIGH,

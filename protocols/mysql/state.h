@@ -256,6 +256,6 @@ void tl_mysql_count_answer(const struct mysql_call *call);
 
 struct tl_step tl_mysql_client_step(struct mysql_call *call);
 struct tl_step tl_mysql_server_step(struct mysql_call *call);
-// Passes column definitions and rows of which nothing but that they are there is of interest. Gives how
-// many bytes they have, the last one may reach beyond the view.
+// Passes column definitions and rows of which nothing but that they are there is of interest. Gives
+// how many bytes they have, the last one may reach beyond the view.
 uint64_t tl_mysql_pass_rows(struct mysql *my, struct tl_bytes view);
