@@ -9,7 +9,7 @@ TL_TEST_PACKAGES="libcmocka-dev clang libclang-rt-14-dev iproute2 ethtool tcpdum
 unbound bind9-dnsutils dnsperf prometheus python3-prometheus-client python3 shellcheck util-linux
 git ca-certificates libnghttp2-dev apache2-bin nghttp2-client nghttp2-server
 python3-h2 python3-grpcio redis-server redis-tools python3-redis mariadb-server
-mariadb-client python3-pymysql python3-mysqldb libmariadb-java default-jdk-headless
+mariadb-client python3-pymysql python3-mysqldb libmariadb-dev libmariadb-java default-jdk-headless
 postgresql postgresql-contrib python3-psycopg2 python3-snappy python3-protobuf protobuf-compiler openssl
 victoria-metrics librdkafka-dev kcat python3-kafka rabbitmq-server
 python3-pika python3-pymongo python3-bson python3-zstandard libmongoc-dev libbpf-dev

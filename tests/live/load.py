@@ -4,9 +4,10 @@
 
 usage: load.py TAPLINE [SECONDS]
 
-redis-benchmark and pgbench over a veth pair, each part first without and then with an agent that
-keeps metrics only. Prints the better rate of two that the client saw, what the agent took of a CPU
-and of memory, and the share of requests that it counted."""
+redis-benchmark, pgbench and mariadb-slap over a veth pair, each part first without and then with an
+agent that keeps metrics only. Prints the machine's load, then rows of a table: the better rate of two
+that the client saw, what the agent took of a CPU and of memory, and the share of requests that it
+counted. Two to three minutes with 5 seconds, the default, for each run."""
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ import sys
 import time
 
 import lab
+import mysql_server
 import postgresql
 import redis_server
 
@@ -45,10 +47,10 @@ def measure(l, there, name, protocol, load, count):
     resident = int(re.search(r"VmRSS:\s+(\d+)",
                              pathlib.Path(f"/proc/{agent.pid}/status").read_text())[1]) >> 10
     counted = seen.sum(f"{protocol}_requests_total")
-    print(f"{name:24} without {alone:9.0f}/s, with {rate:9.0f}/s ({100 * rate / alone:.0f} %), agent "
-          f"{100 * cpu / took:.0f} % of a CPU, {resident} MB, counted {counted} of {done} requests "
-          f"({100 * counted / max(done, 1):.1f} %), lost by the ports {status['ports'][0]['dropped']}",
-          flush=True)
+    dropped = sum(status["ports"][0]["dropped"].values())
+    print(f"| {name} | {alone / 1000:.1f} k/s | {rate / 1000:.1f} k/s | "
+          f"{100 * cpu / took:.0f} % of a CPU, {resident} MB | {counted} of {done}, "
+          f"{100 * counted / max(done, 1):.1f} % | {dropped} |", flush=True)
     l.stop(agent)
 
 
@@ -81,10 +83,32 @@ def pgbench(l, client, there):
         measure(l, there, f"postgresql SELECT, {mode}", "postgresql", load, stats)
 
 
+def slap(l, client, there):
+    server = mysql_server.Server(l, there)
+    server.local("SET GLOBAL general_log = 0; CREATE TABLE shop.points (id INT PRIMARY KEY, c CHAR(120)); "
+                 "INSERT INTO shop.points SELECT seq, REPEAT('c', 119) FROM shop.seq_1_to_10000")
+    queries = 8000 * SECONDS
+
+    def load():
+        out = l.on(client, "mariadb-slap", "--no-defaults", f"-h{lab.HTTP}", "-uapp", "-ppw",
+                   "--create-schema=shop", "--no-drop", "--concurrency=8",
+                   f"--number-of-queries={queries}", "--query=SELECT c FROM points WHERE id = 4711")
+        return queries / float(re.search(r"Average number of seconds.*: ([\d.]+)", out)[1])
+
+    # Besides the queries a login of each of the clients, and their commands at its beginning and end.
+    measure(l, there, "mariadb SELECT", "mysql", load, lambda: server.counters()["Com_select"])
+
+
 def run(l):
+    lab.need("redis-benchmark", "pgbench", "mariadb-slap")
+    print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs, "
+          f"{SECONDS} s for each run\n\n"
+          "| load | without | with the agent | agent | counted | dropped by the port |\n"
+          "|---|---|---|---|---|---|", flush=True)
     client, there = l.pair()
     redis(l, client, there)
     pgbench(l, client, there)
+    slap(l, client, there)
 
 
 lab.main(run)

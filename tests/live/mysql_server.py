@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""MariaDB with its command line client, PyMySQL, MySQLdb and its Java connector, plain and
-compressed: the records are the clients' own calls, and what the server's log and its counters say
-(docs/protocols/mysql.md).
+"""MariaDB with its command line client, PyMySQL, MySQLdb, libmariadb and its Java connector, plain
+and compressed: the records are the clients' own calls, and what the server's log and its counters
+say (docs/protocols/mysql.md).
 
-    mysql_server.py TAPLINE [PCAP]     PCAP keeps the packets"""
+    mysql_server.py TAPLINE [--client FILE] [--record FILE]
+
+--client names the built mysql_client.c, --record keeps the packets."""
 import collections
 import os
 import pathlib
@@ -26,23 +28,39 @@ SET GLOBAL max_allowed_packet = 64 << 20; SET GLOBAL general_log = 1"""
 MEDIAN_NS, BOUND_NS = 2_000_000, 250_000_000
 
 
-UNLOGGED = ("PING",)
+# What the general log leaves out.
+UNLOGGED = ("PING", "STMT_FETCH", "RESET_CONNECTION")
+# What the server counts as a question besides the statements of a QUERY.
+QUESTIONS = ("STMT_EXECUTE", "STMT_BULK_EXECUTE", "STMT_FETCH", "STMT_SEND_LONG_DATA", "INIT_DB",
+             "QUIT", "CHANGE_USER", "RESET_CONNECTION")
+
+
+def option(name):
+    """What stands behind it on the command line, "" if nothing does."""
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else ""
+
+
+def install(l, name="data"):
+    """A folder with an empty database, for a Server of that name."""
+    lab.need("mariadb", "mariadb-install-db")
+    if not os.path.exists(DAEMON):
+        raise lab.Skip("mariadb-server is not installed")
+    l.sh("mariadb-install-db", "--no-defaults", f"--datadir={l.folder / name}", "--user=root",
+         "--auth-root-authentication-method=normal", "--skip-test-db")
+    return l.folder / name
 
 
 class Server:
-    def __init__(self, l, namespace):
-        lab.need("mariadb", "mariadb-install-db")
-        if not os.path.exists(DAEMON):
-            raise lab.Skip("mariadb-server is not installed")
-        self.lab, self.socket, data = l, l.folder / "s", l.folder / "data"
-        self.log = l.folder / "general"
-        l.sh("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=root",
-             "--auth-root-authentication-method=normal", "--skip-test-db")
+    def __init__(self, l, namespace, *options, name="data", address=lab.HTTP):
+        data = l.folder / name
+        if not data.exists():
+            install(l, name)
+        self.lab, self.socket, self.log = l, l.folder / f"{name}.sock", l.folder / f"{name}.general"
         l.start(namespace, DAEMON, "--no-defaults", "--user=root", f"--datadir={data}",
-                f"--socket={self.socket}", "--port=3306", f"--bind-address={lab.HTTP}",
+                f"--socket={self.socket}", "--port=3306", f"--bind-address={address}",
                 "--skip-name-resolve", "--local-infile=1", f"--general-log-file={self.log}",
-                log="mariadbd.log")
-        lab.wait_for("mariadbd", lambda: l.answers(namespace, lab.HTTP, 3306), 30)
+                *options, log=f"{name}.log")
+        lab.wait_for("mariadbd", lambda: l.answers(namespace, address, 3306), 30)
         self.local(SETUP)
 
     def local(self, sql):
@@ -53,12 +71,23 @@ class Server:
         rows = (r.split("\t") for r in self.local("SHOW GLOBAL STATUS").splitlines())
         return {name: int(value) for name, value in rows if re.fullmatch(r"\d+", value)}
 
+    def settled(self):
+        """(counters once the server has ended all connections but the one that asks, how often it
+        was asked for them)"""
+        asked = []
+
+        def are_alone():
+            asked.append(self.counters())
+            return asked[-1]["Threads_connected"] == 1
+        lab.wait_for("the server to have ended its connections", are_alone)
+        return asked[-1], len(asked)
+
     def logged(self):
         """What the server says it was sent: {thread: [command]}."""
         words = {"Connect": "LOGIN", "Query": "QUERY", "Prepare": "STMT_PREPARE",
                  "Execute": "STMT_EXECUTE", "Close stmt": "STMT_CLOSE", "Reset stmt": "STMT_RESET",
                  "Init DB": "INIT_DB", "Ping": "PING", "Quit": "QUIT", "Fetch": "STMT_FETCH",
-                 "Long Data": "STMT_SEND_LONG_DATA", "Bulk_execute": "BULK_EXECUTE"}
+                 "Long Data": "STMT_SEND_LONG_DATA", "Bulk_execute": "BULK_EXECUTE", "Change user": "CHANGE_USER"}
         calls = collections.defaultdict(list)
         entry = re.compile(r"^(?:\d{6} +\d+:\d+:\d+|\t)\t *(\d+) (%s)(?:\t(.*))?$" % "|".join(words))
         for line in self.log.read_text(errors="replace").splitlines():
@@ -174,6 +203,17 @@ def mysqldb_client(calls):
     calls["v"] = done
 
 
+def libmariadb_client(l, namespace, calls):
+    """Cursors, long data, bulk execution, CHANGE_USER; its own list of calls."""
+    one_way = ("STMT_CLOSE", "STMT_SEND_LONG_DATA", "QUIT")
+    changing = ("STMT_BULK_EXECUTE",)
+    for line in l.on(namespace, option("--client"), lab.HTTP).splitlines():
+        command, rows = line.split()
+        fields = {"affected_rows": int(rows)} if command in changing else \
+            {"returned_rows": int(rows)} if command == "STMT_FETCH" else {}
+        calls.add(command, "one_way" if command in one_way else "ok", **fields)
+
+
 def java_client(l, namespace):
     """Every kind of statement in four kinds of connection; the log has the list of calls."""
     if not os.path.exists(JAR):
@@ -237,7 +277,7 @@ def check_log(logged, recorded):
     return sum(len(calls) for calls in recorded.values())
 
 
-def check_counters(before, after, records):
+def check_counters(before, after, asked_locally, records):
     """The mapping of docs/protocols/mysql.md."""
     grown = {name: after[name] - before.get(name, 0) for name in after}
     asked = [fields_of(r) for r in records if r["request"]]
@@ -247,11 +287,14 @@ def check_counters(before, after, records):
     want = {"Com_" + verb.lower(): sum(len(re.findall(rf"\b{verb}\b", text)) for text in executed)
             for verb in ("INSERT", "UPDATE", "LOAD")}
     want["Com_change_db"] = commands["INIT_DB"] + sum(t.startswith("USE ") for t in executed)
-    want["Com_admin_commands"] = commands["PING"]
-    want["Com_stmt_prepare"] = commands["STMT_PREPARE"]
+    want["Com_admin_commands"] = sum(commands[c] for c in ("PING", "CHANGE_USER",
+                                                           "RESET_CONNECTION"))
+    for word in ("PREPARE", "FETCH", "RESET", "SEND_LONG_DATA", "CLOSE"):
+        want["Com_stmt_" + word.lower()] = commands["STMT_" + word]
     want["Com_stmt_execute"] = commands["STMT_EXECUTE"] + commands["STMT_BULK_EXECUTE"]
-    want["Com_stmt_close"] = commands["STMT_CLOSE"]
-    want["Connections"] = commands["LOGIN"] + 1  # the one that asks, over the socket
+    want["Questions"] = sum(int(f.get("statements", 1)) for f in asked if f["command"] == "QUERY") + \
+        sum(commands[c] for c in QUESTIONS) + 2 * asked_locally  # each time a SHOW and a QUIT
+    want["Connections"] = commands["LOGIN"] + asked_locally
     print("by the records", want)
     for name, count in want.items():
         check(grown[name] == count, f"{name}: {grown[name]} by the server, {count} by the records")
@@ -267,16 +310,18 @@ def run(l):
     infile = l.folder / "rows"
     infile.write_text("1\ta\n2\tb\n", encoding="ascii")
     agent = l.agent(host, ["interface: s0"])
-    if len(sys.argv) > 2:
+    if option("--record"):
         l.start(host, "tcpdump", "-Z", "root", "-i", "s0", "-s", "0", "-U", "-B", "65536",
-                "--immediate-mode", "-w", sys.argv[2], log="tcpdump.log")
+                "--immediate-mode", "-w", option("--record"), log="tcpdump.log")
         time.sleep(1)
-    before = server.counters()
+    before, _ = server.settled()
     calls, more = Calls(), {}
     with l.inside(client):
         pymysql_client(calls, infile)
     cli(l, client, calls)
     cli(l, client, calls, "--compress")
+    if option("--client"):
+        libmariadb_client(l, client, calls)
     listed = len(calls)
     try:
         with l.inside(client):
@@ -284,8 +329,7 @@ def run(l):
     except ImportError:
         print("without python3-mysqldb")
     has_java = java_client(l, client)
-    after = server.counters()
-    time.sleep(0.3)
+    after, asked_locally = server.settled()
     own, seen, status = l.settled(host)
     losses = lab.check_books(own, seen, status)
     l.stop(agent)
@@ -302,7 +346,7 @@ def run(l):
     check(lab.count_by(records, "status").get("unanswered", 0) == 0, "something is unanswered")
     logged = server.logged()
     count = check_log(logged, by_thread(records))
-    check_counters(before, after, records)
+    check_counters(before, after, asked_locally, records)
     text = str(records)
     check("secret" not in text and "yyyyyyyy" not in text, "a literal shows")
     print(f"{count} commands are the server's own log, of {len(logged)} threads")
