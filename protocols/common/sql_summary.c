@@ -104,7 +104,7 @@ static void append(struct sql_summary *s, enum separator separator, const struct
 
 static void set_verb(struct sql_summary *s, const struct sql_token *token)
 {
-	uint32_t len = token->name.len < TL_SQL_VERB_BYTES_MAX ? token->name.len : TL_SQL_VERB_BYTES_MAX;
+	uint32_t len = tl_bytes_first(token->name, TL_SQL_VERB_BYTES_MAX).len;
 
 	put_upper(s->ret->verb, TL_SQL_VERB_BYTES_MAX, token, len);
 	s->ret->verb_len = (uint8_t)len;

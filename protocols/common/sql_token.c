@@ -72,7 +72,8 @@ static void skip_block(struct sql_scanner *s)
 		if (sql_peek(s, 0) == '*' && sql_peek(s, 1) == '/') {
 			depth--;
 			s->at += 2;
-		} else if (s->dialect->nested_comments && sql_peek(s, 0) == '/' && sql_peek(s, 1) == '*') {
+		} else if (s->dialect->nested_comments && sql_peek(s, 0) == '/' &&
+			   sql_peek(s, 1) == '*') {
 			depth++;
 			s->at += 2;
 		} else {
@@ -87,8 +88,12 @@ static void skip_block(struct sql_scanner *s)
 // Length of what makes a comment executable: the opener with its version number, 0 if it is none.
 static uint32_t code_opener(const struct sql_scanner *s)
 {
-	uint32_t len = sql_peek(s, 2) == '!' ? 3 : sql_peek(s, 2) == 'M' && sql_peek(s, 3) == '!' ? 4 : 0;
+	uint32_t len = 0;
 
+	if (sql_peek(s, 2) == '!')
+		len = 3;
+	else if (sql_peek(s, 2) == 'M' && sql_peek(s, 3) == '!')
+		len = 4;
 	if (!s->dialect->code_comments || len == 0)
 		return 0;
 	for (uint32_t digits = 0; digits < 6 && sql_is(sql_peek(s, len), SQL_DIGIT); digits++)
@@ -186,8 +191,10 @@ static void scan_quoted_name(struct sql_scanner *s, uint8_t quote, struct sql_to
 
 	skip_quoted(s, quote, false);
 	uint32_t end = s->at > begin && s->text.ptr[s->at - 1] == quote ? s->at - 1 : s->at;
-	for (uint32_t at = begin; at < end; at += 8)
-		hash = sql_hash_more(hash, sql_first_bytes(tl_load_le64(sql_chunk_at(s, at)), end - at));
+	for (uint32_t at = begin; at < end; at += 8) {
+		uint64_t bytes = tl_load_le64(sql_chunk_at(s, at));
+		hash = sql_hash_more(hash, sql_first_bytes(bytes, end - at));
+	}
 	token->kind = SQL_QUOTED_NAME;
 	token->name = tl_bytes(s->text.ptr + begin, end - begin);
 	token->hash = hash;

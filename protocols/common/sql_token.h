@@ -92,6 +92,12 @@ static inline uint64_t sql_hash_more(uint64_t hash, uint64_t bytes)
 	return hash ^ hash >> 32;
 }
 
+// The first `count` of the 8 bytes at `p` in lower case, then zeros.
+static inline uint64_t sql_lower_bytes(const uint8_t *p, uint32_t count)
+{
+	return sql_lower8(sql_first_bytes(tl_load_le64(p), count));
+}
+
 static inline void sql_set_literal(struct sql_token *token)
 {
 	token->kind = SQL_LITERAL;
@@ -124,22 +130,21 @@ static inline void sql_scan_word(struct sql_scanner *s, struct sql_token *token)
 {
 	const uint8_t *chunk = sql_chunk_at(s, s->at);
 	uint32_t run = sql_word_run(&s->dialect->words, chunk);
-	uint64_t low = sql_lower8(sql_first_bytes(tl_load_le64(chunk), run));
+	uint64_t low = sql_lower_bytes(chunk, run);
 	uint64_t hash = sql_hash_more(SQL_HASH_BEGIN, low);
 	uint32_t begin = s->at;
 
 	token->key = low;
 	for (;;) {
 		if (run > 8)
-			hash = sql_hash_more(hash, sql_lower8(sql_first_bytes(tl_load_le64(chunk + 8),
-									      run - 8)));
+			hash = sql_hash_more(hash, sql_lower_bytes(chunk + 8, run - 8));
 		s->at += run;
 		if (run < SQL_CHUNK_BYTES || s->at >= s->text.len)
 			break;
 		chunk = sql_chunk_at(s, s->at);
 		run = sql_word_run(&s->dialect->words, chunk);
 		if (run != 0)
-			hash = sql_hash_more(hash, sql_lower8(sql_first_bytes(tl_load_le64(chunk), run)));
+			hash = sql_hash_more(hash, sql_lower_bytes(chunk, run));
 	}
 	token->kind = SQL_WORD;
 	token->hash = hash;

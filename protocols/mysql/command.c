@@ -60,8 +60,13 @@ static void expect_answer(struct mysql_call *call, const struct mysql_memo *memo
 	}
 	my->waits = my->waits ||
 		    (my->next_key > 1 && my->outstanding == 0 && !is_doubtful(my));
+	if (my->is_mute) {
+		bool is_silent = my->has_heard &&
+				 tl_after_silence(call->ctx, call->lane, call->begin);
+		my->pipelines = my->pipelines || !my->has_heard;
+		call->is_unpaired = !tl_mysql_finds_track(my, is_silent);
+	}
 	my->has_heard = my->has_lost_command = false;
-	call->is_unpaired = my->is_mute && !tl_mysql_finds_track(my);
 	tl_open(call->ctx, call->lane, my->next_key++, memo);
 	my->outstanding = (uint16_t)tl_pending_count(call->ctx, TL_CLIENT);
 }

@@ -306,16 +306,17 @@ static bool mysql_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64
 		tl_mysql_packed_gap(ctx, my, lane, lost, offset);
 		return true;
 	}
-	// A command that was sent while another one was open. Files and authentication are none.
-	bool pipelines = lane == TL_CLIENT && my->outstanding != 0 && !my->is_doubtful &&
+	// A command that was sent while another one was open, unless that one's answer is lost, too.
+	// Files and authentication are none.
+	bool may_pipeline = lane == TL_CLIENT && my->outstanding != 0 && !my->is_doubtful &&
 			 !my->any_sequence && !my->in_infile && my->next_key > 1;
-	my->pipelines = my->pipelines || pipelines;
+	my->may_pipeline = my->may_pipeline || may_pipeline;
 	my->is_stale = my->is_doubtful = true;
 	if (lane == TL_CLIENT) {
 		my->client_continues = false;
 		my->has_lost_command = true;
 		my->has_heard = false;
-		if (my->pipelines)
+		if (my->pipelines || my->may_pipeline)
 			tl_mysql_lose_track(ctx, my);
 		return true;
 	}

@@ -150,6 +150,7 @@ struct mysql {
 	bool in_infile;         // the client sends a file
 	bool is_stale;          // user, schema, statements may have changed in a hole
 	bool pipelines;         // it had several requests open at once
+	bool may_pipeline;      // it may have: answers may be lost as well
 	bool waits;             // it had the answer before it sent the next
 	bool is_doubtful;       // pairing is not trusted until an answer has left nothing open
 	bool has_answered;      // an answer was paired
@@ -249,8 +250,8 @@ void tl_mysql_read_attributes(struct mysql_call *call, struct tl_cursor *c);
 
 // loss.c. Nothing that is open can be told to be answered or not.
 void tl_mysql_lose_track(struct tl_ctx *ctx, struct mysql *my);
-// Mute, a command begins: true when it may be paired again.
-bool tl_mysql_finds_track(struct mysql *my);
+// Mute, a command begins, after a silence or not: true when it may be paired again.
+bool tl_mysql_finds_track(struct mysql *my, bool is_silent);
 // Mute, a packet of an answer.
 void tl_mysql_count_answer(const struct mysql_call *call);
 

@@ -23,7 +23,7 @@ PIPELINES = 3 if RECORDS else 100
 # Client's latency less the probe's: not below 0 (but for the rounding to microseconds), and at most
 # this in the median and for 99 of 100. pgbench reads the clock once for several steps and logs a
 # transaction of 0 us now and then: those are left out.
-BOUND_MS = (1, 20)
+BOUND_MS = (20, 250)
 POINT = "SELECT name FROM t WHERE id = 1;\n"
 PIPELINE = "\\startpipeline\nSELECT 1;\nSELECT 2;\nSELECT name FROM t WHERE id = 1;\n\\endpipeline\n"
 CALLS = """CREATE TABLE t (id int primary key, name text);

@@ -526,8 +526,8 @@ const struct loss_dialect loss_dialects[] = {
 	 .numbers = redis_numbers},
 	{.name = "postgresql", .port = 5432, .pipelines = true, .hello = pg_hello, .hello_turns = 2,
 	 .hello_first = 0, .unit = pg_unit, .numbers = sql_numbers},
-	{.name = "mysql", .port = 3306, .hello = mysql_hello, .hello_turns = 3, .hello_first = 1,
-	 .unit = mysql_unit, .numbers = sql_numbers},
+	{.name = "mysql", .port = 3306, .pipelines = true, .hello = mysql_hello, .hello_turns = 3,
+	 .hello_first = 1, .unit = mysql_unit, .numbers = sql_numbers},
 	{.name = "kafka", .port = 9092, .pipelines = true, .hello = kafka_hello, .hello_turns = 2,
 	 .hello_first = 0, .unit = kafka_unit, .numbers = kafka_numbers},
 };

@@ -204,7 +204,7 @@ static void test_trace(void **state)
 	assert_true(ret.text_cut);
 }
 
-// The word's end as told by the processor's instructions and by the table, for every byte at every place.
+// A word's end by the processor's instructions and by the table, for every byte at every place.
 static void test_words(void **state)
 {
 	static const struct sql_halves halves[] = {SQL_WORD_HALVES(0), SQL_WORD_HALVES(32)};
@@ -219,9 +219,9 @@ static void test_words(void **state)
 				memset(chunk, 'a', sizeof(chunk));
 				chunk[at] = (uint8_t)c;
 				const struct sql_halves *h = &halves[at_is_word];
-				assert_int_equal(sql_word_run(h, chunk), is_word ? SQL_CHUNK_BYTES : at);
-				assert_int_equal(sql_word_run_portable(h, chunk),
-						 is_word ? SQL_CHUNK_BYTES : at);
+				uint32_t end = is_word ? SQL_CHUNK_BYTES : at;
+				assert_int_equal(sql_word_run(h, chunk), end);
+				assert_int_equal(sql_word_run_portable(h, chunk), end);
 			}
 	assert_true(sql_lower8(UINT64_C(0x5b5a4140c17a6160)) == UINT64_C(0x5b7a6140c17a6160));
 	assert_true(sql_upper8(UINT64_C(0x7b7a6160e15a4140)) == UINT64_C(0x7b5a4160e15a4140));
