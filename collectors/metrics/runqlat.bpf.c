@@ -5,14 +5,14 @@
 SEC("tp_btf/sched_wakeup")
 int BPF_PROG(wakeup, struct task_struct *task)
 {
-	begin_wait(BPF_CORE_READ(task, pid));
+	on_wakeup(BPF_CORE_READ(task, pid));
 	return 0;
 }
 
 SEC("tp_btf/sched_wakeup_new")
 int BPF_PROG(wakeup_new, struct task_struct *task)
 {
-	begin_wait(BPF_CORE_READ(task, pid));
+	on_wakeup(BPF_CORE_READ(task, pid));
 	return 0;
 }
 
@@ -26,8 +26,7 @@ static __always_inline bool can_run(struct task_struct *task)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(switched, bool is_preempted, struct task_struct *prev, struct task_struct *next)
 {
-	if (is_preempted || can_run(prev))
-		begin_wait(BPF_CORE_READ(prev, pid));
+	on_switched_out(BPF_CORE_READ(prev, pid), is_preempted || can_run(prev));
 	__u64 wait = end_wait(BPF_CORE_READ(next, pid));
 	if (wait != 0) {
 		count_host(wait);

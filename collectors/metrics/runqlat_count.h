@@ -30,12 +30,25 @@ struct {
 
 static const struct runqlat_value zero;
 
-static __always_inline void begin_wait(__u32 tid)
+// One that is woken may be waiting already, preempted on its way to sleep.
+static __always_inline void on_wakeup(__u32 tid)
 {
 	__u64 now = bpf_ktime_get_ns();
 
-	if (tid != 0) // the idle task never waits
+	bpf_map_update_elem(&waiting, &tid, &now, BPF_NOEXIST);
+}
+
+// Whatever was known of one that has had the CPU is over.
+static __always_inline void on_switched_out(__u32 tid, bool can_run)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (tid == 0) // the idle task never waits
+		return;
+	if (can_run)
 		bpf_map_update_elem(&waiting, &tid, &now, BPF_ANY);
+	else
+		bpf_map_delete_elem(&waiting, &tid);
 }
 
 // Time that `tid` waited, at least 1; 0 when that is not known.

@@ -17,14 +17,14 @@ static __always_inline __u32 word_at(void *record, __u32 offset)
 SEC("tracepoint/sched/sched_wakeup")
 int wakeup(void *record)
 {
-	begin_wait(word_at(record, wakeup_pid));
+	on_wakeup(word_at(record, wakeup_pid));
 	return TL_PASS;
 }
 
 SEC("tracepoint/sched/sched_wakeup_new")
 int wakeup_new(void *record)
 {
-	begin_wait(word_at(record, wakeup_new_pid));
+	on_wakeup(word_at(record, wakeup_new_pid));
 	return TL_PASS;
 }
 
@@ -32,8 +32,8 @@ int wakeup_new(void *record)
 SEC("tracepoint/sched/sched_switch")
 int switched(void *record)
 {
-	if ((word_at(record, switch_prev_state) & 0xff) == 0)
-		begin_wait(word_at(record, switch_prev_pid));
+	on_switched_out(word_at(record, switch_prev_pid),
+			(word_at(record, switch_prev_state) & 0xff) == 0);
 	__u64 wait = end_wait(word_at(record, switch_next_pid));
 	if (wait != 0)
 		count_host(wait);
