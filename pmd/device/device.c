@@ -13,6 +13,7 @@
 // the time of arrival: the packet is stamped when its burst is read. RSS sees outer headers only
 // and sends fragments elsewhere than their conversation.
 #include "base/check.h"
+#include "pmd/device/kernel.h"
 #include "pmd/eal.h"
 #include "pmd/pcap/distribute.h"
 #include "pmd/pcap/sieve.h"
@@ -59,6 +60,7 @@ struct device {
 	struct rte_mempool *pools[TL_WORKERS_MAX];
 	struct tl_distributor *distributor; // NULL: workers poll the queues
 	struct tl_sieve sieve;
+	struct tl_kernel_sockets sockets; // of net_af_packet
 	// net_pcap's stamps
 	int stamp_offset;
 	uint64_t stamp_flag;
@@ -199,6 +201,9 @@ static int refuse(struct device *dev, int rc, const char *what)
 
 static int probe(struct device *dev)
 {
+	struct tl_kernel_sockets before;
+
+	tl_kernel_sockets_list(&before);
 	if (!dev->is_pci) {
 		const char *args = strchr(dev->devargs, ',');
 		int rc = rte_eal_hotplug_add("vdev", dev->device, args != NULL ? args + 1 : "");
@@ -214,7 +219,29 @@ static int probe(struct device *dev)
 		return -ENODEV;
 	}
 	dev->has_ethdev = true;
+	if (strncmp(dev->device, "net_af_packet", strlen("net_af_packet")) == 0)
+		tl_kernel_sockets_since(&dev->sockets, &before);
 	return 0;
+}
+
+// What drivers promise and can't keep.
+static const struct {
+	const char *driver;
+	uint16_t queues_max;
+} quirks[] = {
+	// It tells secondary processes the descriptors of all its queues in an array of eight (DPDK
+	// 22.11): with 16 queues it overwrites its stack. An interface of ours needs only one.
+	{"net_tap", 1},
+};
+
+static void apply_quirks(struct rte_eth_dev_info *info)
+{
+	for (size_t i = 0; i < TL_COUNT_OF(quirks); i++)
+		if (strcmp(quirks[i].driver, info->driver_name) == 0 &&
+		    info->max_rx_queues > quirks[i].queues_max) {
+			info->max_rx_queues = quirks[i].queues_max;
+			info->max_tx_queues = quirks[i].queues_max;
+		}
 }
 
 static bool has_symmetric_queues(const struct device *dev, const struct rte_eth_dev_info *info,
@@ -327,6 +354,7 @@ static int device_start(struct tl_port *port, uint32_t worker_count)
 		rc = rte_eth_dev_info_get(dev->ethdev, &info);
 	if (rc < 0)
 		return *port->error != '\0' ? rc : refuse(dev, rc, "DPDK can't describe it");
+	apply_quirks(&info);
 	dev->is_pcap = strcmp(info.driver_name, "net_pcap") == 0;
 	bool has_rss = worker_count > 1 && has_symmetric_queues(dev, &info, worker_count);
 	bool is_direct = !port->is_lossless && dev->sieve.filter == NULL &&
@@ -506,7 +534,8 @@ static void device_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
 		(void)rte_eth_stats_get(dev->ethdev, &stats);
 	ret_stats->received = stats.ipackets;
 	ret_stats->bytes = stats.ibytes;
-	ret_stats->kernel_dropped = stats.imissed + stats.rx_nombuf;
+	ret_stats->kernel_dropped = stats.imissed + stats.rx_nombuf +
+				    tl_kernel_sockets_dropped(&dev->sockets);
 	if (dev->distributor == NULL)
 		return;
 	tl_distributor_stats(dev->distributor, ret_stats);
@@ -521,6 +550,7 @@ static void device_close(struct tl_port *port)
 
 	tl_distributor_destroy(dev->distributor);
 	tl_sieve_fini(&dev->sieve);
+	dev->sockets.count = 0; // they are closed with the device
 	if (dev->has_ethdev) {
 		(void)rte_eth_dev_stop(dev->ethdev);
 		if (dev->is_pci)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""DPDK's own net_af_packet on a veth: records arrive. That driver does not tell what the kernel
-dropped, so that the traffic is slow and its packets are as on a wire."""
+"""DPDK's own net_af_packet on a veth: records arrive. It cuts merged packets and drops what its ring
+has no room for (vdevs.py), so that the traffic is slow and its packets are as on a wire."""
 import signal
 import time
 

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel dropped at the packet sockets of a driver that doesn't tell: net_af_packet keeps
+// its sockets to itself, but they are ours, among the open files of the process.
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define TL_KERNEL_SOCKETS_MAX 64u
+
+struct tl_kernel_sockets {
+	int fds[TL_KERNEL_SOCKETS_MAX]; // the driver's: not ours to close
+	uint32_t count;
+	_Atomic uint64_t next_read;     // cycles
+	_Atomic uint64_t dropped;
+};
+
+// All packet sockets there are now; before the driver is probed.
+void tl_kernel_sockets_list(struct tl_kernel_sockets *ret_sockets);
+// Keeps those that came since `before` was listed, and counts from now on.
+void tl_kernel_sockets_since(struct tl_kernel_sockets *sockets,
+			     const struct tl_kernel_sockets *before);
+// Packets dropped since then. Any thread; asks the kernel a hundred times a second at most. Only
+// while the driver has its sockets.
+uint64_t tl_kernel_sockets_dropped(struct tl_kernel_sockets *sockets);

@@ -1,0 +1,75 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""DPDK's own drivers for what Linux offers: what net_af_packet's kernel dropped is told, and net_tap,
+an interface that the probe itself makes, is read."""
+import json
+import signal
+import socket
+import time
+
+import frames
+import lab
+from lab import check
+
+RING = 512  # frames that net_af_packet shares with the kernel
+SENT = 4000
+STRAY = 100  # packets of the kernel's own (neighbours, multicast) at most
+ENDS = ("192.0.2.1", "192.0.2.2")
+
+
+def sender(l, namespace, interface):
+    with l.inside(namespace):
+        out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    out.bind((interface, 0))
+    return out
+
+
+def port_of(l, namespace):
+    return json.loads(l.get(namespace, "/api/v1/status"))["ports"][0]
+
+
+def kernel_drops_are_told(l):
+    client, server = l.pair(offload=False)
+    agent = l.agent(server, [f'device: "net_af_packet0,iface=s0,framecnt={RING}"'])
+    before = port_of(l, server)
+    frame = frames.ethernet(True, frames.udp(ENDS[0], 40000, ENDS[1], 9, b"x" * 100))
+    agent.send_signal(signal.SIGSTOP)  # nobody empties the ring
+    with sender(l, client, "c0") as out:
+        for _ in range(SENT):
+            out.send(frame)
+    agent.send_signal(signal.SIGCONT)
+
+    def counted():
+        port = port_of(l, server)
+        seen = port["packets"] - before["packets"]
+        dropped = port["dropped"]["kernel"] - before["dropped"]["kernel"]
+        return (seen, dropped) if seen + dropped >= SENT else None
+    seen, dropped = lab.wait_for("all packets in the books", counted)
+    print(f"net_af_packet: {SENT} sent, {seen} seen, {dropped} dropped by the kernel")
+    check(seen + dropped <= SENT + STRAY, f"{seen} seen and {dropped} dropped of {SENT}")
+    check(dropped >= SENT - 2 * RING, f"only {dropped} dropped with a ring of {RING}")
+    check(l.stop(agent) == 0, "the agent did not end in order")
+
+
+def a_tap_is_read(l):
+    inside = l.namespace("t")
+    agent = l.agent(inside, ['device: "net_tap0,iface=tp0"'])
+    with sender(l, inside, "tp0") as out:
+        for number in range(20):
+            for is_up, packet in frames.http(ENDS[0], 41000 + number, ENDS[1], f"/{number}", b"x" * 2500):
+                out.send(frames.ethernet(is_up, packet))
+                time.sleep(0.0005)
+    records = lab.wait_for("20 records", lambda: len(l.records()) >= 20 and l.records())
+    paths = {record["request"]["path"] for record in records}
+    print(f"net_tap: {len(records)} records")
+    check(len(records) == 20 and paths == {f"/{n}" for n in range(20)}, f"{len(records)} records of {paths}")
+    check({record["status"] for record in records} == {"ok"}, f"{records[0]}")
+    check(l.stop(agent) == 0, "the agent did not end in order")
+
+
+def run(l):
+    kernel_drops_are_told(l)
+    a_tap_is_read(l)
+
+
+lab.main(run)
