@@ -80,7 +80,7 @@ class Lab:
     def sh(self, *command, **options):
         """Runs to the end; what it printed."""
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True,
-                              timeout=60, **options)
+                              timeout=240, **options)
         check(done.returncode == 0, f"{' '.join(map(str, command))}: exit {done.returncode}: "
                                     f"{done.stderr.strip()[-500:]}")
         return done.stdout
