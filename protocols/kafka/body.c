@@ -71,12 +71,28 @@ static void found_topic(struct kafka_call *call, struct tl_bytes name, uint8_t f
 		show_text(call, field, name);
 }
 
+// Metadata and the answers like it tell which name belongs to an id.
+static void found_named(struct kafka_call *call, struct tl_bytes id)
+{
+	struct kafka_body *body = &call->me->body;
+	uint32_t bytes = body->topic_len + KAFKA_NAMED_BYTES;
+
+	if (body->named_bytes + bytes > KAFKA_NAMED_BYTES_MAX)
+		return;
+	body->named_bytes += bytes;
+	tl_message_object(call->ctx, TL_SERVER, KAFKA_FIELD_NAMED);
+	show_text(call, KAFKA_FIELD_NAMED_ID, id);
+	show_text(call, KAFKA_FIELD_NAMED_TOPIC, tl_bytes(body->topic, body->topic_len));
+}
+
 // Topic ids as Kafka shows them: base64 for URLs, without padding.
 static void on_id(void *self, const uint8_t id[16])
 {
 	static const char letters[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	static const uint8_t none[16];
+	struct kafka_call *call = self;
+	struct kafka_body *body = &call->me->body;
 	char text[UUID_TEXT_BYTES];
 
 	if (memcmp(id, none, sizeof(none)) == 0) // named instead
@@ -86,13 +102,19 @@ static void on_id(void *self, const uint8_t id[16])
 		uint32_t pair = (uint32_t)id[bit / 8] << 8 | (bit / 8 < 15 ? id[bit / 8 + 1] : 0u);
 		text[i] = letters[pair >> (10 - bit % 8) & 63];
 	}
-	found_topic((struct kafka_call *)self, tl_bytes(text, sizeof(text)), KAFKA_FIELD_TOPIC_ID);
+	if (call->lane == TL_SERVER && body->has_name)
+		found_named(call, tl_bytes(text, sizeof(text)));
+	else
+		found_topic(call, tl_bytes(text, sizeof(text)), KAFKA_FIELD_TOPIC_ID);
 }
 
 static void on_element(void *self, uint32_t depth)
 {
-	(void)depth;
-	((struct kafka_call *)self)->me->body.has_partition = false;
+	struct kafka_body *body = &((struct kafka_call *)self)->me->body;
+
+	body->has_partition = false;
+	if (depth == 1)
+		body->has_name = false;
 }
 
 // ---- Errors -----------------------------------------------------------------------------------
@@ -203,6 +225,7 @@ static void on_text(void *self, uint8_t use, struct tl_bytes text)
 	switch ((enum kafka_use)use) {
 	case KAFKA_USE_TOPIC:
 		found_topic(call, text, KAFKA_FIELD_TOPIC);
+		body->has_name = true;
 		break;
 	case KAFKA_USE_GROUP:
 		found_listed(call, KAFKA_FIELD_GROUP, text);

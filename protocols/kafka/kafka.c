@@ -76,6 +76,10 @@ static bool kafka_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64
 	[KAFKA_FIELD_##id] = {.name = name_, .label = label_, .attribute = attribute_, \
 			      .type = TL_FIELD_##type_, .cardinality = TL_CARDINALITY_##cardinality_, \
 			      .flags = flags_, .parent = TL_FIELD_TOP, .max = max_, .help = help_}
+#define MEMBER(of, id, name_, help_) \
+	[KAFKA_FIELD_##id] = {.name = name_, .type = TL_FIELD_TEXT, \
+			      .cardinality = TL_CARDINALITY_HIGH, .flags = TL_FIELD_RESPONSE, \
+			      .parent = KAFKA_FIELD_##of, .max = KAFKA_TOPIC_MAX, .help = help_}
 #define REQUEST TL_FIELD_REQUEST
 #define RESPONSE TL_FIELD_RESPONSE
 #define LIST TL_FIELD_REPEATED
@@ -88,7 +92,7 @@ static const struct tl_field fields[KAFKA_FIELD_COUNT] = {
 	    REQUEST | TL_FIELD_SUMMARY, 0, "Version of the API."),
 	ROW(TOPIC, "topic", "topic", "messaging.destination.name", TEXT, MIDDLE,
 	    REQUEST | LIST | TL_FIELD_SUMMARY, KAFKA_TOPIC_MAX,
-	    "Topics of the request, the first 16."),
+	    "Topics of the request, the first 16; of those named by ids what answers seen told."),
 	ROW(ERROR, "error", "error", "error.type", TEXT, LOW, RESPONSE | TL_FIELD_SUMMARY, 48,
 	    "Name of the error: of the whole request, else the worst of its partitions, topics, groups."),
 	ROW(CORRELATION_ID, "correlation_id", NULL, NULL, UINT, HIGH, REQUEST, 0,
@@ -142,6 +146,10 @@ static const struct tl_field fields[KAFKA_FIELD_COUNT] = {
 	    RESPONSE | TL_FIELD_WIDE, 0, "Offset that the first record produced was given."),
 	ROW(THROTTLE, "throttle_ms", NULL, NULL, UINT, HIGH, RESPONSE, 0,
 	    "Time that the client is slowed down for, where it is."),
+	ROW(NAMED, "topics", NULL, NULL, OBJECTS, HIGH, RESPONSE | LIST, 0,
+	    "Topics that the answer names with their ids (Metadata, CreateTopics), up to 12 KiB of them."),
+	MEMBER(NAMED, NAMED_ID, "topic_id", "Id of the topic."),
+	MEMBER(NAMED, NAMED_TOPIC, "topic", "Its name."),
 };
 
 static const char *const counters[KAFKA_COUNTER_COUNT] = {
@@ -166,6 +174,14 @@ static const struct tl_span_rules span_rules = {
 	.error_type = "{error}",
 };
 
+static const struct tl_naming naming = {
+	.list = KAFKA_FIELD_NAMED,
+	.list_id = KAFKA_FIELD_NAMED_ID,
+	.list_name = KAFKA_FIELD_NAMED_TOPIC,
+	.id = KAFKA_FIELD_TOPIC_ID,
+	.name = KAFKA_FIELD_TOPIC,
+};
+
 const struct tl_decoder tl_decoder_kafka = {
 	.name = "kafka",
 	.title = "Kafka",
@@ -179,6 +195,7 @@ const struct tl_decoder tl_decoder_kafka = {
 	.counter_count = KAFKA_COUNTER_COUNT,
 	.counters = counters,
 	.span = &span_rules,
+	.naming = &naming,
 	.status_help = "error code 0: ok; others by the table of codes: what the client may not have, "
 		       "what there is not, what is not in order: client_error; what the server can't do "
 		       "now, or another one must: server_error",

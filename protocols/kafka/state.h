@@ -20,6 +20,8 @@
 #define KAFKA_CLIENT_ID_LIKELY 256u // of a request that is not expected
 #define KAFKA_TOPIC_MAX 249u      // by the servers
 #define KAFKA_LIST_MAX 16u        // topics, partitions, groups that are shown of a message
+#define KAFKA_NAMED_BYTES_MAX 12288u // of values that tell the names of topics in an answer
+#define KAFKA_NAMED_BYTES 48u        // of one of them besides the name, with the id
 #define KAFKA_NEED_MAX (KAFKA_HEADERS_BYTES_MAX + 64u)
 #define KAFKA_HUNT_BYTES_MAX (1u << 20) // looked at for a message that can be believed
 #define KAFKA_AHEAD_MAX 4096      // correlation ids that a client may be ahead of the last one
@@ -69,6 +71,9 @@ enum kafka_field {
 	KAFKA_FIELD_ERROR_PARTITION,
 	KAFKA_FIELD_BASE_OFFSET,
 	KAFKA_FIELD_THROTTLE,
+	KAFKA_FIELD_NAMED,
+	KAFKA_FIELD_NAMED_ID,
+	KAFKA_FIELD_NAMED_TOPIC,
 	KAFKA_FIELD_COUNT
 };
 
@@ -98,6 +103,7 @@ struct kafka_body {
 	uint32_t partitions;
 	uint32_t groups;      // and transactions, keys, resources
 	uint32_t errors;      // below the top level
+	uint32_t named_bytes; // of topics with their ids
 	int32_t partition;
 	int16_t top_error;
 	int16_t worst_error;  // below the top level
@@ -108,6 +114,7 @@ struct kafka_body {
 	bool has_message;     // an error message was shown
 	bool has_offset;
 	bool has_error_partition;
+	bool has_name;        // `topic` is the name of the element being read
 	uint8_t topic_len;
 	char topic[KAFKA_TOPIC_MAX];
 };

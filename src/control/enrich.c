@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "control/heard.h"
+#include "control/naming.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +21,7 @@ struct tl_enricher {
 	char ports[PORTS_MAX][PORT_NAME_BYTES];
 	struct tl_services *services;
 	struct tl_heard *heard;
+	struct tl_namer *namer;
 	uint64_t boot; // random, makes ids of two runs differ
 	char name[NAME_BYTES_MAX];
 	struct tl_enrichment names;
@@ -38,8 +40,9 @@ struct tl_enricher *tl_enricher_create(const char *probe)
 	if (e == NULL)
 		return NULL;
 	e->heard = tl_heard_create();
-	if (e->heard == NULL) {
-		free(e);
+	e->namer = tl_namer_create();
+	if (e->heard == NULL || e->namer == NULL) {
+		tl_enricher_destroy(e);
 		return NULL;
 	}
 	(void)snprintf(e->probe, sizeof(e->probe), "%s", probe);
@@ -54,6 +57,7 @@ void tl_enricher_destroy(struct tl_enricher *enricher)
 		return;
 	tl_services_destroy(enricher->services);
 	tl_heard_destroy(enricher->heard);
+	tl_namer_destroy(enricher->namer);
 	free(enricher);
 }
 
@@ -112,6 +116,12 @@ static void make_id(const struct tl_enricher *e, const struct tl_roundtrip *r, c
 	for (int i = 25; i >= 0; i--, id >>= 5)
 		ret_id[i] = digits[(unsigned)id & 31];
 	ret_id[26] = '\0';
+}
+
+const struct tl_roundtrip *tl_enrich_values(struct tl_enricher *enricher,
+					    const struct tl_roundtrip *record)
+{
+	return tl_namer_name(enricher->namer, record);
 }
 
 const struct tl_enrichment *tl_enrich(struct tl_enricher *e, const struct tl_roundtrip *r)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What only the control lcore adds to a record: its id, its span id, the names of the capture
-// port and of the server. Main thread.
+// port, of the server, and for ids in it. Main thread.
 #pragma once
 
 #include "control/services.h"
@@ -15,6 +15,10 @@ void tl_enricher_set_services(struct tl_enricher *enricher, struct tl_services *
 void tl_enricher_destroy(struct tl_enricher *enricher);
 void tl_enricher_set_port(struct tl_enricher *enricher, uint8_t port, const char *name);
 
+// The record, or a copy of it in which ids have the names that other records told, see naming.h;
+// valid until the next call.
+const struct tl_roundtrip *tl_enrich_values(struct tl_enricher *enricher,
+					    const struct tl_roundtrip *record);
 // The names stay valid until the next call.
 const struct tl_enrichment *tl_enrich(struct tl_enricher *enricher,
 				      const struct tl_roundtrip *record);

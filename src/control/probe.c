@@ -138,7 +138,7 @@ static uint32_t turn_records(struct tl_probe *probe, tl_probe_record_fn *fn, voi
 			handled++;
 			if (!probe->is_silenced) {
 				struct tl_roundtrip_signal signal = {
-					.record = record,
+					.record = tl_enrich_values(probe->enricher, record),
 					.names = tl_enrich(probe->enricher, record),
 				};
 				if (fn(arg, &signal) < 0) {

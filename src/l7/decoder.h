@@ -408,6 +408,19 @@ struct tl_span_rules {
 	const char *error_attribute; // or the text of this attribute, which comes first; may be NULL
 };
 
+// ---- Names for ids ---------------------------------------------------------------------------
+
+// Answers that tell the names of ids which requests of other connections repeat without the names
+// (Kafka's topics). The control lcore keeps what it has seen, and adds the names to records: a
+// worker knows its own connections only. All are text fields.
+struct tl_naming {
+	uint8_t list;      // OBJECTS of the response: an id and its name each,
+	uint8_t list_id;   // these members of it, the id first
+	uint8_t list_name;
+	uint8_t id;        // of the request
+	uint8_t name;      // of the request: follows each id that is known
+};
+
 // ---- What a decoder is -------------------------------------------------------------------
 
 enum { TL_OVER_TCP = 1u << 0, TL_OVER_UDP = 1u << 1, TL_AS_CHILD = 1u << 2, TL_AS_INNER = 1u << 3 };
@@ -431,6 +444,7 @@ struct tl_decoder {
 	const struct tl_option *options; // rows of its options struct, NULL if it has none
 	uint32_t options_size;
 	const struct tl_span_rules *span; // NULL: kind server, named as the protocol
+	const struct tl_naming *naming; // NULL: ids need no names
 	const char *status_help; // one line: how its codes become a status
 
 	// Pure: might `first`, the first bytes that `lane` sent (or a UDP datagram), be this protocol?

@@ -48,6 +48,18 @@ def normal(line, added):
     return record
 
 
+def unnamed(lines):
+    """Without the names that other records told of ids: with several workers it is chance which
+    came first."""
+    rest = []
+    for record in map(json.loads, lines):
+        request = record.get("request") or {}
+        if "topic_id" in request:
+            request.pop("topic", None)
+        rest.append(record)
+    return [json.dumps(record, ensure_ascii=False) for record in sorted(rest, key=order)]
+
+
 def order(record):
     return (record["time"], record["client"]["address"], record["client"]["port"],
             json.dumps(record, sort_keys=True))
@@ -99,17 +111,20 @@ def check_variants(tapline, capture, base):
     good = True
     for workers in ("2", "4"):
         good &= same(f"{workers} workers", base,
-                     records(tapline, "--pcap-file", str(capture), "--workers", workers))
+                     unnamed(records(tapline, "--pcap-file", str(capture), "--workers", workers)))
     with open(capture, "rb") as stdin:
-        good &= same("standard input", base, records(tapline, "--pcap-file", "-", stdin=stdin))
+        good &= same("standard input", base,
+                     unnamed(records(tapline, "--pcap-file", "-", stdin=stdin)))
     # The port does not end by itself; the first poll reads all of so small a file.
-    good &= same("net_pcap", base, records(tapline, "--device", f"net_pcap0,rx_pcap={capture}",
-                                           "--duration", "1s"))
+    good &= same("net_pcap", base,
+                 unnamed(records(tapline, "--device", f"net_pcap0,rx_pcap={capture}",
+                                 "--duration", "1s")))
     with tempfile.TemporaryDirectory() as folder:
         for name, content, added in variants.variants(variants.read(capture)):
             path = pathlib.Path(folder) / name
             path.write_bytes(content)
-            good &= same(name, base, records(tapline, "--pcap-file", str(path), added=added))
+            good &= same(name, base,
+                         unnamed(records(tapline, "--pcap-file", str(path), added=added)))
     return good
 
 
@@ -123,7 +138,7 @@ def main():
         if "--update" in sys.argv:
             path.write_text("".join(line + "\n" for line in lines))
         good &= same(path.name, path.read_text().splitlines(), lines)
-    return 0 if check_variants(tapline, capture, base) and good else 1
+    return 0 if check_variants(tapline, capture, unnamed(base)) and good else 1
 
 
 sys.exit(main())

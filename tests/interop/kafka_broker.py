@@ -172,7 +172,8 @@ def bare_tokens():
 
 
 def records_of(tapline, capture):
-    done = subprocess.run((tapline, "watch", "-q", "-o", "json", "--pcap-file", str(capture)),
+    done = subprocess.run((tapline, "watch", "-q", "-o", "json", "--workers", "1", "--pcap-file",
+                           str(capture)),
                           capture_output=True, text=True, timeout=60, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -232,6 +233,9 @@ class Judge:
         by_id = [r for r in self.having(api="Fetch") if "topic_id" in r["request"]]
         check(by_id and all(len(i) == 22 for r in by_id for i in r["request"]["topic_id"]),
               "no topic ids")
+        check(all(len(r["request"].get("topic", ())) == len(r["request"]["topic_id"])
+                  for r in by_id if r["request"].get("client_id") in clients),
+              "a topic id without a name")
         transactional = [r for r in self.having(client_id="p-txn")
                          if r["request"].get("transactional_id") == ["txn-1"]]
         apis = {r["request"]["api"] for r in transactional}
