@@ -251,6 +251,37 @@ static struct mongo_walked reply(struct mongo_call *call, struct tl_bytes view)
 	return took(REPLY_HEAD_BYTES);
 }
 
+// Database and command, then what it is asked and what belongs to the transport, whose order changed
+// from one release to the next.
+static struct mongo_walked command(struct mongo_call *call, struct tl_bytes view)
+{
+	struct mongo_message *m = call->m;
+	const uint32_t most = 2 * MONGO_NAME_BYTES_MAX;
+
+	uint32_t database = tl_mongo_cstring(view, 0, MONGO_NAME_BYTES_MAX);
+	uint32_t name = database == 0 ? 0 : tl_mongo_cstring(view, database, MONGO_NAME_BYTES_MAX);
+	if (name == 0)
+		return view.len < most && view.len < m->size - m->at ? want(view.len + 1)
+								     : broken(call);
+	struct tl_bytes word = tl_bytes(view.ptr + database, name - 1);
+	tl_message_text(call->ctx, call->lane, MONGO_FIELD_DATABASE, tl_bytes(view.ptr, database - 1));
+	tl_message_text(call->ctx, call->lane, MONGO_FIELD_COMMAND, word);
+	m->flags |= MONGO_IS_COMMAND;
+	tl_mongo_open(call);
+	tl_mongo_remember_command(call, word);
+	m->phase = MONGO_DOCUMENT;
+	m->documents_left = 1;
+	return took(database + name);
+}
+
+static struct mongo_walked command_reply(struct mongo_call *call, struct tl_bytes view)
+{
+	call->m->flags |= MONGO_IS_COMMAND;
+	call->m->phase = MONGO_DOCUMENT;
+	call->m->documents_left = 1;
+	return tl_mongo_walk(call, view);
+}
+
 struct mongo_walked tl_mongo_body(struct mongo_call *call, struct tl_bytes view)
 {
 	if (call->m->phase == MONGO_SECTION)
@@ -272,6 +303,10 @@ struct mongo_walked tl_mongo_body(struct mongo_call *call, struct tl_bytes view)
 		return kill_cursors(call);
 	case MONGO_OP_REPLY:
 		return reply(call, view);
+	case MONGO_OP_COMMAND:
+		return command(call, view);
+	case MONGO_OP_COMMAND_REPLY:
+		return command_reply(call, view);
 	case MONGO_OP_OLD_MSG:
 	case MONGO_OP_COMPRESSED:
 		break;

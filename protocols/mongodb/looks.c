@@ -80,6 +80,46 @@ static enum looks legacy_looks(struct tl_bytes bytes, uint16_t opcode, uint32_t 
 	return namespace_looks(tl_bytes_from(bytes, 20));
 }
 
+// Bytes of a printable cstring with its NUL; 0: it isn't over in what is in view.
+static enum looks name_looks(struct tl_bytes bytes, uint32_t *ret_len)
+{
+	for (uint32_t i = 0; i < bytes.len && i < MONGO_NAME_BYTES_MAX; i++) {
+		*ret_len = i + 1;
+		if (bytes.ptr[i] == 0)
+			return i != 0 ? LOOKS_YES : LOOKS_NO;
+		if (bytes.ptr[i] <= 0x20 || bytes.ptr[i] >= 0x7f)
+			return LOOKS_NO;
+	}
+	return bytes.len < MONGO_NAME_BYTES_MAX ? LOOKS_MORE : LOOKS_NO;
+}
+
+// Database, command, a document.
+static enum looks command_looks(struct tl_bytes bytes, uint32_t length)
+{
+	uint32_t at = MONGO_HEAD_BYTES;
+	uint32_t len = 0;
+
+	for (uint32_t i = 0; i < 2; i++, at += len) {
+		enum looks result = name_looks(tl_bytes_from(bytes, at), &len);
+		if (result != LOOKS_YES)
+			return result;
+	}
+	if (bytes.len < at + 4)
+		return LOOKS_MORE;
+	uint32_t size = tl_load_le32(bytes.ptr + at);
+	return size >= 5 && at < length && size <= length - at ? LOOKS_YES : LOOKS_NO;
+}
+
+static enum looks command_reply_looks(struct tl_bytes bytes, uint32_t length)
+{
+	if (length < MONGO_HEAD_BYTES + 10)
+		return LOOKS_NO;
+	if (bytes.len < MONGO_HEAD_BYTES + 4)
+		return LOOKS_MORE;
+	uint32_t size = tl_load_le32(bytes.ptr + MONGO_HEAD_BYTES);
+	return size >= 5 && size <= length - MONGO_HEAD_BYTES - 5 ? LOOKS_YES : LOOKS_NO;
+}
+
 static enum looks looks(enum tl_lane lane, struct tl_bytes bytes)
 {
 	if (bytes.len < MONGO_HEAD_BYTES) // not longer than 16 MB, or 48 MB
@@ -100,6 +140,10 @@ static enum looks looks(enum tl_lane lane, struct tl_bytes bytes)
 		return msg_looks(bytes, length);
 	case MONGO_OP_COMPRESSED:
 		return compressed_looks(bytes, length);
+	case MONGO_OP_COMMAND:
+		return lane == TL_CLIENT ? command_looks(bytes, length) : LOOKS_NO;
+	case MONGO_OP_COMMAND_REPLY:
+		return lane == TL_SERVER ? command_reply_looks(bytes, length) : LOOKS_NO;
 	case MONGO_OP_REPLY:
 		return lane == TL_SERVER ? reply_looks(bytes, length) : LOOKS_NO;
 	case MONGO_OP_QUERY:

@@ -253,7 +253,7 @@ static struct tl_step head(struct mongo_call *call, const struct tl_view *view)
 		tl_count(call->ctx, MONGO_COUNT_BAD_HEADER);
 		return tl_stop();
 	}
-	bool is_reply = opcode == MONGO_OP_REPLY;
+	bool is_reply = opcode == MONGO_OP_REPLY || opcode == MONGO_OP_COMMAND_REPLY;
 	bool is_either = opcode == MONGO_OP_MSG || opcode == MONGO_OP_COMPRESSED;
 	if (opcode > UINT16_MAX || tl_mongo_opcode((uint16_t)opcode) == NULL ||
 	    (!is_either && is_reply != (call->lane == TL_SERVER))) {

@@ -66,6 +66,8 @@ enum mongo_opcode {
 	MONGO_OP_GET_MORE = 2005,
 	MONGO_OP_DELETE = 2006,
 	MONGO_OP_KILL_CURSORS = 2007,
+	MONGO_OP_COMMAND = 2010, // of 3.2 and 3.4, between servers and from their shell
+	MONGO_OP_COMMAND_REPLY = 2011,
 	MONGO_OP_COMPRESSED = 2012,
 	MONGO_OP_MSG = 2013,
 };
@@ -142,6 +144,7 @@ struct mongo_message {
 	uint8_t type;      // VALUE: of the element
 	uint8_t word;      // VALUE: enum mongo_word, its name
 	uint8_t is_named;  // DOCUMENTS: their count is a field
+	uint8_t documents_left; // to be walked behind the one being walked
 	uint16_t carried;  // bytes in `carry`
 	uint8_t carry[MONGO_UNIT_BYTES_MAX]; // a unit's beginning, at the end of an inflated piece
 };
@@ -231,6 +234,8 @@ struct mongo_walked {
 
 // Reads one unit of the message's inside at the start of `view`.
 struct mongo_walked tl_mongo_walk(struct mongo_call *call, struct tl_bytes view);
+// The command's name is known: for the replies, of which exhaust ones have a record of their own.
+void tl_mongo_remember_command(struct mongo_call *call, struct tl_bytes name);
 // The rest of the message says nothing, or can't be read.
 void tl_mongo_give_up(struct mongo_call *call);
 

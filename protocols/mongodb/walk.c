@@ -105,6 +105,11 @@ static void leave(struct mongo_call *call)
 		m->phase = MONGO_ELEMENT;
 		return;
 	}
+	if (m->documents_left != 0) {
+		m->documents_left--;
+		m->phase = MONGO_DOCUMENT;
+		return;
+	}
 	m->phase = m->opcode == MONGO_OP_MSG ? MONGO_SECTION : MONGO_REST;
 }
 
@@ -145,6 +150,27 @@ static struct mongo_walked document(struct mongo_call *call, struct tl_bytes vie
 
 // ---- Elements -------------------------------------------------------------------------------
 
+// Of some commands the value of their first element is no collection.
+static bool names_collection(struct tl_bytes command)
+{
+	if (tl_bytes_is(command, "getLog"))
+		return false;
+	for (uint32_t i = 0; i + 4 <= command.len; i++)
+		if (memcmp(command.ptr + i, "User", 4) == 0 ||
+		    memcmp(command.ptr + i, "Role", 4) == 0)
+			return false;
+	return true;
+}
+
+// In an OP_COMMAND the name came before: the element of that name holds the collection.
+static bool is_named_command(const struct mongo_call *call, struct tl_bytes name)
+{
+	return call->m->opcode == MONGO_OP_COMMAND &&
+	       tl_bytes_equal(name, tl_request_value(call->ctx, TL_CLIENT, call->m->id,
+						     MONGO_FIELD_COMMAND)) &&
+	       names_collection(name);
+}
+
 static void first_element(struct mongo_call *call, struct tl_bytes name)
 {
 	struct mongo_message *m = call->m;
@@ -155,17 +181,18 @@ static void first_element(struct mongo_call *call, struct tl_bytes name)
 		m->word = MONGO_WORD_COMMAND; // its value is the command
 		return;
 	}
-	m->flags |= MONGO_HAS_COMMAND;
-	m->word = MONGO_WORD_COMMAND;
 	tl_message_text(call->ctx, call->lane, MONGO_FIELD_COMMAND, name);
+	tl_mongo_remember_command(call, name);
+	m->word = names_collection(name) ? MONGO_WORD_COMMAND : MONGO_WORD_NONE;
+}
+
+void tl_mongo_remember_command(struct mongo_call *call, struct tl_bytes name)
+{
+	struct mongo_message *m = call->m;
+
+	m->flags |= MONGO_HAS_COMMAND;
 	if (tl_bytes_is(name, "getMore"))
 		m->flags |= MONGO_IS_GET_MORE;
-	// What such commands name is no collection.
-	if (tl_bytes_is(name, "getLog"))
-		m->word = MONGO_WORD_NONE;
-	for (uint32_t i = 0; i + 4 <= name.len; i++)
-		if (memcmp(name.ptr + i, "User", 4) == 0 || memcmp(name.ptr + i, "Role", 4) == 0)
-			m->word = MONGO_WORD_NONE;
 	struct mongo_memo *memo =
 		(m->flags & MONGO_ONE_WAY) != 0
 			? NULL
@@ -211,6 +238,8 @@ static struct mongo_walked element(struct mongo_call *call, struct tl_bytes view
 			(m->flags & (MONGO_IS_COMMAND | MONGO_HAS_COMMAND)) == MONGO_IS_COMMAND;
 	if (is_first)
 		first_element(call, name);
+	else if (level == MONGO_TOP && is_named_command(call, name))
+		m->word = MONGO_WORD_COMMAND;
 	else if (level != MONGO_BATCH && level != MONGO_OPERATIONS && level != MONGO_WRITE_ERRORS)
 		m->word = (uint8_t)tl_mongo_word(name);
 	m->phase = has_value(m->type) ? MONGO_VALUE : MONGO_ELEMENT;

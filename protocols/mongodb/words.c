@@ -103,6 +103,10 @@ const char *tl_mongo_opcode(uint16_t opcode)
 		return "delete";
 	case MONGO_OP_KILL_CURSORS:
 		return "kill_cursors";
+	case MONGO_OP_COMMAND:
+		return "command";
+	case MONGO_OP_COMMAND_REPLY:
+		return "command_reply";
 	case MONGO_OP_MSG:
 		return "msg";
 	case MONGO_OP_COMPRESSED:
