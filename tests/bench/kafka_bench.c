@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What small Produce requests of version 9 cost, eight in a segment and one at a time, and what a
-// Fetch response of 30 segments does, whose records are skipped.
+// Fetch response of 1 MB does, whose records are skipped.
 #include "talk.h"
 
 #include "base/check.h"
@@ -8,9 +8,9 @@
 #include <string.h>
 
 #define DEPTH 8u
-#define FETCHED_PACKETS 30u
+#define FETCHED_PACKETS 719u // 1 MB
 #define FETCHED_BYTES (FETCHED_PACKETS * TALK_BYTES_MAX)
-#define BATCHES 2u
+#define BATCHES 64u // 16 KB each, as producers make them at most by default
 #define BATCH_HEAD 61u
 
 static void put(uint8_t *to, uint64_t number, uint32_t size)
@@ -147,27 +147,28 @@ int main(int argc, char **argv)
 	produced(&answer, 1);
 	fetch(&ask);
 	fetched(records);
-	struct talk talks[] = {
+	static struct talk talks[] = {
 		{
 			.id = "kafka_produce_8",
 			.of = "engine and metrics per Produce request, 8 in a segment, 50 connections",
 			.port = 9092, .connections = 50, .roundtrips = DEPTH,
-			.repeat = {talk_packet(&many, TALK_CLIENT),
-				   talk_packet(&answers, TALK_SERVER)},
 		},
 		{
 			.id = "kafka_produce_1",
 			.of = "engine and metrics per Produce request, one at a time, 50 connections",
 			.port = 9092, .connections = 50, .roundtrips = 1,
-			.repeat = {talk_packet(&one, TALK_CLIENT), talk_packet(&answer, TALK_SERVER)},
 		},
 		{
-			.id = "kafka_fetch_30",
-			.of = "engine and metrics per Fetch whose response fills 30 segments",
+			.id = "kafka_fetch_1mb",
+			.of = "engine and metrics per Fetch whose response fills 719 segments",
 			.port = 9092, .connections = 50, .roundtrips = 1,
-			.repeat = {talk_packet(&ask, TALK_CLIENT)},
 		},
 	};
+	talks[0].repeat[0] = talk_packet(&many, TALK_CLIENT);
+	talks[0].repeat[1] = talk_packet(&answers, TALK_SERVER);
+	talks[1].repeat[0] = talk_packet(&one, TALK_CLIENT);
+	talks[1].repeat[1] = talk_packet(&answer, TALK_SERVER);
+	talks[2].repeat[0] = talk_packet(&ask, TALK_CLIENT);
 	for (uint32_t i = 0; i < FETCHED_PACKETS; i++)
 		talks[2].repeat[1 + i] = (struct talk_packet) {
 			records + (size_t)i * TALK_BYTES_MAX, TALK_BYTES_MAX, TALK_SERVER};

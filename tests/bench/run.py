@@ -25,13 +25,14 @@ AIMS = {
     "idle_flows_memory": "<= 200 MB", "watch_rss": "< 100 MB", "watch_first_record": "< 0.3 s",
     "agent_idle_cpu": "< 3 %", "redis_get_16_rate": ">= 1.5 M/s",
     "mysql_text_rate": ">= 1 M/s", "mysql_prepared_rate": ">= 1 M/s",
-    "mysql_text_rate": ">= 1 M/s", "mysql_prepared_rate": ">= 1 M/s",
     "grpc_unary_rate": ">= 0.6 M/s", "postgresql_simple_rate": ">= 1 M/s", "postgresql_prepared_rate": ">= 1 M/s",
     "kafka_produce_8_rate": ">= 1 M/s",
 }
 # Benchmarks of tests/bench/talk.h, and which of their talks are counted in instructions.
 TALKS = {"mysql": ("mysql_text", "mysql_prepared", "mysql_rows"),
-         "kafka": ("kafka_produce_8", "kafka_produce_1", "kafka_fetch_30"),
+         "kafka": ("kafka_produce_8", "kafka_produce_1", "kafka_fetch_1mb"),
+         "mongodb": ("mongodb_find",),
+         "amqp": ("amqp_confirmed", "amqp_publish", "amqp_delivery"),
          "grpc": ("grpc_unary", "grpc_literal", "grpc_large"),
          "redis": ("redis_get_16", "redis_get_1"),
          "postgresql": ("postgresql_simple", "postgresql_prepared", "postgresql_pipeline")}

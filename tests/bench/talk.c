@@ -16,6 +16,7 @@
 #define FRAME_MAX (PACKETS_HEADERS_MAX + TALK_BYTES_MAX)
 #define BATCHES 21u
 #define BATCH_ROUNDTRIPS 20000u // about, in each batch
+#define LONG_PACKETS 128u
 #define QUICK_ROUNDTRIPS 4000u  // the same with --quick, in one batch
 
 // Where a frame of IPv4 and TCP has what differs between connections.
@@ -206,7 +207,9 @@ static int by_value(const void *a, const void *b)
 // Gives the number of roundtrips; the median of ns per roundtrip in `ret_ns`.
 static uint64_t run_batches(struct bench *b, const struct talk *talk, bool is_quick, double *ret_ns)
 {
-	uint32_t wanted = is_quick ? QUICK_ROUNDTRIPS : BATCH_ROUNDTRIPS;
+	// Long ones are repeated less often.
+	uint32_t wanted = (is_quick ? QUICK_ROUNDTRIPS : BATCH_ROUNDTRIPS) /
+			  (1 + b->repeat.count / LONG_PACKETS);
 	uint32_t passes = wanted / (talk->connections * talk->roundtrips) + 1;
 	uint32_t batch_count = is_quick ? 1 : BATCHES;
 	uint64_t each = (uint64_t)passes * talk->connections * talk->roundtrips;

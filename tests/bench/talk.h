@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TALK_PACKETS_MAX 96u // of the beginning, and of what is repeated
+#define TALK_PACKETS_MAX 768u // of the beginning, and of what is repeated
 #define TALK_BYTES_MAX 1460u // of a packet
 
 enum talk_side { TALK_CLIENT, TALK_SERVER };
