@@ -157,14 +157,18 @@ static uint32_t label_paths(const struct tl_decoder *decoder, char paths[][64])
 
 	for (size_t i = 0; i < TL_COUNT_OF(common_labels); i++)
 		(void)snprintf(paths[count++], sizeof(paths[0]), "%s", common_labels[i]);
-	for (uint32_t i = 0; i < decoder->field_count && count + 2 <= WORDS_MAX; i++) {
+	for (uint32_t i = 0; i < decoder->field_count && count + 4 <= WORDS_MAX; i++) {
 		const struct tl_field *field = &decoder->fields[i];
+		const char *names[] = {field->name, field->also};
 
-		if (can_be_label(field, TL_FIELD_REQUEST))
-			(void)snprintf(paths[count++], sizeof(paths[0]), "request.%s", field->name);
-		if (can_be_label(field, TL_FIELD_RESPONSE))
-			(void)snprintf(paths[count++], sizeof(paths[0]), "response.%s",
-				       field->name);
+		for (size_t k = 0; k < TL_COUNT_OF(names) && names[k] != NULL; k++) {
+			if (can_be_label(field, TL_FIELD_REQUEST))
+				(void)snprintf(paths[count++], sizeof(paths[0]), "request.%s",
+					       names[k]);
+			if (can_be_label(field, TL_FIELD_RESPONSE))
+				(void)snprintf(paths[count++], sizeof(paths[0]), "response.%s",
+					       names[k]);
+		}
 	}
 	return count;
 }

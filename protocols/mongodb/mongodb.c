@@ -22,7 +22,8 @@ static bool mongo_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64
 
 static const struct tl_field mongo_fields[MONGO_FIELD_COUNT] = {
 	[MONGO_FIELD_COMMAND] = {
-		.name = "command", .label = "command", .attribute = "db.operation.name",
+		.name = "command", .label = "command", .also = "service",
+		.attribute = "db.operation.name",
 		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_LOW,
 		.flags = TL_FIELD_REQUEST | TL_FIELD_DEFAULT_LABEL | TL_FIELD_SUMMARY,
 		.parent = TL_FIELD_TOP, .max = 64,

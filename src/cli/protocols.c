@@ -112,9 +112,10 @@ static json_t *field_json(const struct tl_decoder *decoder, const struct tl_fiel
 	char path[128];
 
 	field_path(decoder, field, path, sizeof(path));
-	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:s, s:b, s:b, s:b, s:s*}", "name", path,
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s, s:b, s:b, s:b, s:s*}", "name", path,
 			 "type", type_names[field->type], "in",
 			 *side_of(field) != '\0' ? side_of(field) : NULL, "label", field->label,
+			 "other_label", field->also,
 			 "attribute", field->attribute, "cardinality",
 			 cardinality_names[field->cardinality], "default_label",
 			 (field->flags & TL_FIELD_DEFAULT_LABEL) != 0, "repeated",

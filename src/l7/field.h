@@ -48,6 +48,7 @@ struct tl_field {
 	uint16_t max;          // longest value kept, in bytes (0: TL_FIELD_BYTES_DEFAULT)
 	const char *help;      // one sentence
 	const char *metric;    // last part of the metric's name, NULL: `name`
+	const char *also;      // another label, packetd's, chosen by <side>.<also>; NULL: none
 };
 
 #define TL_FIELD_TOP 0xff

@@ -55,12 +55,12 @@ static bool has_label(const struct tl_plan *plan, const char *name)
 }
 
 static bool add_field_label(struct tl_plan *plan, const struct tl_decoder *decoder, uint32_t side,
-			    uint8_t id)
+			    uint8_t id, const char *name)
 {
 	const struct tl_field *field = &decoder->fields[id];
 	struct tl_label_spec *label = &plan->labels[plan->label_count];
 	// A request and a response field may share a word; names of labels must differ.
-	const char *prefix = has_label(plan, field->label) ? side_names[side] : "";
+	const char *prefix = has_label(plan, name) ? side_names[side] : "";
 
 	if (plan->label_count == TL_LABELS_MAX)
 		return false;
@@ -70,7 +70,7 @@ static bool add_field_label(struct tl_plan *plan, const struct tl_decoder *decod
 	*label = (struct tl_label_spec) {
 		.kind = TL_LABEL_FIELD, .type = field->type, .captured = captured};
 	(void)snprintf(label->name, sizeof(label->name), "%s%s%s", prefix,
-		       *prefix != 0 ? "_" : "", field->label);
+		       *prefix != 0 ? "_" : "", name);
 	if (has_label(plan, label->name))
 		return false;
 	plan->label_count++;
@@ -104,9 +104,12 @@ static bool add_by_path(struct tl_plan *plan, const struct tl_decoder *decoder, 
 			continue;
 		for (uint8_t id = 0; id < decoder->field_count; id++) {
 			const struct tl_field *field = &decoder->fields[id];
-			if ((field->flags & side_flags[side]) != 0 && can_be_label(field) &&
-			    strcmp(field->name, path + prefix + 1) == 0)
-				return add_field_label(plan, decoder, side, id);
+			if ((field->flags & side_flags[side]) == 0 || !can_be_label(field))
+				continue;
+			if (strcmp(field->name, path + prefix + 1) == 0)
+				return add_field_label(plan, decoder, side, id, field->label);
+			if (field->also != NULL && strcmp(field->also, path + prefix + 1) == 0)
+				return add_field_label(plan, decoder, side, id, field->also);
 		}
 	}
 	return false;
@@ -174,7 +177,7 @@ int tl_plan_make(struct tl_plan *plan, uint16_t protocol, const struct tl_decode
 		if ((field->flags & TL_FIELD_DEFAULT_LABEL) == 0 || !can_be_label(field))
 			continue;
 		bool is_response = (field->flags & TL_FIELD_REQUEST) == 0;
-		if (!add_field_label(plan, decoder, is_response, id))
+		if (!add_field_label(plan, decoder, is_response, id, field->label))
 			continue;
 		// A default that both sides may have is the response's where the request was missed.
 		if (!is_response && (field->flags & TL_FIELD_RESPONSE) != 0) {

@@ -173,15 +173,16 @@ static void converse(struct talk *t)
 	uint64_t done = last; // the server has answered what came before
 	uint64_t arrived = 0;
 	uint32_t nonce = 1;
+	uint8_t asker = t->dialect->asker;
 
 	for (uint32_t n = 0; n < UNITS; n++) {
 		uint64_t at = when(t, n, last, idle);
 		last = t->asked_ns[n] = at > last ? at : last;
-		uint32_t count = t->dialect->unit(&t->random, nonce, &t->streams[TL_CLIENT],
-						  &t->streams[TL_SERVER]);
+		uint32_t count = t->dialect->unit(&t->random, nonce, &t->streams[asker],
+						  &t->streams[!asker]);
 		nonce += count;
 		t->asked += count;
-		add_write(t, TL_CLIENT, last);
+		add_write(t, asker, last);
 		// What came in one write is answered in one, mostly.
 		if (last + way != arrived || happens(&t->random, 0.1)) {
 			arrived = last + way;
@@ -190,7 +191,7 @@ static void converse(struct talk *t)
 			if (happens(&t->random, 0.01))
 				done += MS * loss_random(&t->random, 5);
 		}
-		add_write(t, TL_SERVER, done);
+		add_write(t, !asker, done);
 		idle = t->got_ns[n] = done + way + US;
 	}
 }
@@ -333,9 +334,11 @@ static void take_record(void *arg, const struct tl_roundtrip *record)
 {
 	struct run *run = (struct run *)arg;
 	const struct tl_decoder *decoder = tl_decoder_at(record->protocol);
+	const char *protocol = run->dialect->protocol != NULL ? run->dialect->protocol
+							      : run->dialect->name;
 	uint64_t asked, answered;
 
-	if (decoder == NULL || strcmp(decoder->name, run->dialect->name) != 0 ||
+	if (decoder == NULL || strcmp(decoder->name, protocol) != 0 ||
 	    record->request.seen == 0)
 		return;
 	// What the server leaves out behind an error needs no answer.
@@ -531,7 +534,8 @@ static bool run_cell(struct wish *wish, const struct loss_dialect *dialect, enum
 			show_again(wish, dialect, habit, loss, seed, rules);
 	}
 	// What is seen is not thrown away: without loss nothing, with it not where clients wait.
-	double floor = habit == SINGLE || losses[loss].share == 0 ? losses[loss].floor : 0;
+	bool has_floor = losses[loss].share == 0 || (habit == SINGLE && !dialect->counts);
+	double floor = has_floor ? losses[loss].floor : 0;
 	bool is_bad = sum.wrong != 0 || sum.silent != 0 ||
 		      (double)sum.paired < floor * (double)sum.asked;
 	printf("%-6s %-10s %-36s loss %-12s %8llu asked, %6.2f %% paired, %llu wrong, %llu late, "

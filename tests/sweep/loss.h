@@ -29,7 +29,10 @@ void loss_fill(struct loss_text *text, char byte, uint32_t count);
 struct loss_dialect {
 	const char *name;
 	uint16_t port;
+	const char *protocol; // NULL: as the name says
 	bool pipelines; // clients may have several requests outstanding
+	bool counts;    // pairs by counting: behind a loss there may be none
+	uint8_t asker;  // the side that sends the requests, enum tl_lane
 	// What is said before the first request: `turns` of the two sides alternately, beginning
 	// with `first`. NULL: nothing. Gives the number of records it makes.
 	uint32_t (*hello)(uint32_t turn, struct loss_text *text);

@@ -517,10 +517,99 @@ static uint32_t amqp_unit(struct loss_random *r, uint32_t nonce, struct loss_tex
 	return 1;
 }
 
+// A channel, confirms on it, a consumer that acknowledges.
+static uint32_t amqp_hello(uint32_t turn, struct loss_text *text)
+{
+	if (turn == 0) {
+		loss_add(text, "\1\0\1\0\0\0\5\0\x14\0\x0a\0\xce", 13);
+		loss_add(text, "\1\0\1\0\0\0\5\0\x55\0\x0a\0\xce", 13);
+		loss_add(text, "\1\0\1\0\0\0\x0f\0\x3c\0\x14\0\0\1q\1c\0\0\0\0\0\xce", 23);
+		return 3;
+	}
+	loss_add(text, "\1\0\1\0\0\0\x08\0\x14\0\x0b\0\0\0\0\xce", 16);
+	loss_add(text, "\1\0\1\0\0\0\4\0\x55\0\x0b\xce", 12);
+	loss_add(text, "\1\0\1\0\0\0\6\0\x3c\0\x15\1c\xce", 14);
+	return 0;
+}
+
+static void amqp_tag(struct loss_text *text, uint32_t tag)
+{
+	const uint8_t bytes[] = {0, 0, 0, 0, (uint8_t)(tag >> 24), (uint8_t)(tag >> 16),
+				 (uint8_t)(tag >> 8), (uint8_t)tag};
+
+	loss_add(text, bytes, sizeof(bytes));
+}
+
+// The header of a message, and its body in one frame.
+static void amqp_content(struct loss_random *r, struct loss_text *text)
+{
+	static const uint32_t sizes[] = {0, 20, 700, 3000};
+	uint32_t size = sizes[loss_random(r, TL_COUNT_OF(sizes))];
+	const uint8_t body[] = {3, 0, 1, 0, 0, (uint8_t)(size >> 8), (uint8_t)size};
+
+	loss_add(text, "\2\0\1\0\0\0\x0e\0\x3c\0\0", 11);
+	amqp_tag(text, size);
+	loss_add(text, "\0\0\xce", 3);
+	if (size == 0)
+		return;
+	loss_add(text, body, sizeof(body));
+	loss_fill(text, 'b', size);
+	loss_add(text, "\xce", 1);
+}
+
+// An Ack, now and then a Nack.
+static void amqp_settle(struct loss_random *r, struct loss_text *text, uint32_t tag)
+{
+	loss_add(text, "\1\0\1\0\0\0\x0d\0\x3c\0", 10);
+	loss_add(text, loss_random(r, 5) == 0 ? "\x78" : "\x50", 1);
+	amqp_tag(text, tag);
+	loss_add(text, "\0\xce", 2);
+}
+
+// A publish with its number as routing key; its confirm counts the publishes of the channel.
+static uint32_t amqp_publish(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			     struct loss_text *answer)
+{
+	loss_add(ask, "\1\0\1\0\0\0\x14\0\x3c\0\x28\0\0\0\x0b", 15);
+	loss_print(ask, "nonce%06u", nonce);
+	loss_add(ask, "\0\xce", 2);
+	amqp_content(r, ask);
+	amqp_settle(r, answer, nonce);
+	return 1;
+}
+
+// A delivery; the client's Ack repeats its tag.
+static uint32_t amqp_deliver(struct loss_random *r, uint32_t nonce, struct loss_text *ask,
+			     struct loss_text *answer)
+{
+	loss_add(ask, "\1\0\1\0\0\0\x1c\0\x3c\0\x3c\1c", 13);
+	amqp_tag(ask, nonce);
+	loss_add(ask, "\0\0\x0b", 3);
+	loss_print(ask, "nonce%06u", nonce);
+	loss_add(ask, "\xce", 1);
+	amqp_content(r, ask);
+	amqp_settle(r, answer, nonce);
+	return 1;
+}
+
+static bool amqp_numbers(const struct tl_roundtrip *record, uint64_t *ret_asked,
+			 uint64_t *ret_answered)
+{
+	*ret_asked = nonce_of(tl_roundtrip_request_tail(record));
+	*ret_answered = uint_of(tl_roundtrip_response_tail(record), record, "delivery_tag");
+	return *ret_asked != LOSS_NO_NUMBER || *ret_answered != LOSS_NO_NUMBER; // no hello
+}
+
 const struct loss_dialect loss_dialects[] = {
 	{.name = "mongodb", .port = 27017, .pipelines = true, .unit = mongodb_unit,
 	 .numbers = mongodb_numbers},
 	{.name = "amqp", .port = 5672, .unit = amqp_unit, .numbers = text_numbers},
+	{.name = "amqp-confirms", .protocol = "amqp", .port = 5672, .pipelines = true, .counts = true,
+	 .hello = amqp_hello, .hello_turns = 2, .hello_first = 0, .unit = amqp_publish,
+	 .numbers = amqp_numbers},
+	{.name = "amqp-deliveries", .protocol = "amqp", .port = 5672, .pipelines = true,
+	 .asker = TL_SERVER, .hello = amqp_hello, .hello_turns = 2, .hello_first = 0,
+	 .unit = amqp_deliver, .numbers = amqp_numbers},
 	{.name = "http", .port = 80, .pipelines = true, .unit = http_unit, .numbers = text_numbers},
 	{.name = "redis", .port = 6379, .pipelines = true, .unit = redis_unit,
 	 .numbers = redis_numbers},

@@ -16,7 +16,7 @@ static const struct tl_field fake_fields[FAKE_FIELDS] = {
 	[FAKE_STATUS_CODE] = {.name = "status_code", .label = "status_code", .type = TL_FIELD_UINT,
 			      .parent = TL_FIELD_TOP,
 			      .flags = TL_FIELD_RESPONSE | TL_FIELD_DEFAULT_LABEL},
-	[FAKE_REASON] = {.name = "reason", .label = "reason", .type = TL_FIELD_TEXT,
+	[FAKE_REASON] = {.name = "reason", .label = "reason", .also = "why", .type = TL_FIELD_TEXT,
 			 .parent = TL_FIELD_TOP,
 			 .flags = TL_FIELD_RESPONSE},
 	[FAKE_ROWS] = {.name = "affected_rows", .type = TL_FIELD_UINT, .help = "Rows changed.",

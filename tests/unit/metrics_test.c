@@ -140,7 +140,7 @@ static void labels_are_chosen_by_path(void **state)
 {
 	(void)state;
 	const char *paths[] = {"server.address", "server.port", "client.address", "response.reason",
-			       "protocol", "status"};
+			       "protocol", "status", "response.why"};
 	struct tl_protocol_labels row = {"http", {paths, TL_COUNT_OF(paths)}};
 	struct fixture f = {.options = fake_options()};
 	struct fake_record r;
@@ -154,7 +154,8 @@ static void labels_are_chosen_by_path(void **state)
 	tl_worker_metrics_roundtrip(f.workers[0], &r.head);
 	assert_true(value_after(&f, "http_requests_total",
 		"server_address=\"10.0.0.2\",server_port=\"80\",client_address=\"2001:db8::1\","
-		"reason=\"not \\\"quite\\\"\\n\xef\xbf\xbd\",protocol=\"http\",status=\"ok\"") == 1);
+		"reason=\"not \\\"quite\\\"\\n\xef\xbf\xbd\",protocol=\"http\",status=\"ok\","
+		"why=\"not \\\"quite\\\"\\n\xef\xbf\xbd\"") == 1);
 	stop(&f);
 
 	paths[1] = "server.host";
