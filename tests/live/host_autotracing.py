@@ -31,7 +31,7 @@ while True:
 # In turns with all others that do: before each there is a quiet time that it stands out from.
 SPIN = """import time
 while True:
-    if time.time() % 8 < 4: sum(range(20000))
+    if time.time() % 5 < 2.5: sum(range(20000))
     else: time.sleep(0.05)
 """
 # Direct I/O, and through the page cache with a sync after each write.
@@ -216,6 +216,10 @@ class Bench:
             if name != "1":
                 (root / "proc" / name).symlink_to(f"/proc/{name}")
         (root / "sys").symlink_to("/sys")
+        busy = {READS: 1000, READ_SECTORS: 2000, READ_MS: 100, BUSY_MS: 1000}
+        self.nvme = FakeDisk(self, "nvme0n1", busy, "util: 40, nvme_read: 100")
+        self.slow = FakeDisk(self, "sda", {WRITES: 1000, WRITE_SECTORS: 8000, WRITE_MS: 200000},
+                             "write_await: 100ms")
         os.environ["TAPLINE_BPF_REFUSE"] = "tp_btf"
         self.second = Agent(self.tapline, self.folder, SECOND.format(root))
         del os.environ["TAPLINE_BPF_REFUSE"]
@@ -287,23 +291,18 @@ READS, READ_SECTORS, READ_MS, WRITES, WRITE_SECTORS, WRITE_MS, BUSY_MS = 0, 2, 3
 
 def check_disk_rules(bench):
     """What no disk of this machine does: an NVMe disk is full by its rate only, slow writes."""
-    busy = {READS: 1000, READ_SECTORS: 2000, READ_MS: 100, BUSY_MS: 1000}
-    nvme = FakeDisk(bench, "nvme0n1", busy, "util: 40, nvme_read: 100")
-    slow = FakeDisk(bench, "sda", {WRITES: 1000, WRITE_SECTORS: 8000, WRITE_MS: 200000},
-                    "write_await: 100ms")
-    try:
-        found, = wait_for("slow writes", slow.reasons, PATIENCE)
-        check(found["type"] == "write_await" and found["device"] == "sda" and
-              abs(found["iostatus"]["write_await"] - 200) < 20, f"sda: {found}")
-        check(not nvme.reasons(), f"a busy NVMe disk without much to read: {nvme.reasons()}")
-        nvme.rates = {**busy, READ_SECTORS: 4000000} # 2 GB/s
-        found, = wait_for("a full NVMe disk", nvme.reasons, PATIENCE)
-        check(found["type"] == "read_bps" and found["major_num"] == 259 and
-              found["iostatus"]["read_bps"] > 100e6, f"nvme0n1: {found}")
-    finally:
-        nvme.is_over = slow.is_over = True
-        nvme.agent.stop()
-        slow.agent.stop()
+    nvme, slow = bench.nvme, bench.slow
+    found = wait_for("slow writes", slow.reasons, PATIENCE)[0]
+    check(found["type"] == "write_await" and found["device"] == "sda" and
+          abs(found["iostatus"]["write_await"] - 200) < 20, f"sda: {found}")
+    check(not nvme.reasons(), f"a busy NVMe disk without much to read: {nvme.reasons()}")
+    nvme.rates = {**nvme.rates, READ_SECTORS: 4000000} # 2 GB/s
+    found = wait_for("a full NVMe disk", nvme.reasons, PATIENCE)[0]
+    check(found["type"] == "read_bps" and found["major_num"] == 259 and
+          found["iostatus"]["read_bps"] > 100e6, f"nvme0n1: {found}")
+    nvme.is_over = slow.is_over = True
+    nvme.agent.stop()
+    slow.agent.stop()
 
 
 def tell(bench):
