@@ -110,3 +110,10 @@ void tl_bpf_sum(const void *values, uint32_t count, uint64_t *ret_sums)
 {
 	NEVER();
 }
+
+void tl_bpf_enum(const char *type, tl_bpf_enum_fn *visit, void *arg)
+{
+	(void)type;
+	(void)visit;
+	(void)arg;
+}

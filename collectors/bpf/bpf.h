@@ -149,5 +149,10 @@ void tl_bpf_publish(struct tl_bpf *bpf, struct tl_bpf_ref *ref);
 struct tl_bpf *tl_bpf_acquire(struct tl_bpf_ref *ref);
 void tl_bpf_release(struct tl_bpf *bpf); // accepts NULL
 
+// Calls `visit` with each value of an enumeration of the running kernel; with none where the kernel
+// does not describe its types. Reads megabytes: ask once. Any thread.
+typedef void tl_bpf_enum_fn(void *arg, const char *name, uint32_t value);
+void tl_bpf_enum(const char *type, tl_bpf_enum_fn *visit, void *arg);
+
 // collectors.bpf: what is loaded already stays.
 void tl_bpf_allow(bool is_allowed);

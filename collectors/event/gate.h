@@ -18,7 +18,7 @@ static inline bool tl_event_gate_pass(struct tl_event_gate *gate, uint64_t rate,
 }
 
 // The row of the option, the same in each of them.
-#define TL_EVENT_RATE_ROW(owner, member) \
+#define TL_EVENT_RATE_ROW(owner, member, default_value) \
 	{.key = "rate", .type = TL_OPTION_UINT, .hot = true, .offset = offsetof(owner, member), \
-	 .value = "100", .min = 1, .max = 10000, \
+	 .value = default_value, .min = 1, .max = 10000, \
 	 .help = "Records a second at most; further events are only counted."}

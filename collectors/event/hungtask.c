@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// A task that did not run for kernel.hung_task_timeout_secs: by the kernel's log. It tells only as
-// many as kernel.hung_task_warnings says, so a program at the tracepoint comes first.
+// A task that did not run for kernel.hung_task_timeout_secs. The kernel's log tells of no more than
+// kernel.hung_task_warnings, so a program at the tracepoint comes first.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "collectors/event/event.h"
 #include "collectors/event/watchdog.h"
+#include "collectors/host.h"
+
+TL_BPF_CODE(hungtask);
+
+struct hungtask {
+	struct tl_event event; // first
+	struct tl_watchdog watchdog;
+	struct tl_watchdog_options options; // as set last
+};
 
 static const struct tl_option rows[] = {TL_WATCHDOG_ROWS, TL_OPTION_END};
 static const char timeout_path[] = "/proc/sys/kernel/hung_task_timeout_secs";
@@ -30,13 +40,65 @@ static json_t *parse(const char *line, uint32_t *ret_pid)
 			 (int)strtol(end + strlen(" blocked for more than "), NULL, 10));
 }
 
-static int start(void *self, struct tl_ctx *ctx)
+static void set(struct tl_event *event, struct tl_ctx *ctx, struct tl_event_setting *ret)
 {
-	return tl_watchdog_follow(self, ctx, "hungtask", parse, "blocked_processes_stack");
+	struct hungtask *self = (struct hungtask *)event;
+
+	tl_ctx_options(ctx, &self->options, sizeof(self->options));
+	ret->rate = UINT32_MAX; // the backoff is the limit
+}
+
+static void tell(struct tl_event *event, const void *data, uint32_t size)
+{
+	struct hungtask *self = (struct hungtask *)event;
+	const struct tl_hungtask_record *record = data;
+	struct tl_text stack = {0};
+	uint64_t timeout_s = 0;
+
+	if (size < sizeof(*record))
+		return;
+	atomic_fetch_add(&self->watchdog.count, 1);
+	if (!tl_watchdog_may_save(&self->watchdog, &self->options, tl_host_clock_ns()))
+		return;
+	tl_event_find_task(event, &record->task);
+	tl_event_stack(&record->stack, &stack);
+	(void)tl_host_number(timeout_path, &timeout_s);
+	json_t *json = json_pack("{s:I, s:s}", "hung_task_timeout_secs", (json_int_t)timeout_s,
+				 "blocked_processes_stack", stack.data);
+	tl_event_add_task(json, &record->task);
+	tl_event_save(event, record->task.time_ns, json);
+	tl_text_free(&stack);
+}
+
+static const char *const btf[] = {"hang_btf", NULL};
+static const struct tl_bpf_hook hooks[] = {
+	{.name = "tp_btf", .code = &tl_bpf_code_hungtask, .programs = btf},
+	{.name = NULL},
+};
+static const struct tl_event_kind kind = {
+	.name = "hungtask", .hooks = hooks, .set = set, .tell = tell};
+
+static int start(void *arg, struct tl_ctx *ctx)
+{
+	struct hungtask *self = arg;
+	int rc = tl_event_run(&self->event, ctx);
+
+	if (rc == 0 || tl_ctx_done(ctx))
+		return 0;
+	tl_ctx_hook(ctx, "/dev/kmsg (no program: %s)", strerror(-rc));
+	return tl_watchdog_follow(&self->watchdog, ctx, "hungtask", parse,
+				  "blocked_processes_stack");
+}
+
+static int update(void *arg, struct tl_emit *emit)
+{
+	struct hungtask *self = arg;
+
+	return tl_watchdog_update(&self->watchdog, emit);
 }
 
 static const struct tl_collector_ops ops = {
-	.start = start, .update = tl_watchdog_update, .close = free};
+	.start = start, .update = update, .close = tl_event_destroy};
 
 static int new_hungtask(const struct tl_collector_setup *setup, struct tl_collector *ret)
 {
@@ -45,8 +107,9 @@ static int new_hungtask(const struct tl_collector_setup *setup, struct tl_collec
 				  tl_host_exists("/dev/kmsg") ? timeout_path : "/dev/kmsg");
 		return -EOPNOTSUPP;
 	}
-	*ret = (struct tl_collector) {.ops = &ops, .self = calloc(1, sizeof(struct tl_watchdog)),
-				      .interval_s = 10, .flags = TL_TRACING | TL_METRIC};
+	*ret = (struct tl_collector) {
+		.ops = &ops, .self = tl_event_create(&kind, sizeof(struct hungtask)),
+		.interval_s = 10, .flags = TL_TRACING | TL_METRIC};
 	return ret->self == NULL ? -ENOMEM : 0;
 }
 

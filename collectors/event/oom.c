@@ -17,7 +17,7 @@ struct oom_options {
 };
 
 static const struct tl_option rows[] = {
-	TL_EVENT_RATE_ROW(struct oom_options, rate),
+	TL_EVENT_RATE_ROW(struct oom_options, rate, "100"),
 	TL_OPTION_END,
 };
 
@@ -191,6 +191,7 @@ static int start(void *arg, struct tl_ctx *ctx)
 
 	if (rc < 0)
 		return rc;
+	tl_ctx_hook(ctx, "/dev/kmsg");
 	while ((message = tl_kmsg_next(kmsg, ctx, 0)) != NULL) {
 		if (!tl_oom_report_line(&self->report, message))
 			continue;

@@ -30,6 +30,7 @@ static json_t *parse(const char *line, uint32_t *ret_pid)
 
 static int start(void *self, struct tl_ctx *ctx)
 {
+	tl_ctx_hook(ctx, "/dev/kmsg");
 	return tl_watchdog_follow(self, ctx, "softlockup", parse, "cpus_stack");
 }
 

@@ -93,7 +93,7 @@ def check_oom(tapline, folder):
     receiver = Receiver(default=200)
     port = receiver.port
     receiver.close() # nobody listens there yet
-    agent = Agent(tapline, folder, "  event: true\n", f"""exporters:
+    agent = Agent(tapline, folder, "  event: true\n  bpf: false\n", f"""exporters:
   elasticsearch:
     - {{url: "http://127.0.0.1:{port}", queue: {{directory: {folder}/queue}},
        backoff: {{min: 50ms, max: 200ms}}, roundtrips: false, compression: none}}
@@ -120,6 +120,7 @@ def check_oom(tapline, folder):
     check(one["tracer_data"]["constraint"] == "CONSTRAINT_MEMCG", f"constraint: {one}")
     check(one["tracer_data"]["memory_snapshot"]["host_meminfo"]["MemTotal"] > 1 << 28, "snapshot")
     check(one["tracer_type"] == "event" and one["tracer_name"] == "oom", f"envelope: {one}")
+    print(f"oom: {json.dumps(one)}")
     wait_for("the event in the stream", lambda: follower.events == [one])
     listed = [json.loads(line) for line in agent.get("/api/v1/events?tracer=oom").splitlines()]
     check(listed == [one], "the event by the API")
@@ -138,7 +139,7 @@ def check_oom(tapline, folder):
     late.close()
 
 
-def check_cycles(agent):
+def check_cycles(agent, times=100):
     """Starting and stopping every tracer again and again leaves nothing behind."""
     tracers = [name for name, state in json.loads(agent.get("/api/v1/tracers"))["data"].items()
                if {"event", "autotracing"} & set(state["roles"]) and state["state"] == "active"]
@@ -150,7 +151,7 @@ def check_cycles(agent):
         return [len(os.listdir(f"/proc/{agent.process.pid}/{what}")) for what in ("fd", "task")]
     time.sleep(0.3)
     before = count()
-    for _ in range(100):
+    for _ in range(times):
         for name in tracers:
             check(agent.call("PUT", f"/api/v1/tracers/{name}/start") == 204, f"start {name}")
             check(agent.call("PUT", f"/api/v1/tracers/{name}/stop") == 204, f"stop {name}")
@@ -170,6 +171,7 @@ def check_watchdogs(tapline, folder):
     (root / "proc/4242/statm").write_text("200000 150000 1 1 0 1 0\n")
     (root / "proc/4242/comm").write_text("leaky\n")
     agent = Agent(tapline, folder, f"""  root: {root}
+  bpf: false
   event: true
   autotracing: true
   memburst: {{sample: 20ms, window: 5, growth: 100, floor: 70}}

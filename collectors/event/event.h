@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The user side of an event that a BPF program watches: settings go into the kernel, records come out
+// of it and are saved, what happened is counted.
+#pragma once
+
+#include <jansson.h>
+#include <stdatomic.h>
+
+#include "collectors/bpf/bpf.h"
+#include "collectors/collector.h"
+#include "collectors/event/event_record.h"
+
+#define TL_EVENT_NETS_MAX 64u
+
+struct tl_event;
+
+// What one event is; static.
+struct tl_event_kind {
+	const char *name;                // of the collector
+	const struct tl_bpf_hook *hooks; // best first, ended by one without a name
+	bool has_net;                    // the program has a constant host_net
+	// Fills what the program is to know, from the options; called at the start, and about every
+	// second.
+	void (*set)(struct tl_event *event, struct tl_ctx *ctx, struct tl_event_setting *ret);
+	// Saves a record of the ring.
+	void (*tell)(struct tl_event *event, const void *record, uint32_t size);
+};
+
+// Whose a network namespace was when it was last asked for.
+struct tl_event_net {
+	uint32_t inum;
+	uint64_t until_ns;
+	char id[TL_CONTAINER_ID_BYTES];
+};
+
+// The first member of a collector's own struct.
+struct tl_event {
+	const struct tl_event_kind *kind;
+	struct tl_bpf *bpf;                      // of the present run
+	struct tl_event_counts past;             // of earlier runs
+	_Atomic uint64_t seen, suppressed, lost; // of all runs
+	_Atomic uint64_t saved, known;
+	int error;                               // of the last save
+	uint32_t host_net;                       // inode of the host's network namespace
+	struct tl_container owner;
+	struct tl_event_net nets[TL_EVENT_NETS_MAX];
+	uint32_t next_net;
+};
+
+// `size` is that of the collector's own struct, 0 for none of its own. NULL on no memory.
+struct tl_event *tl_event_create(const struct tl_event_kind *kind, size_t size);
+void tl_event_destroy(void *event);
+// What start() is: loads, and saves until the run ends. 0 or -errno.
+int tl_event_run(struct tl_event *event, struct tl_ctx *ctx);
+// What update() is: the counters tapline_<name>_..._total.
+int tl_event_update(void *event, struct tl_emit *emit);
+
+// ---- For tell() ----------------------------------------------------------------------------------
+
+// The container of a task, or of a network namespace, into event->owner; without one its id is "".
+void tl_event_find_task(struct tl_event *event, const struct tl_event_task *task);
+void tl_event_find_net(struct tl_event *event, uint32_t inum);
+// Saves `data` (and frees it) as a record of event->owner.
+void tl_event_save(struct tl_event *event, uint64_t time_ns, json_t *data);
+// A line for each frame, "function+0x1f"; to be freed.
+void tl_event_stack(const struct tl_event_stack *stack, struct tl_text *ret_text);
+// Adds pid, tid and comm.
+void tl_event_add_task(json_t *data, const struct tl_event_task *task);
+// A text of at most `size` bytes as the kernel left it: a JSON string.
+json_t *tl_event_string(const char *text, size_t size);
+// Adds device, namespace, length and the decoded headers of a packet.
+void tl_event_add_packet(json_t *data, const struct tl_event_packet *packet);
+const char *tl_event_tcp_state(uint32_t state);
