@@ -198,6 +198,58 @@ def accept_headers():
     yield "many", b"text/plain;q=0.001," * 70 + b"application/openmetrics-text"
 
 
+# RFC 7541, appendix C: requests and responses, plain and in Huffman code.
+HPACK_BLOCKS = {
+    "requests": (0, "828684410f7777772e6578616d706c652e636f6d", "828684be58086e6f2d6361636865",
+                 "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565"),
+    "requests-huffman": (0, "828684418cf1e3c2e5f23a6ba0ab90f4ff", "828684be5886a8eb10649cbf",
+                         "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf"),
+    "responses": (0, "3fe101", "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad1718"
+                  "63c78f0b97c8e9ae82ae43d3", "4883640effc1c0bf",
+                  "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7"
+                  "b335dfdfcd5b3960d5af27087f3672c1ab270fb5291f9587316065c003ed4ee5b1063d5007"),
+    "late": (1, "828684be", "410161", "be", "bf", "7f000178", "be", "bf"),
+    "sizes": (0, "20", "3fe11f", "4004786f6e6503616263", "20be", "ff8080808001", "8220", "007fffffff7f00"),
+    "padding": (0, "0083ffffff0161", "0081000161", "0084fffffffc0161", "400a6375"),
+    "grpc": (0, "4088f2b24b50ea4f85ff8e8b4ab342", "40889acac8b21234da8f8107bf", "0f0d023939"),
+}
+
+
+def hpack_blocks():
+    for name, (late, *blocks) in HPACK_BLOCKS.items():
+        yield name, bytes([late]) + b"".join(bytes([1, len(b) // 2]) + bytes.fromhex(b) for b in blocks)
+
+
+def h2(where, kind, flags, payload=b""):
+    return bytes([where, kind, flags]) + struct.pack("<H", len(payload)) + payload
+
+
+def http2_frames():
+    server, connection, pushed = 1, 2, 4
+    get, post = bytes.fromhex("828684410178"), bytes.fromhex("838684410178")
+    call = post + bytes.fromhex("5f") + bytes([16]) + b"application/grpc"
+    text = post + bytes.fromhex("5f") + bytes([25]) + b"application/grpc-web-text"
+    status = b"\x00\x0bgrpc-status\x015"
+    settings = h2(connection, 4, 0) + h2(server | connection, 4, 0)
+    yield "get", settings + h2(0, 1, 5, get) + h2(server, 1, 4, b"\x88") + h2(server, 0, 1, b"body")
+    yield "padding", h2(0, 1, 0x2d, b"\3\0\0\0\0\7" + get + bytes(3)) + \
+        h2(server, 1, 0, b"\x88") + h2(server, 9, 4, b"\x0f\x0d\1\x30") + h2(server, 0, 9, b"\1ok\0")
+    yield "push", h2(0, 1, 5, get) + h2(server, 5, 4, b"\0\0\0\2" + get) + h2(server | pushed, 1, 5, b"\x88") + \
+        h2(server, 1, 5, b"\x8d")
+    yield "ends", h2(0, 1, 5, get) + h2(8, 1, 5, get) + h2(16, 1, 4, post) + h2(16, 3, 0, b"\0\0\0\x08") + \
+        h2(server | connection, 7, 0, b"\0\0\0\1\0\0\0\2") + h2(server, 3, 0, b"\0\0\0\2")
+    yield "grpc", h2(0, 1, 4, call) + h2(0, 0, 1, b"\0\0\0\0\2ab") + h2(server, 1, 4, b"\x88") + \
+        h2(server, 0, 0, b"\0\0\0\0\5abcde") + h2(server, 1, 5, status)
+    yield "grpc-web-text", h2(0, 1, 4, text) + h2(0, 0, 1, b"AAAAAAE9") + h2(server, 1, 4, b"\x88") + \
+        h2(server, 0, 1, b"AAAAAAJoaQ==gAAAAA5ncnBjLXN0YXR1czo1DQo=")
+    yield "unknown", h2(0, 0x5f, 0xff, b"x" * 9) + h2(0, 9, 4, get) + h2(0, 1, 4, b"\xbe") + h2(0, 6, 0, bytes(8))
+    yield "interim", h2(0, 1, 5, get) + h2(server, 1, 4, b"\x08\x03100") + h2(server, 1, 5, b"\x88")
+
+
+for seed, data in hpack_blocks():
+    write("hpack", seed, data)
+for seed, data in http2_frames():
+    write("http2_frames", seed, data)
 for seed, (link, data) in packets().items():
     write("packet", seed, bytes([link, 0]) + data)
 for seed, parts in fragments():
