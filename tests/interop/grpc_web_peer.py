@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A gRPC-Web server over HTTP/1 by sonora (PyPI), and calls of it by sonora's client and, in base64, by
+http.client: both ways of a body's encoding, unary and streams of the server, errors.
+
+    grpc_web_peer.py serve ADDRESS PORT
+    grpc_web_peer.py call ADDRESS PORT
+"""
+import base64
+import http.client
+import sys
+import wsgiref.simple_server
+
+import grpc
+import sonora.client
+import sonora.wsgi
+
+SERVICE = "tap.test.Web"
+
+
+def unary(request, context):
+    if request.startswith(b"fail:"):
+        code = int(request[5:])
+        context.set_code(next(c for c in grpc.StatusCode if c.value[0] == code))
+        context.set_details("went wrong: 100% \u00e9")
+        raise grpc.RpcError()
+    return request * 2
+
+
+def down(request, context):
+    for n in range(int(request)):
+        yield b"message %d" % n
+
+
+def serve(address, port):
+    handlers = {"Unary": grpc.unary_unary_rpc_method_handler(unary, bytes, bytes),
+                "Down": grpc.unary_stream_rpc_method_handler(down, bytes, bytes)}
+    application = sonora.wsgi.grpcWSGI()
+    application.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    wsgiref.simple_server.make_server(address, port, application).serve_forever()
+
+
+def call_text(address, port, method, request):
+    kind = "application/grpc-web-text"
+    connection = http.client.HTTPConnection(address, port)
+    message = b"\0" + len(request).to_bytes(4, "big") + request
+    connection.request("POST", f"/{SERVICE}/{method}", base64.b64encode(message),
+                       {"content-type": kind, "accept": kind, "x-grpc-web": "1", "grpc-timeout": "9S"})
+    connection.getresponse().read()
+    connection.close()
+
+
+def call(address, port):
+    channel = sonora.client.insecure_web_channel(f"http://{address}:{port}")
+    plain = channel.unary_unary(f"/{SERVICE}/Unary", bytes, bytes)
+    stream = channel.unary_stream(f"/{SERVICE}/Down", bytes, bytes)
+    assert plain(b"hello") == b"hellohello"
+    assert plain(b"x" * 5000, timeout=30) == b"x" * 10000
+    for code in (5, 13, 16):
+        try:
+            plain(b"fail:%d" % code)
+            raise SystemExit("no error came")
+        except grpc.RpcError as error:
+            assert error.code().value[0] == code
+    assert len(list(stream(b"7"))) == 7
+    call_text(address, port, "Unary", b"in base64")
+    call_text(address, port, "Unary", b"fail:7")
+    call_text(address, port, "Down", b"4")
+
+
+{"serve": serve, "call": call}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
