@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -342,6 +343,12 @@ int tl_eal_start(const struct tl_eal_options *options, struct tl_eal *ret_eal, c
 		return -EINVAL;
 	}
 	memset(ret_eal, 0, sizeof(*ret_eal));
+	// Without it EAL finds no CPU and prints pages of its own options.
+	if (access("/sys/devices/system/cpu", F_OK) < 0) {
+		(void)snprintf(error, error_size, "DPDK reads the machine's CPUs from /sys, which is not "
+			       "mounted here: mount -t sysfs sysfs /sys");
+		return -ENOENT;
+	}
 	log_open();
 	ret_eal->has_hugepages = are_hugepages_enough(options->memory_bytes);
 	int rc = init(options, ret_eal, &args[0]);

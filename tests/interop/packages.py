@@ -23,6 +23,7 @@ ENTER = r"""
 set -e
 mount --bind "$1" "$1"; cd "$1"
 mount -t proc proc proc
+mount -t sysfs sys sys
 mount -t tmpfs dev dev
 for name in null zero full random urandom; do touch dev/$name; mount --bind /dev/$name dev/$name; done
 ln -s /proc/self/fd dev/fd
@@ -116,7 +117,6 @@ apt-get update -qq
 apt-get install -qq -y --no-install-recommends systemd libcap2-bin >/dev/null 2>&1
 apt-get install -qq -y --no-install-recommends /root/tapline.deb >/dev/null 2>&1
 apt-get remove -qq -y --purge tapline >/dev/null 2>&1
-rm -f /var/lib/systemd/*
 """, "host"), end="")
     before = files_of(tree)
     print(inside(tree, r"""
