@@ -317,6 +317,11 @@ static const char *const span_names[] = {"{method} {exchange}", "{method} {queue
 static const struct tl_span_attribute span_attributes[] = {
 	{.name = "messaging.system", .value = "rabbitmq"},
 	{.name = "network.protocol.name", .value = "amqp"},
+	// The later ones, where they say something, take the place of those before.
+	{.name = "messaging.destination.name", .value = "{queue}"},
+	{.name = "messaging.destination.name", .value = "{routing_key}"},
+	{.name = "messaging.destination.name", .value = "{exchange}"},
+	{.name = "messaging.destination.name", .value = "{exchange}:{routing_key}"},
 	{.name = NULL},
 };
 static const struct tl_span_rules span_rules = {

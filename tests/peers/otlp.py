@@ -242,6 +242,7 @@ def check_amqp(spans):
     check_golden(find(spans, 'Publish no.such.queue'), CLIENT, {
         **TCP, 'messaging.system': 'rabbitmq', 'network.protocol.name': 'amqp',
         'messaging.operation.name': 'Publish', 'messaging.rabbitmq.vhost': '/',
+        'messaging.destination.name': 'no.such.queue',
         'messaging.rabbitmq.destination.routing_key': 'no.such.queue',
         'messaging.message.body.size': 4, 'error.type': '312', 'error.message': 'NO_ROUTE',
         'tapline.status': 'client_error'})
