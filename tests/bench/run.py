@@ -6,6 +6,7 @@ Wall time is what a user waits; nothing is subtracted from any figure. Each part
 load average and followed by the share of CPU time that the hypervisor gave to others.
 """
 import argparse
+import gzip
 import json
 import os
 import pathlib
@@ -13,18 +14,24 @@ import platform
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests/agent"), str(ROOT / "tests/live")]
+import traffic
+from lab import Failed, Lab, Skip
+
 FIGURE = re.compile(r'figure=(\S+) value=(\S+) unit=(\S+) of="(.*)"')
 AIMS = {
     "http_1k_roundtrips": ">= 1 M/s", "bodies_1k_mpps": ">= 5 Mpps", "stats_file": ">= 8 Mpps",
     "idle_flows_memory": "<= 200 MB", "watch_rss": "< 100 MB", "watch_first_record": "< 0.3 s",
     "agent_idle_cpu": "< 3 %", "redis_get_16_rate": ">= 1.5 M/s",
-    "mysql_text_rate": ">= 1 M/s", "mysql_prepared_rate": ">= 1 M/s",
+    "mysql_text_rate": ">= 1 M/s", "mysql_prepared_rate": ">= 1 M/s", "scrape_lost": "0",
     "grpc_unary_rate": ">= 0.6 M/s", "postgresql_simple_rate": ">= 1 M/s", "postgresql_prepared_rate": ">= 1 M/s",
     "kafka_produce_8_rate": ">= 1 M/s",
 }
@@ -160,6 +167,73 @@ def idle_agent(build, quick):
         subprocess.run(["ip", "netns", "del", name], check=False)
 
 
+class Sender(threading.Thread):
+    """Requests on a wire, at a pace that any machine keeps: every second one says a new path."""
+
+    def __init__(self, wire, groups):
+        super().__init__(daemon=True)
+        self.wire, self.groups = wire, groups
+        self.talks = [traffic.Conversation(port=20000 + i) for i in range(16)]
+        self.sent = 0
+        self.is_over = False
+
+    def say(self, path):
+        talk = self.talks[self.sent % len(self.talks)]
+        for record in talk.request(path).out:
+            self.wire.send(record[16:])  # without the head that a capture file has
+        talk.out.clear()
+        self.sent += 1
+
+    def run(self):
+        while not self.is_over:
+            for _ in range(10):
+                self.say(f"/item/{self.sent % self.groups}")
+            time.sleep(0.004)
+
+
+def scrapes(build, quick):
+    """Pages of 100,000 series over HTTP, by gzip, while requests pass on a live port."""
+    groups, count = (1500, 4) if quick else (12000, 10)
+    lab = Lab(build / "tapline")
+    try:
+        client, server = lab.pair(offload=False)
+        with lab.inside(client):
+            wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        wire.bind(("c0", 0))
+        agent = lab.agent(server, ["{interface: s0}"], "metrics: {series_max: 200000, series_per_family_max: "
+                          "200000, label_values_max: 200000, labels: [{protocol: http, labels: "
+                          "[request.path]}]}\n")
+        sender = Sender(wire, groups)
+        sender.start()
+        while sender.sent < groups:
+            time.sleep(0.1)
+        time.sleep(2)
+        ask = ["curl", "-sf", "-H", "Accept-Encoding: gzip", "-o", lab.folder / "page",
+               "http://127.0.0.1:9091/protocol/metrics?histogram=vmrange"]
+        before, began = cpu_of(agent.pid), time.monotonic()
+        time.sleep(3)
+        idle = (cpu_of(agent.pid) - before) / (time.monotonic() - began)
+        before, began = cpu_of(agent.pid), time.monotonic()
+        for _ in range(count):
+            lab.on(server, *ask)
+        took = time.monotonic() - began
+        spent_on = cpu_of(agent.pid) - before - idle * took
+        sender.is_over = True
+        sender.join()
+        own, page, _ = lab.settled(server)
+        lines = gzip.decompress((lab.folder / "page").read_bytes()).count(b"\n")
+        note("scrape_cpu", spent_on / count * 1e3, "ms",
+             f"CPU time of the agent for a page of {lines} lines by gzip, over HTTP")
+        note("scrape_time", took / count * 1e3, "ms", "until that page is there")
+        note("scrape_lost", sender.sent - page.sum("http_requests_total"), "1",
+             f"of {sender.sent} requests on a live port meanwhile, not counted")
+        note("scrape_dropped", own.sum("tapline_port_dropped_packets_total"), "1", "packets dropped there")
+    except (Skip, Failed) as why:
+        print(f"   skipped: {why}")
+    finally:
+        lab.close()
+
+
 def instructions(build):
     """Instructions are the same on a busy machine; only where valgrind is installed."""
     if shutil.which("valgrind") is None:
@@ -233,6 +307,8 @@ def main():
         part("decoding and hashing", lambda: run([bench / "bench_packet"]))
         part("metrics", lambda: run([bench / "bench_metrics"]))
         part("sinks", lambda: run([bench / "bench_sinks"]))
+    part("spans, documents, lines", lambda: run([bench / "bench_export"] + quick))
+    part("scrapes of many series", lambda: scrapes(build, options.quick))
     print(f"\nload average at the end: {' '.join(f'{a:.2f}' for a in os.getloadavg())}")
     print(f"\n{'figure':28} {'value':>10} {'unit':6} {'aim':10} of")
     for figure, value, unit, what in figures:
