@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What tapline sends, as receivers see it that Debian does not have: VictoriaMetrics and VictoriaLogs,
+built from the Go module proxy. What each stored is compared with the records that `tapline watch`
+shows of the same capture.
+
+    receivers.py TAPLINE NAME...     victoria-metrics victoria-logs
+
+Exit status 77 with a line where the proxy can't be reached or Go is missing. What was built stays in
+~/.cache/tapline-interop.
+"""
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / 'tests/peers'), str(ROOT / 'tests/agent')]
+import traffic
+
+TAPLINE = os.path.realpath(sys.argv[1])
+CAPTURES = ROOT / 'tests/captures'
+CACHE = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache') / 'tapline-interop'
+SKIPPED = 77
+MODULE = 'github.com/VictoriaMetrics/VictoriaMetrics'
+# The stand-alone VictoriaLogs is not to be had there; this tag of the common tree still has it.
+GO_PROGRAMS = {'victoria-metrics': (f'{MODULE}/app/victoria-metrics', 'v1.122.0'),
+               'victoria-logs': (f'{MODULE}/app/victoria-logs', 'v1.110.0')}
+BUILD_SECONDS = 900  # on a busy machine; a minute or so on a quiet one
+
+class Skip(Exception):
+    """Why a receiver can't be had here."""
+
+
+# ---- Getting them --------------------------------------------------------------------------------
+
+def build(folder, *command, **more):
+    environment = {**os.environ, 'CGO_ENABLED': '0', 'GOFLAGS': '-buildvcs=false', **more}
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment,
+                              timeout=BUILD_SECONDS, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        raise Skip(f'{" ".join(command[:3])} took longer than {BUILD_SECONDS} s') from None
+    if done.returncode != 0:
+        raise Skip(f'{" ".join(command[:3])}: {(done.stdout + done.stderr).strip()[-300:]}')
+
+
+def need(program):
+    if not shutil.which(program):
+        raise Skip(f'{program} is not installed')
+
+
+def go_module(folder, package, version):
+    need('go')
+    (folder / 'go.mod').write_text('module tapline/interop\n\ngo 1.24\n')
+    build(folder, 'go', 'get', f'{package}@{version}')
+
+
+def go_program(name):
+    package, version = GO_PROGRAMS[name]
+    program = CACHE / f'{name}-{version}'
+    if program.exists():
+        return program
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        go_module(pathlib.Path(folder), package, version)
+        build(folder, 'go', 'build', '-o', program, package)
+    return program
+
+
+# ---- Running them --------------------------------------------------------------------------------
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+def ask(url, data=None, method=None):
+    request = urllib.request.Request(url, data, {'Content-Type': 'application/json'}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read().decode()
+    except urllib.error.HTTPError as error:
+        raise AssertionError(f'{url}: {error.code} {error.read().decode()[:500]}') from None
+
+
+@contextlib.contextmanager
+def running(folder, *command, **options):
+    log = folder / 'receiver.log'
+    with open(log, 'wb') as pen:
+        process = subprocess.Popen(command, stdout=pen, stderr=pen, cwd=folder, **options)
+    try:
+        yield process
+    except BaseException:
+        print(f'the end of the log of {command[0]}:\n{log.read_text()[-1500:]}')
+        raise
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(what, condition, seconds=120):
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError):
+            if value := condition():
+                return value
+        assert time.monotonic() < end, f'{what}: not within {seconds} s'
+        time.sleep(0.2)
+
+
+def run_agent(folder, capture, exporter, options):
+    """One run over the capture, and runs over nothing until the queue that it left is empty."""
+    config, empty, queue = folder / 'agent.yaml', folder / 'empty.pcap', folder / 'queue'
+    empty.write_bytes(traffic.HEADER)
+    for attempt in range(20):
+        config.write_text(f'probe: probe-a\ncapture: {{ports: [{{file: {empty if attempt else capture}}}]}}\n'
+                          f'server: {{enabled: false}}\ncollectors: {{metrics: false}}\n'
+                          f'exporters: {{{exporter}: [{{{options}, queue: {{directory: {queue}}}}}]}}\n')
+        done = subprocess.run([TAPLINE, 'agent', '--config', config], capture_output=True, text=True,
+                              timeout=120)
+        assert done.returncode == 0 and 'lost' not in done.stderr, done.stderr
+        if not any(queue.rglob('*.seg')):
+            return
+    raise AssertionError(f'the queue does not get empty:\n{done.stderr}')
+
+
+def records_of(capture):
+    done = subprocess.run([TAPLINE, 'watch', '-q', '--output', 'json', '--pcap-file', capture],
+                          capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+# ---- What they have ------------------------------------------------------------------------------
+
+def check_victoria_metrics(folder):
+    """metric_stores.py with this program in the place of Debian's, then metrics by OTLP."""
+    program = go_program('victoria-metrics')
+    (folder / 'victoria-metrics').symlink_to(program)
+    done = subprocess.run([sys.executable, ROOT / 'tests/interop/metric_stores.py', TAPLINE, 'victoria'],
+                          env={**os.environ, 'PATH': f'{folder}:{os.environ["PATH"]}'}, timeout=300)
+    assert done.returncode == 0, 'metric_stores.py failed'
+    capture, port = CAPTURES / 'http-nginx.pcap', free_port()
+    base = f'http://127.0.0.1:{port}'
+    with running(folder, program, f'-storageDataPath={folder}/data', f'-httpListenAddr=127.0.0.1:{port}',
+                 '-search.latencyOffset=0s', '-retentionPeriod=100y'):
+        wait_for('victoria-metrics', lambda: ask(f'{base}/health'))
+        run_agent(folder, capture, 'otlp', f'traces: false, metrics_url: "{base}/opentelemetry/v1/metrics"')
+        ask(f'{base}/internal/force_flush')
+
+        def value(query):
+            answer = json.loads(ask(f'{base}/api/v1/query?' + urllib.parse.urlencode({'query': query})))
+            return sum(float(row['value'][1]) for row in answer['data']['result'])
+        count = sum(r['protocol'] == 'http' for r in records_of(capture))
+        seen = {q: value(q) for q in ('http_requests_total', 'sum(http_request_duration_seconds_count)',
+                                      'sum(http_request_duration_seconds_bucket)')}
+    assert all(found == count for found in seen.values()), (count, seen)
+    print(f'  by OTLP: {seen}')
+
+
+def check_victoria_logs(folder):
+    program, port = go_program('victoria-logs'), free_port()
+    base = f'http://127.0.0.1:{port}'
+    with running(folder, program, f'-storageDataPath={folder}/data', f'-httpListenAddr=127.0.0.1:{port}',
+                 '-retentionPeriod=100y'):
+        wait_for('victoria-logs', lambda: ask(f'{base}/health'))
+        for name in ('http-nginx.pcap', 'dns-unbound.pcap'):
+            run_agent(folder, CAPTURES / name, 'elasticsearch',
+                      f'url: "{base}/insert/elasticsearch", headers: {{VL-Stream-Fields: event.dataset, '
+                      'VL-Msg-Field: url.path}')
+        expected = collections.Counter((r['protocol'], r['status']) for name in (
+            'http-nginx.pcap', 'dns-unbound.pcap') for r in records_of(CAPTURES / name))
+
+        def stored():
+            lines = ask(f'{base}/select/logsql/query?query=*').splitlines()
+            found = [json.loads(line) for line in lines]
+            seen = collections.Counter((d['event.dataset'], d['tapline.status']) for d in found)
+            return (found, seen) if seen == expected else None
+        found, _ = wait_for(f'{expected} documents', stored)
+    broken = [d for d in found if d.get('_msg') == '/broken']  # url.path by VL-Msg-Field
+    assert [d['http.response.status_code'] for d in broken] == ['503'], broken
+    assert all(d['observer.name'] == 'probe-a' for d in found)
+    print(f'  {len(found)} documents')
+
+
+def main():
+    failed, had = 0, 0
+    for name in sys.argv[2:]:
+        folder = pathlib.Path(tempfile.mkdtemp(prefix='tl-receivers-'))
+        began = time.monotonic()
+        try:
+            globals()['check_' + name.replace('-', '_')](folder)
+            had += 1
+            print(f'ok {name} {time.monotonic() - began:.0f}s', flush=True)
+        except Skip as why:
+            print(f'skipped {name}: {why}', flush=True)
+        except AssertionError as why:
+            failed += 1
+            print(f'FAILED {name}: {why}', flush=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failed else 0 if had else SKIPPED
+
+
+sys.exit(main())
