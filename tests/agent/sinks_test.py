@@ -88,7 +88,8 @@ class Sinks(unittest.TestCase):
 
     def test_many_series_and_scrapers(self):
         series = 12000
-        agent = self.start("metrics: {series_max: 200000, series_per_family_max: 200000, "
+        agent = self.start("metrics: {learn_templates: false, series_max: 200000, "
+                           "series_per_family_max: 200000, "
                            "label_values_max: 200000, "
                            "labels: [{protocol: http, labels: [request.path]}]}\n")
         for first in range(0, series, 500):

@@ -200,8 +200,8 @@ def scrapes(build, quick):
         with lab.inside(client):
             wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
         wire.bind(("c0", 0))
-        agent = lab.agent(server, ["{interface: s0}"], "metrics: {series_max: 200000, series_per_family_max: "
-                          "200000, label_values_max: 200000, labels: [{protocol: http, labels: "
+        agent = lab.agent(server, ["{interface: s0}"], "metrics: {learn_templates: false, series_max: 200000, "
+                          "series_per_family_max: 200000, label_values_max: 200000, labels: [{protocol: http, labels: "
                           "[request.path]}]}\n")
         sender = Sender(wire, groups)
         sender.start()
