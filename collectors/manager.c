@@ -606,7 +606,7 @@ uint32_t tl_collectors_status(struct tl_collectors *c, struct tl_collector_statu
 		memcpy(status->reason, slot->reason, sizeof(status->reason));
 		(void)pthread_mutex_lock(&c->slots[i].ctx.lock);
 		if (slot->is_running)
-			memcpy(status->hook, slot->ctx.hook, sizeof(status->hook));
+			(void)snprintf(status->hook, sizeof(status->hook), "%s", slot->ctx.hook);
 		(void)pthread_mutex_unlock(&c->slots[i].ctx.lock);
 	}
 	(void)pthread_mutex_unlock(&c->lock);

@@ -63,8 +63,12 @@ static void percent_decode(char *text)
 	for (const char *from = text; *from != '\0'; from++) {
 		int high = *from == '%' ? digit_of(from[1]) : -1;
 		int low = high >= 0 ? digit_of(from[2]) : -1;
-		*to++ = low >= 0 ? (char)(high << 4 | low) : *from;
-		from += low >= 0 ? 2 : 0;
+		if (low >= 0) {
+			*to++ = (char)(high << 4 | low);
+			from += 2;
+		} else {
+			*to++ = *from;
+		}
 	}
 	*to = '\0';
 }

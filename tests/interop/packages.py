@@ -114,7 +114,7 @@ def deb(tree, package):
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
 apt-get update -qq
 # What it depends on, and what the checks need, come first: removing the package leaves those.
-apt-get install -qq -y --no-install-recommends systemd libcap2-bin >/dev/null 2>&1
+apt-get install -qq -y --no-install-recommends systemd procps man-db >/dev/null 2>&1
 apt-get install -qq -y --no-install-recommends /root/tapline.deb >/dev/null 2>&1
 apt-get remove -qq -y --purge tapline >/dev/null 2>&1
 """, "host"), end="")
