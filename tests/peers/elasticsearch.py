@@ -219,9 +219,10 @@ def test_options():
     check_all(store, 'http-nginx.pcap')
     assert {index for index, _ in store.documents.values()} == {'all'}
     assert max(store.requests) == 5, store.requests
-    done = subprocess.run([TAPLINE, 'config', '--check', '/dev/stdin'], capture_output=True,
-                          text=True, input='exporters: {elasticsearch: [{url: "http://a", '
-                          'namespace: Bad}]}')
+    with tempfile.NamedTemporaryFile('w') as file:
+        file.write('exporters: {elasticsearch: [{url: "http://a", namespace: Bad}]}')
+        file.flush()
+        done = subprocess.run([TAPLINE, 'config', '--check', file.name], capture_output=True, text=True)
     assert done.returncode == 2 and 'namespace: must be lower-case' in done.stderr + done.stdout, done
 
 
