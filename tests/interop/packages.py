@@ -86,13 +86,13 @@ def files_of(tree):
 
 def tarball(tree, package):
     before = files_of(tree)
-    shutil.copy(package, tree / "root")
+    shutil.copy(package, tree / "srv")
     print(inside(tree, r"""
-cd /root && tar -xzf tapline-*.tar.gz && rm tapline-*.tar.gz && cd tapline-*
+cd /srv && tar -xzf tapline-*.tar.gz && rm tapline-*.tar.gz && cd tapline-*
 ./install
-cd / && rm -r /root/tapline-*
+cd / && rm -r /srv/tapline-*
 tapline version | head -n 4
-tapline stats --pcap-file /root/quickstart.pcap | head -n 3
+tapline stats --pcap-file /srv/quickstart.pcap | head -n 3
 ! tapline stats --pcap-file /nowhere 2>/tmp/error
 grep -q nowhere /tmp/error
 grep -q '^ExecStart=/opt/tapline/tapline agent' /etc/systemd/system/tapline.service
@@ -109,18 +109,18 @@ rm -r /etc/tapline
 
 
 def deb(tree, package):
-    shutil.copy(package, tree / "root/tapline.deb")
+    shutil.copy(package, tree / "srv/tapline.deb")
     print(inside(tree, r"""
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
 apt-get update -qq
 # What it depends on, and what the checks need, come first: removing the package leaves those.
 apt-get install -qq -y --no-install-recommends systemd procps man-db >/dev/null 2>&1
-apt-get install -qq -y --no-install-recommends /root/tapline.deb >/dev/null 2>&1
+apt-get install -qq -y --no-install-recommends /srv/tapline.deb >/dev/null 2>&1
 apt-get remove -qq -y --purge tapline >/dev/null 2>&1
 """, "host"), end="")
     before = files_of(tree)
     print(inside(tree, r"""
-dpkg -i /root/tapline.deb >/dev/null
+dpkg -i /srv/tapline.deb >/dev/null
 dpkg -s tapline | grep -E '^(Status|Version|Installed-Size)'
 for file in /usr/bin/tapline /lib/systemd/system/tapline.service /etc/tapline/tapline.yaml \
 	/usr/share/man/man1/tapline.1.gz /usr/share/bash-completion/completions/tapline \
@@ -129,7 +129,7 @@ for file in /usr/bin/tapline /lib/systemd/system/tapline.service /etc/tapline/ta
 done
 systemd-analyze verify /lib/systemd/system/tapline.service
 dpkg-query -W -f '${Conffiles}\n' tapline | grep -q /etc/tapline/tapline.yaml
-tapline stats --pcap-file /root/quickstart.pcap | head -n 3
+tapline stats --pcap-file /srv/quickstart.pcap | head -n 3
 # As the unit runs it: nobody, with one capability.
 printf 'capture:\n  filter: ""\n  ports: [{interface: lo}]\n' >/etc/tapline/tapline.yaml
 command=$(sed -n 's/^ExecStart=//p' /lib/systemd/system/tapline.service)
@@ -138,7 +138,7 @@ setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all,+net_raw 
 	$command >/tmp/agent.log 2>&1 & agent=$!
 """ + RUN_AGENT + r"""
 cp /etc/tapline/tapline.yaml /tmp/edited
-dpkg -i /root/tapline.deb >/dev/null 2>&1 </dev/null
+dpkg -i /srv/tapline.deb >/dev/null 2>&1 </dev/null
 cmp /etc/tapline/tapline.yaml /tmp/edited
 dpkg -r tapline >/dev/null 2>&1
 [ -e /etc/tapline/tapline.yaml ] && [ ! -e /usr/bin/tapline ]
@@ -181,7 +181,7 @@ def main():
         if tree is None:
             return SKIPPED
         made = options.packages or packages(folder / "packages")
-        shutil.copy(ROOT / "tests/captures/quickstart.pcap", tree / "root")
+        shutil.copy(ROOT / "tests/captures/quickstart.pcap", tree / "srv")
         shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
         tarball(tree, next(made.glob("*.tar.gz")))
         deb(tree, next(made.glob("*.deb")))
