@@ -190,16 +190,24 @@ def check_victoria_metrics(folder):
                  '-search.latencyOffset=0s', '-retentionPeriod=100y'):
         wait_for('victoria-metrics', lambda: ask(f'{base}/health'))
         run_agent(folder, capture, 'otlp', f'traces: false, metrics_url: "{base}/opentelemetry/v1/metrics"')
-        ask(f'{base}/internal/force_flush')
 
         def value(query):
             answer = json.loads(ask(f'{base}/api/v1/query?' + urllib.parse.urlencode({'query': query})))
             return sum(float(row['value'][1]) for row in answer['data']['result'])
         count = sum(r['protocol'] == 'http' for r in records_of(capture))
-        seen = {q: value(q) for q in ('http_requests_total', 'sum(http_request_duration_seconds_count)',
-                                      'sum(http_request_duration_seconds_bucket)')}
+        seen = {}
+
+        def is_there():  # new series can be asked for about a second after they were taken
+            ask(f'{base}/internal/force_flush')
+            seen.update((q, value(q)) for q in (
+                'http_requests_total', 'sum(http_request_duration_seconds_count)',
+                'sum(http_request_duration_seconds_bucket)'))
+            return all(found >= count for found in seen.values())
+        try:
+            wait_for(f'{count} requests', is_there, 60)
+        finally:
+            print(f'  by OTLP: {seen}')
     assert all(found == count for found in seen.values()), (count, seen)
-    print(f'  by OTLP: {seen}')
 
 
 def check_victoria_logs(folder):
