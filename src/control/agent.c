@@ -457,6 +457,16 @@ static void begin_stop(struct agent *agent)
 		tl_probe_stop(agent->probe);
 }
 
+// Said when there is a first snapshot: who reads this line may ask for every page.
+static void tell_ready(struct agent *agent)
+{
+	tl_log(TL_LOG_SEVERITY_INFO, "%s; HTTP on %s",
+	       agent->probe == NULL ? "watching this host, capturing nothing" : "capturing",
+	       agent->first->server.enabled ? agent->first->server.address : "(off)");
+	if (agent->http != NULL)
+		tl_http_set_ready(agent->http, true);
+}
+
 static int run(struct agent *agent)
 {
 	bool is_finished = false, is_stopping = false, is_ready = false;
@@ -466,8 +476,8 @@ static int run(struct agent *agent)
 		if (agent->http != NULL)
 			tl_http_turn(agent->http);
 		if ((is_tick_due(agent, clock_ns(CLOCK_MONOTONIC)) || is_finished) && tick(agent) &&
-		    !is_ready && !is_stopping && agent->http != NULL) {
-			tl_http_set_ready(agent->http, true); // its pages can be asked for now
+		    !is_ready && !is_stopping) {
+			tell_ready(agent);
 			is_ready = true;
 		}
 		if (reload_wanted) {
@@ -626,9 +636,6 @@ int tl_agent_run(const char *path, const char *version)
 	} else if (rc < 0) {
 		tl_log(TL_LOG_SEVERITY_ERROR, "%s", error);
 	} else {
-		tl_log(TL_LOG_SEVERITY_INFO, "%s; HTTP on %s",
-		       agent.probe == NULL ? "watching this host, capturing nothing" : "capturing",
-		       agent.first->server.enabled ? agent.first->server.address : "(off)");
 		rc = run(&agent);
 	}
 	finish(&agent);
