@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "figure.h"
 #include "flow/table.h"
+#include "tests/support/options.h"
 #include "tests/support/packets.h"
 #include "tests/support/recorder.h"
 
@@ -34,23 +35,14 @@ static double resident_mb(void)
 
 static struct tl_engine *make_engine(uint64_t flows)
 {
-	const struct tl_engine_options options = {
-		.flow = {
-			.flows_max = flows,
-			.syn_max = 65536,
-			.tcp_idle_ns = 3600 * SECOND,
-			.tcp_closed_ns = 10 * SECOND,
-			.udp_idle_ns = 60 * SECOND,
-			.syn_idle_ns = 30 * SECOND,
-			.reorder_bytes_max = 64u << 20,
-			.reorder_flow_bytes_max = 4u << 20,
-			.gap_seen_ns = 20000000,
-			.gap_silent_ns = 200000000,
-			.gap_one_sided_ns = 200000000,
-			.duplicate_ns = 3000000,
-		},
-		.seed = 1,
-	};
+	struct tl_engine_options options = test_engine_options(flows);
+
+	options.flow.syn_max = 65536;
+	options.flow.tcp_idle_ns = 3600 * SECOND;
+	options.flow.tcp_closed_ns = 10 * SECOND;
+	options.flow.reorder_bytes_max = 64u << 20;
+	options.flow.reorder_flow_bytes_max = 4u << 20;
+	options.flow.duplicate_ns = 3000000;
 	struct tl_engine *engine = tl_engine_create(&options, NULL, NULL, NULL);
 	TL_ASSERT(engine != NULL);
 	return engine;

@@ -7,6 +7,7 @@
 #include "figure.h"
 #include "l7/rules.h"
 #include "metrics/metrics.h"
+#include "tests/support/options.h"
 #include "tests/support/packets.h"
 
 #include <stdio.h>
@@ -149,32 +150,12 @@ static void pass(struct bench *b, const uint8_t *kinds, uint32_t kind_count)
 
 static struct tl_engine *make_engine(struct bench *b, const struct tl_rules *rules)
 {
-	const struct tl_engine_options options = {
-		.defrag = {.datagrams_max = 64, .bytes_max = 1 << 20, .timeout_ns = 30 * SECOND},
-		.flow = {
-			.flows_max = b->flows < 1024 ? 1024 : b->flows,
-			.syn_max = 1 << 16,
-			.tcp_idle_ns = 3600 * SECOND,
-			.tcp_closed_ns = 2 * SECOND,
-			.udp_idle_ns = 60 * SECOND,
-			.syn_idle_ns = 30 * SECOND,
-			.reorder_bytes_max = 16 << 20,
-			.reorder_flow_bytes_max = 1 << 20,
-			.gap_seen_ns = 20000000,
-			.gap_silent_ns = 200000000,
-			.gap_one_sided_ns = 200000000,
-			.duplicate_ns = 1000000,
-		},
-		.l7 = {
-			.connections_max = b->flows,
-			.exchanges_max = b->flows * 2,
-			.exchanges_per_connection_max = 256,
-			.message_bytes_max = 64 << 20,
-			.carry_bytes_max = 64 << 20,
-			.detect_bytes_max = 4096,
-			.detect_packets_max = 16,
-		},
-	};
+	struct tl_engine_options options = test_engine_options(b->flows < 1024 ? 1024 : b->flows);
+
+	options.flow.syn_max = 1 << 16;
+	options.flow.tcp_idle_ns = 3600 * SECOND;
+	options.flow.reorder_bytes_max = 16 << 20;
+	options.l7.message_bytes_max = options.l7.carry_bytes_max = 64 << 20;
 	return tl_engine_create(&options, rules, take_record, b);
 }
 

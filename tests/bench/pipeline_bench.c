@@ -8,6 +8,7 @@
 #include "pmd/eal.h"
 #include "pmd/port.h"
 #include "pmd/synthetic/synthetic.h"
+#include "tests/support/options.h"
 #include "worker/pipeline.h"
 
 #include <stdio.h>
@@ -18,32 +19,7 @@
 
 #include <rte_ethdev.h>
 
-static const struct tl_engine_options engine = {
-	.defrag = {.datagrams_max = 64, .bytes_max = 1 << 20, .timeout_ns = UINT64_C(30000000000)},
-	.flow = {
-		.flows_max = 1 << 17,
-		.syn_max = 1 << 16,
-		.tcp_idle_ns = UINT64_C(3600000000000),
-		.tcp_closed_ns = UINT64_C(2000000000),
-		.udp_idle_ns = UINT64_C(60000000000),
-		.syn_idle_ns = UINT64_C(30000000000),
-		.reorder_bytes_max = 16 << 20,
-		.reorder_flow_bytes_max = 1 << 20,
-		.gap_seen_ns = UINT64_C(20000000),
-		.gap_silent_ns = UINT64_C(200000000),
-		.gap_one_sided_ns = UINT64_C(200000000),
-		.duplicate_ns = UINT64_C(1000000),
-	},
-	.l7 = {
-		.connections_max = 1 << 16,
-		.exchanges_max = 1 << 16,
-		.exchanges_per_connection_max = 256,
-		.message_bytes_max = 64 << 20,
-		.carry_bytes_max = 64 << 20,
-		.detect_bytes_max = 4096,
-		.detect_packets_max = 16,
-	},
-};
+#define CONNECTIONS_MAX 65536u // of a load
 
 static const struct tl_metrics_options metrics = {
 	.series_max = 1 << 16,
@@ -89,11 +65,11 @@ static void report(const struct load *load, const struct tl_counters *c, uint64_
 static void measure(const struct load *load)
 {
 	const struct tl_port_spec port = {.synthetic = &load->made};
-	const struct tl_pipeline_options options = {
+	struct tl_pipeline_options options = {
 		.ports = &port,
 		.port_count = 1,
 		.workers = 1,
-		.engine = engine,
+		.engine = test_engine_options(CONNECTIONS_MAX),
 		.metrics = &metrics,
 	};
 	const struct tl_rules_spec spec = {0};
@@ -103,6 +79,9 @@ static void measure(const struct load *load)
 	const char *failure;
 	char error[256];
 
+	options.engine.flow.tcp_idle_ns = UINT64_C(3600000000000);
+	options.engine.flow.reorder_bytes_max = 16 << 20;
+	options.engine.l7.message_bytes_max = options.engine.l7.carry_bytes_max = 64 << 20;
 	if (tl_rules_create(&spec, &rules, error, sizeof(error)) < 0 ||
 	    tl_pipeline_create(&options, rules, &pipeline, error, sizeof(error)) < 0)
 		fail(error);

@@ -6,6 +6,7 @@
 #include "figure.h"
 #include "l7/rules.h"
 #include "metrics/metrics.h"
+#include "tests/support/options.h"
 #include "tests/support/packets.h"
 
 #include <stdlib.h>
@@ -167,32 +168,13 @@ static void pass(struct bench *b, const struct frames *frames, bool is_measured)
 static struct tl_engine *make_engine(struct bench *b, const struct tl_rules *rules)
 {
 	uint32_t most = b->connections < 1024 ? 1024 : b->connections;
-	const struct tl_engine_options options = {
-		.defrag = {.datagrams_max = 64, .bytes_max = 1 << 20, .timeout_ns = 30 * SECOND},
-		.flow = {
-			.flows_max = most,
-			.syn_max = 1 << 16,
-			.tcp_idle_ns = 3600 * SECOND,
-			.tcp_closed_ns = 2 * SECOND,
-			.udp_idle_ns = 60 * SECOND,
-			.syn_idle_ns = 30 * SECOND,
-			.reorder_bytes_max = 16 << 20,
-			.reorder_flow_bytes_max = 1 << 20,
-			.gap_seen_ns = 20000000,
-			.gap_silent_ns = 200000000,
-			.gap_one_sided_ns = 200000000,
-			.duplicate_ns = 1000000,
-		},
-		.l7 = {
-			.connections_max = most,
-			.exchanges_max = most * 32,
-			.exchanges_per_connection_max = 256,
-			.message_bytes_max = 64 << 20,
-			.carry_bytes_max = 64 << 20,
-			.detect_bytes_max = 4096,
-			.detect_packets_max = 16,
-		},
-	};
+	struct tl_engine_options options = test_engine_options(most);
+
+	options.flow.syn_max = 1 << 16;
+	options.flow.tcp_idle_ns = 3600 * SECOND;
+	options.flow.reorder_bytes_max = 16 << 20;
+	options.l7.exchanges_max = most * 32;
+	options.l7.message_bytes_max = options.l7.carry_bytes_max = 64 << 20;
 	return tl_engine_create(&options, rules, take_record, b);
 }
 

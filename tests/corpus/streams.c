@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "base/check.h"
 #include "pmd/pcap/file.h"
+#include "tests/support/options.h"
 #include "tests/support/recorder.h"
 
 #include <arpa/inet.h>
@@ -17,24 +18,16 @@
 static struct tl_engine *make_engine(void)
 {
 	// No time-outs: the other side has none either.
-	const struct tl_engine_options options = {
-		.flow = {
-			.flows_max = 65536,
-			.syn_max = 65536,
-			.tcp_idle_ns = YEAR_NS,
-			.tcp_closed_ns = 10000 * MS,
-			.udp_idle_ns = 60000 * MS,
-			.syn_idle_ns = YEAR_NS,
-			.reorder_bytes_max = 256u << 20,
-			.reorder_flow_bytes_max = 64u << 20,
-			.gap_seen_ns = 20 * MS,
-			.gap_silent_ns = 200 * MS,
-			.gap_one_sided_ns = 200 * MS,
-			.duplicate_ns = 3 * MS,
-		},
-		.defrag = {.datagrams_max = 1024, .bytes_max = 16u << 20, .timeout_ns = 30000 * MS},
-		.defragments = true,
-	};
+	struct tl_engine_options options = test_engine_options(65536);
+
+	options.flow.tcp_idle_ns = options.flow.syn_idle_ns = YEAR_NS;
+	options.flow.tcp_closed_ns = 10000 * MS;
+	options.flow.reorder_bytes_max = 256u << 20;
+	options.flow.reorder_flow_bytes_max = 64u << 20;
+	options.flow.duplicate_ns = 3 * MS;
+	options.defrag.datagrams_max = 1024;
+	options.defrag.bytes_max = 16u << 20;
+	options.defragments = true;
 	return tl_engine_create(&options, NULL, NULL, NULL);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "l7/rules.h"
+#include "support/options.h"
 #include "support/packets.h"
 
 #include <setjmp.h>
@@ -24,32 +25,6 @@
 #define PCAP_MAGIC 0xa1b2c3d4u
 
 static char path[64];
-static const struct tl_engine_options engine_options = {
-	.defrag = {.datagrams_max = 64, .bytes_max = 1 << 20, .timeout_ns = UINT64_C(30000000000)},
-	.flow = {
-		.flows_max = 8192,
-		.syn_max = 4096,
-		.tcp_idle_ns = UINT64_C(3600000000000),
-		.tcp_closed_ns = UINT64_C(2000000000),
-		.udp_idle_ns = UINT64_C(60000000000),
-		.syn_idle_ns = UINT64_C(30000000000),
-		.reorder_bytes_max = 1 << 20,
-		.reorder_flow_bytes_max = 1 << 18,
-		.gap_seen_ns = UINT64_C(20000000),
-		.gap_silent_ns = UINT64_C(200000000),
-		.gap_one_sided_ns = UINT64_C(200000000),
-		.duplicate_ns = UINT64_C(1000000),
-	},
-	.l7 = {
-		.connections_max = 4096,
-		.exchanges_max = 8192,
-		.exchanges_per_connection_max = 256,
-		.message_bytes_max = 8 << 20,
-		.carry_bytes_max = 8 << 20,
-		.detect_bytes_max = 4096,
-		.detect_packets_max = 16,
-	},
-};
 
 struct side {
 	uint32_t next_seq;
@@ -149,6 +124,7 @@ static void the_number_of_workers_does_not_matter(void **state)
 	(void)state;
 	const struct tl_rules_spec spec = {0};
 	struct tl_rules *rules;
+	const struct tl_engine_options engine = test_engine_options(4096);
 	struct run_result first = {0};
 	struct run_result other;
 	char error[128];
@@ -160,7 +136,7 @@ static void the_number_of_workers_does_not_matter(void **state)
 		const struct run_options options = {
 			.port = {.file = i < 4 ? path : NULL, .devargs = i < 4 ? NULL : devargs},
 			.workers = i < 4 ? i + 1 : i - 3,
-			.engine = &engine_options,
+			.engine = &engine,
 			.rules = rules,
 		};
 		run_pipeline(&options, &other);

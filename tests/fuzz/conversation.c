@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "l7/rules.h"
+#include "tests/support/options.h"
 #include "tests/support/packets.h"
 
 #define PIECE_BYTES_MAX 8192u
@@ -119,29 +120,10 @@ static void check_books(const struct run *run)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct tl_engine_options options = {
-		.flow = {.flows_max = 16,
-			 .syn_max = 16,
-			 .tcp_idle_ns = 300 * SECOND_NS,
-			 .tcp_closed_ns = SECOND_NS,
-			 .udp_idle_ns = 60 * SECOND_NS,
-			 .syn_idle_ns = 10 * SECOND_NS,
-			 .reorder_bytes_max = 1u << 18,
-			 .reorder_flow_bytes_max = 1u << 17,
-			 .gap_seen_ns = 20000000,
-			 .gap_silent_ns = 200000000,
-			 .gap_one_sided_ns = 200000000,
-			 .duplicate_ns = 100},
-		.l7 = {.connections_max = 16,
-		       .exchanges_max = 2048,
-		       .exchanges_per_connection_max = TL_PENDING_MAX,
-		       .message_bytes_max = 1u << 20,
-		       .carry_bytes_max = 1u << 19,
-		       .detect_bytes_max = 4096,
-		       .detect_packets_max = 64},
-		.defrag = {.datagrams_max = 4, .bytes_max = 1u << 17, .timeout_ns = SECOND_NS},
-		.seed = 1,
-	};
+	struct tl_engine_options options = test_engine_options(16);
+
+	options.flow.duplicate_ns = 100; // pieces that follow closely are none
+	options.l7.exchanges_max = 2048;
 	static struct tl_rules *rules;
 	struct run run = {.now_ns = 1700000000 * SECOND_NS, .sent = {0xffffff00u, 0x7fffff00u}};
 	struct tl_cursor c = tl_cursor(tl_bytes(data, size < UINT16_MAX ? (uint32_t)size : 0));

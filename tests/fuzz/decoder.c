@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "l7/rules.h"
+#include "tests/support/options.h"
 #include "tests/support/packets.h"
 
 #include <stdlib.h>
@@ -69,20 +70,10 @@ static struct tl_rules *rules_for(const struct tl_decoder *decoder)
 
 static struct tl_engine *engine_for(const struct tl_rules *rules, struct books *books)
 {
-	const struct tl_engine_options options = {
-		.flow = {.flows_max = 64, .syn_max = 64, .tcp_idle_ns = 300 * SECOND,
-			 .tcp_closed_ns = SECOND, .udp_idle_ns = 60 * SECOND,
-			 .syn_idle_ns = SECOND, .reorder_bytes_max = 1u << 18,
-			 .reorder_flow_bytes_max = 1u << 17, .gap_seen_ns = SECOND / 50,
-			 .gap_silent_ns = SECOND / 5, .gap_one_sided_ns = SECOND / 5,
-			 .duplicate_ns = SECOND / 1000},
-		.l7 = {.connections_max = 64, .exchanges_max = 128,
-		       .exchanges_per_connection_max = 32, .message_bytes_max = 1u << 18,
-		       .carry_bytes_max = 1u << 18, .detect_bytes_max = 4096,
-		       .detect_packets_max = 64},
-		.defrag = {.datagrams_max = 4, .bytes_max = 1u << 16, .timeout_ns = SECOND},
-		.seed = 1,
-	};
+	struct tl_engine_options options = test_engine_options(64);
+
+	options.l7.exchanges_per_connection_max = 32;
+	options.l7.message_bytes_max = options.l7.carry_bytes_max = 1u << 18;
 	struct tl_engine *engine = tl_engine_create(&options, rules, take, books);
 	FUZZ_CHECK(engine != NULL);
 	return engine;

@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "l7/rules.h"
 #include "protocols/http2/frame.h"
+#include "tests/support/options.h"
 #include "tests/support/packets.h"
 
 #define PORT 7777u
@@ -133,20 +134,7 @@ static struct tl_rules *make_rules(void)
 static struct books play(const struct tl_rules *rules, const uint8_t *data, size_t size, uint32_t step)
 {
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-	const struct tl_engine_options options = {
-		.flow = {.flows_max = 64, .syn_max = 64, .tcp_idle_ns = 300 * SECOND,
-			 .tcp_closed_ns = SECOND, .udp_idle_ns = 60 * SECOND,
-			 .syn_idle_ns = SECOND, .reorder_bytes_max = 1u << 18,
-			 .reorder_flow_bytes_max = 1u << 17, .gap_seen_ns = SECOND / 50,
-			 .gap_silent_ns = SECOND / 5, .gap_one_sided_ns = SECOND / 5,
-			 .duplicate_ns = SECOND / 1000},
-		.l7 = {.connections_max = 64, .exchanges_max = 128,
-		       .exchanges_per_connection_max = 32, .message_bytes_max = 1u << 20,
-		       .carry_bytes_max = 1u << 18, .detect_bytes_max = 4096,
-		       .detect_packets_max = 64},
-		.defrag = {.datagrams_max = 4, .bytes_max = 1u << 16, .timeout_ns = SECOND},
-		.seed = 1,
-	};
+	struct tl_engine_options options = test_engine_options(64);
 	struct player p = {.now_ns = 1000 * SECOND, .sent = {0xffffff00u, 0x7fffff00u}};
 	const struct tl_bytes none = tl_bytes(NULL, 0);
 	uint32_t cut = step;

@@ -2,26 +2,18 @@
 #include "tests/support/wire.h"
 
 #include "base/check.h"
+#include "tests/support/options.h"
 
 struct tl_engine_options wire_options(void)
 {
-	return (struct tl_engine_options) {
-		.flow = {
-			.flows_max = 4096,
-			.syn_max = 1024,
-			.tcp_idle_ns = 300 * SECOND,
-			.tcp_closed_ns = 10 * SECOND,
-			.udp_idle_ns = 60 * SECOND,
-			.syn_idle_ns = 30 * SECOND,
-			.reorder_bytes_max = 4 << 20,
-			.reorder_flow_bytes_max = 1 << 20,
-			.gap_seen_ns = 20 * MS,
-			.gap_silent_ns = 200 * MS,
-			.gap_one_sided_ns = 200 * MS,
-			.duplicate_ns = 3 * MS,
-		},
-		.seed = 42,
-	};
+	struct tl_engine_options options = test_engine_options(4096);
+
+	options.flow.syn_max = 1024;
+	options.flow.tcp_closed_ns = 10 * SECOND;
+	options.flow.reorder_bytes_max = 4 << 20;
+	options.flow.reorder_flow_bytes_max = 1 << 20;
+	options.flow.duplicate_ns = 3 * MS;
+	return options;
 }
 
 void wire_open(struct wire *w, const struct tl_engine_options *options)

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "l7/rule_options.h"
 #include "l7/rules.h"
+#include "tests/support/options.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -354,33 +355,11 @@ static void check_ledger(const struct tl_counters *c, const struct sink *sink, s
 struct tl_engine *run_engine_create(const struct tl_rules *rules, tl_roundtrip_fn *take, void *arg)
 {
 	const uint64_t second = 1000000000ull;
-	struct tl_engine_options options = {
-		.flow = {
-			.flows_max = 64,
-			.syn_max = 64,
-			.tcp_idle_ns = 300 * second,
-			.tcp_closed_ns = second,
-			.udp_idle_ns = 60 * second,
-			.syn_idle_ns = 10 * second,
-			.reorder_bytes_max = 1u << 20,
-			.reorder_flow_bytes_max = 1u << 19,
-			.gap_seen_ns = 20000000,
-			.gap_silent_ns = 200000000,
-			.gap_one_sided_ns = 200000000,
-			.duplicate_ns = 1000000,
-		},
-		.l7 = {
-			.connections_max = 64,
-			.exchanges_max = 4096,
-			.exchanges_per_connection_max = TL_PENDING_MAX,
-			.message_bytes_max = 1u << 20,
-			.carry_bytes_max = 1u << 20,
-			.detect_bytes_max = 4096,
-			.detect_packets_max = 64,
-		},
-		.defrag = {.datagrams_max = 4, .bytes_max = 1u << 18, .timeout_ns = 30 * second},
-		.seed = 1,
-	};
+	struct tl_engine_options options = test_engine_options(64);
+
+	options.flow.tcp_closed_ns = second;
+	options.flow.syn_idle_ns = 10 * second;
+	options.l7.exchanges_max = 4096;
 	struct tl_engine *engine = tl_engine_create(&options, rules, take, arg);
 	TL_ASSERT(engine != NULL);
 	return engine;
