@@ -284,8 +284,11 @@ static void rx_sleep(struct tl_pipeline *p, const bool *is_over)
 		waiters[count++] = (struct pollfd) {.fd = p->ports[i]->fd, .events = POLLIN};
 	}
 	// An interface that went down wakes the poll at once, again and again.
-	if (poll(waiters, count, RX_POLL_MS) > 0 && (waiters[0].revents & POLLIN) == 0)
-		tl_idle_turn(&p->rx_idle);
+	int ready = poll(waiters, count, RX_POLL_MS);
+	for (nfds_t i = 0; i < count; i++)
+		if (ready <= 0 || (waiters[i].revents & POLLIN) != 0)
+			return;
+	tl_idle_turn(&p->rx_idle);
 }
 
 // One round over the ports; false when all have ended.
