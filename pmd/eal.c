@@ -281,14 +281,36 @@ static bool can_map_hugepages(uint64_t bytes)
 	return true;
 }
 
+// A fifth more and a few pages: hugepages hold whole memory zones only.
+static uint64_t with_reserve(uint64_t bytes)
+{
+	return bytes + bytes / 5 + (16u << 20);
+}
+
 static bool are_hugepages_enough(uint64_t need)
 {
 	uint64_t free_pages =
 		number_in_file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0);
 
-	// A fifth more and a few pages: hugepages hold whole memory zones only.
-	need += need / 5 + (16u << 20);
+	need = with_reserve(need);
 	return free_pages * EAL_HUGEPAGE_BYTES > need && can_map_hugepages(need);
+}
+
+// A card writes into memory that must stay where it is: huge pages.
+static int refuse_without_hugepages(const struct tl_eal_options *options, char *error,
+				    uint32_t error_size)
+{
+	uint64_t free_pages =
+		number_in_file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0);
+	uint64_t need = with_reserve(options->memory_bytes) / EAL_HUGEPAGE_BYTES + 1;
+
+	(void)snprintf(error, error_size,
+		       "a network card needs huge pages: %" PRIu64 " MiB for the packets of %u worker%s "
+		       "and a reserve make %" PRIu64 " pages of 2 MiB, %" PRIu64 " are free: "
+		       "scripts/nic hugepages %" PRIu64,
+		       options->memory_bytes >> 20, options->workers, options->workers == 1 ? "" : "s",
+		       need, free_pages, need);
+	return -EBUSY;
 }
 
 static void plan_memory(const struct tl_eal_options *options, struct eal_args *args, bool is_huge)
@@ -351,6 +373,8 @@ int tl_eal_start(const struct tl_eal_options *options, struct tl_eal *ret_eal, c
 	}
 	log_open();
 	ret_eal->has_hugepages = are_hugepages_enough(options->memory_bytes);
+	if (options->pci_count > 0 && !ret_eal->has_hugepages)
+		return refuse_without_hugepages(options, error, error_size);
 	int rc = init(options, ret_eal, &args[0]);
 	// Somebody may have taken the huge pages since. Where EAL noticed before it began anything, it
 	// can be started again without them; else it says that it was started already.

@@ -11,6 +11,7 @@
 
 #include "packet/defrag.h"
 #include "packet/packet.h"
+#include "pmd/loss.h"
 
 #define TL_PORTS_MAX 16u   // ports of one process
 #define TL_WORKERS_MAX 64u // workers of one process
@@ -55,6 +56,9 @@ static inline bool tl_mbuf_is_reassembled(const struct rte_mbuf *mbuf)
 // exchange few and adjacent lines, and rings and pools are touched once for all of them. Such an mbuf
 // has this mark, the number of its frames in hash.usr, and in its one segment frame after frame.
 #define TL_MBUF_FRAMES 0x20000u
+
+// A fragment on its way to the worker that puts the datagram together (src/worker/steer.h).
+#define TL_MBUF_FRAGMENT 0x40000u
 
 struct tl_frame {
 	uint64_t time_ns;
@@ -103,6 +107,14 @@ struct tl_port_stats {
 
 struct tl_port;
 
+// Whether both directions of a conversation come to one queue of a port that workers poll.
+enum tl_spread {
+	TL_SPREAD_NONE,       // there is one queue, or the rx lcore deals its packets out
+	TL_SPREAD_SYMMETRIC,  // they do: computed from what the device says of its RSS
+	TL_SPREAD_ASYMMETRIC, // they don't: computed likewise
+	TL_SPREAD_UNKNOWN,    // it doesn't say, or breaks its word under load
+};
+
 struct tl_port_ops {
 	const char *kind;
 	// One turn of the port's distributor on its rx lcore: reads and hands out up to a few
@@ -128,7 +140,15 @@ struct tl_port_ops {
 	// Set (release) after the last packet was enqueued; a worker loads it (acquire) before the
 	// burst that comes back empty.
 	bool (*is_done)(const struct tl_port *port);
+	// Lossless ports whose queues workers poll: asked by the queue's worker after each burst that
+	// came back empty. True when nothing more will come from it, and all it gave has been stamped.
+	bool (*is_at_end)(struct tl_port *port, uint16_t queue);
 	void (*stats)(struct tl_port *port, struct tl_port_stats *ret_stats);
+	// Brings `link` up to date; NULL where it never changes. Main thread.
+	void (*describe)(struct tl_port *port);
+	// The driver's own counters that tell of lost packets and aren't 0: up to `max`, gives how
+	// many. NULL: it has none. Main thread.
+	uint32_t (*losses)(struct tl_port *port, struct tl_port_loss *ret_losses, uint32_t max);
 	void (*close)(struct tl_port *port); // accepts a half-open port; frees it
 };
 
@@ -145,6 +165,9 @@ struct tl_port {
 	bool is_lossless;       // a file: producers wait instead of dropping
 	bool has_distributor;   // an rx lcore must call turn(); set by start
 	bool is_decoded;        // fragments were reassembled before the workers; set by start
+	bool is_stamped;        // the source itself says when each packet came; set by start
+	enum tl_spread spread;  // set by start, for ports without a distributor
+	char spread_text[160];  // what was found out about it and how, "" if there is no question
 	// ethdev port and queue each worker polls; UINT16_MAX: none for this worker
 	uint16_t ethdev[TL_WORKERS_MAX];
 	uint16_t queue[TL_WORKERS_MAX];
@@ -165,6 +188,8 @@ struct tl_port_options {
 	uint64_t duration_ns;  // a file ends this much packet time after its first packet, 0: never
 	struct tl_defrag_options defrag;
 	uint32_t left_alone;   // encapsulations that are not followed, TL_TUNNEL_BIT each
+	uint64_t seed;         // of the hash that chooses the worker: the same for all ports
+	bool waits;            // all ports of the process are lossless: workers may wait for each other
 	uint8_t index;
 };
 

@@ -2,18 +2,23 @@
 // Any ethdev that DPDK has a driver for: virtual devices by devargs (net_af_packet, net_pcap,
 // net_tap, net_memif, ...) and network cards by PCI address.
 //
-// Workers poll the queues themselves where each can have one of its own and the device keeps both
-// directions of a conversation on one queue: a single worker, a card whose RSS takes a symmetric
-// key, net_af_packet (the kernel's fanout hash is symmetric). Everything else is read by the rx
-// lcore and dealt out like our own ports.
+// Workers poll the queues themselves where each can have one of its own. Whether the device keeps
+// both directions of a conversation on one queue is found out at the start; where it doesn't, or
+// might not, workers hand packets to each other (src/worker/steer.h). Everything else is read by
+// the rx lcore and dealt out like our own ports.
 //
 // A packet filter runs in software on the rx lcore, so a device with one has an rx lcore.
 //
-// Limits: no driver used here tells the original length of a cut packet or, but for net_pcap,
-// the time of arrival: the packet is stamped when its burst is read. RSS sees outer headers only
-// and sends fragments elsewhere than their conversation.
+// Limits: no driver used here tells the original length of a cut packet. Without a stamp of the
+// driver a packet is stamped when its burst is read. A symmetric RSS that sees outer headers only
+// still parts what travels in a tunnel from its fragments.
+#define ALLOW_EXPERIMENTAL_API // rte_eth_read_clock
 #include "base/check.h"
+#include "pmd/device/clock.h"
 #include "pmd/device/kernel.h"
+#include "pmd/device/pci.h"
+#include "pmd/device/rss.h"
+#include "pmd/device/setup.h"
 #include "pmd/eal.h"
 #include "pmd/pcap/distribute.h"
 #include "pmd/pcap/sieve.h"
@@ -34,7 +39,6 @@
 #define BURST 64u
 #define TURN_BURSTS 4u
 #define QUEUES_MAX 16u
-#define RX_SLOTS 1024u
 #define POOL_CACHE 256u
 #define ROOM_BYTES RTE_MBUF_DEFAULT_BUF_SIZE // net_af_packet refuses smaller ones
 #define MBUF_BYTES 4200u // of EAL memory per mbuf of that room, measured without huge pages
@@ -42,7 +46,9 @@
 #define NOISE_PACKETS_MAX 65536u
 // A file of net_pcap ends without a word: its bursts just come back empty.
 #define END_EMPTY_TURNS 8u
-#define RSS_KEY_BYTES_MAX 64u
+// A stamp in nanoseconds since the epoch is not further than that from the present.
+#define STAMP_SLACK_NS UINT64_C(86400000000000)
+#define XSTATS_MAX 1024u
 
 struct device {
 	struct tl_port port;
@@ -51,6 +57,7 @@ struct device {
 	char device[64]; // devargs up to the first comma: EAL's name of the device
 	bool is_pci;
 	bool is_pcap;    // driven by net_pcap
+	bool is_started;
 	bool has_ethdev;
 	uint16_t ethdev;
 	uint16_t queues;
@@ -61,9 +68,19 @@ struct device {
 	struct tl_distributor *distributor; // NULL: workers poll the queues
 	struct tl_sieve sieve;
 	struct tl_kernel_sockets sockets; // of net_af_packet
-	// net_pcap's stamps
+	const struct tl_quirk *quirk;
+	char link_text[48];
+	// where drivers write their stamps
 	int stamp_offset;
 	uint64_t stamp_flag;
+	bool has_clock;  // stamps are ticks of a clock that can be read
+	atomic_flag is_reading_clock;
+	struct tl_device_clock clock;
+	// lossless, polled by workers
+	uint32_t empty_bursts[QUEUES_MAX];
+	_Atomic uint32_t queues_ended;
+	atomic_flag is_damaged;
+	_Atomic uint64_t last_ns;
 	atomic_bool is_stopped;
 	_Atomic uint64_t received; // by the distributor
 	_Atomic uint64_t bytes;
@@ -89,15 +106,6 @@ bool tl_port_device_is_file(const char *devargs)
 {
 	return devargs != NULL && strncmp(devargs, "net_pcap", 8) == 0 &&
 	       strstr(devargs, "rx_pcap=") != NULL;
-}
-
-static bool is_pci_address(const char *text)
-{
-	unsigned int domain, bus, slot, function;
-	char rest;
-	int got = sscanf(text, "%4x:%2x:%2x.%1x%c", &domain, &bus, &slot, &function, &rest);
-
-	return got == 4;
 }
 
 // net_pcap hands packets of any link type over without saying which: ask the file itself.
@@ -136,16 +144,21 @@ int tl_port_open_device(const struct tl_port_options *options, const char *devar
 			struct tl_port **ret_port, char *error, uint32_t error_size)
 {
 	size_t len = strcspn(devargs, ",");
+	char address[TL_PCI_ADDRESS_BYTES];
+	bool is_pci = tl_pci_address(devargs, address);
 
 	if (len == 0 || len >= sizeof(((struct device *)NULL)->device) ||
 	    strlen(devargs) >= sizeof(((struct device *)NULL)->devargs) ||
-	    (strncmp(devargs, "net_", 4) != 0 && !is_pci_address(devargs))) {
+	    (strncmp(devargs, "net_", 4) != 0 && !is_pci)) {
 		(void)snprintf(error, error_size,
 			       "'%.80s' names no DPDK device: give devargs such as "
 			       "net_af_packet0,iface=eth0 or a PCI address such as 0000:03:00.0",
 			       devargs);
 		return -EINVAL;
 	}
+	int rc = is_pci ? tl_pci_check(address, error, error_size) : 0;
+	if (rc < 0)
+		return rc;
 	struct device *dev = calloc(1, sizeof(*dev));
 	if (dev == NULL) {
 		(void)snprintf(error, error_size, "out of memory");
@@ -157,15 +170,18 @@ int tl_port_open_device(const struct tl_port_options *options, const char *devar
 	dev->port.fd = -1;
 	dev->port.link = "Ethernet";
 	dev->port.is_lossless = tl_port_device_is_file(devargs);
-	dev->is_pci = is_pci_address(devargs);
+	dev->is_pci = is_pci;
 	dev->stamp_offset = -1;
 	dev->link_type = UINT16_MAX;
 	(void)snprintf(dev->devargs, sizeof(dev->devargs), "%s", devargs);
-	(void)snprintf(dev->device, sizeof(dev->device), "%.*s", (int)len, devargs);
+	if (is_pci)
+		(void)snprintf(dev->device, sizeof(dev->device), "%s", address);
+	else
+		(void)snprintf(dev->device, sizeof(dev->device), "%.*s", (int)len, devargs);
 	(void)snprintf(dev->port.name, sizeof(dev->port.name), "%s",
 		       options->name != NULL && *options->name != '\0' ? options->name
 								       : dev->device);
-	int rc = read_link_type(dev, error, error_size);
+	rc = read_link_type(dev, error, error_size);
 	if (dev->link_type == UINT16_MAX)
 		dev->link_type = TL_LINK_ETHERNET;
 	if (rc == 0)
@@ -212,8 +228,8 @@ static int probe(struct device *dev)
 	}
 	if (rte_eth_dev_get_port_by_name(dev->device, &dev->ethdev) != 0) {
 		(void)snprintf(dev->port.error, sizeof(dev->port.error),
-			       dev->is_pci ? "%s: no network card that DPDK can drive; bind it "
-					     "with dpdk-devbind.py -b vfio-pci %s"
+			       dev->is_pci ? "%s: no driver of DPDK here knows this network card "
+					     "(%s); capture on its Linux interface"
 					   : "%s: %s is not a network device",
 			       dev->device, dev->device);
 		return -ENODEV;
@@ -222,38 +238,6 @@ static int probe(struct device *dev)
 	if (strncmp(dev->device, "net_af_packet", strlen("net_af_packet")) == 0)
 		tl_kernel_sockets_since(&dev->sockets, &before);
 	return 0;
-}
-
-// What drivers promise and can't keep.
-static const struct {
-	const char *driver;
-	uint16_t queues_max;
-} quirks[] = {
-	// It tells secondary processes the descriptors of all its queues in an array of eight (DPDK
-	// 22.11): with 16 queues it overwrites its stack. An interface of ours needs only one.
-	{"net_tap", 1},
-};
-
-static void apply_quirks(struct rte_eth_dev_info *info)
-{
-	for (size_t i = 0; i < TL_COUNT_OF(quirks); i++)
-		if (strcmp(quirks[i].driver, info->driver_name) == 0 &&
-		    info->max_rx_queues > quirks[i].queues_max) {
-			info->max_rx_queues = quirks[i].queues_max;
-			info->max_tx_queues = quirks[i].queues_max;
-		}
-}
-
-static bool has_symmetric_queues(const struct device *dev, const struct rte_eth_dev_info *info,
-				 uint32_t workers)
-{
-	if (info->max_rx_queues < workers)
-		return false;
-	if (strcmp(info->driver_name, "net_af_packet") == 0)
-		return info->max_rx_queues == workers;
-	return dev->is_pci && info->hash_key_size > 0 &&
-	       info->hash_key_size <= RSS_KEY_BYTES_MAX &&
-	       (info->flow_type_rss_offloads & RTE_ETH_RSS_IP) != 0;
 }
 
 static int make_pools(struct device *dev, uint32_t count)
@@ -268,40 +252,6 @@ static int make_pools(struct device *dev, uint32_t count)
 			return refuse(dev, -ENOMEM, "no memory for packets");
 	}
 	return 0;
-}
-
-static int configure(struct device *dev, const struct rte_eth_dev_info *info, bool has_rss)
-{
-	// A key that repeats every 16 bits gives both directions the same hash.
-	uint8_t key[RSS_KEY_BYTES_MAX];
-	struct rte_eth_conf conf = {0};
-	uint16_t tx = info->max_tx_queues < dev->queues ? info->max_tx_queues : dev->queues;
-
-	for (uint32_t i = 0; i < sizeof(key); i++)
-		key[i] = i % 2 == 0 ? 0x6d : 0x5a;
-	if (has_rss && info->hash_key_size > 0) {
-		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		conf.rx_adv_conf.rss_conf.rss_key = key;
-		conf.rx_adv_conf.rss_conf.rss_key_len = info->hash_key_size;
-		conf.rx_adv_conf.rss_conf.rss_hf =
-			info->flow_type_rss_offloads &
-			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
-	}
-	if ((info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) != 0)
-		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
-	int rc = rte_eth_dev_configure(dev->ethdev, dev->queues, tx, &conf);
-	if (rc < 0)
-		return refuse(dev, rc, "DPDK can't configure it");
-	uint16_t slots = RX_SLOTS;
-	uint16_t tx_slots = RX_SLOTS;
-	(void)rte_eth_dev_adjust_nb_rx_tx_desc(dev->ethdev, &slots, &tx_slots);
-	unsigned int socket = (unsigned int)rte_eth_dev_socket_id(dev->ethdev);
-	for (uint16_t i = 0; rc == 0 && i < dev->queues; i++)
-		rc = rte_eth_rx_queue_setup(dev->ethdev, i, slots, socket, NULL,
-					    dev->pools[i % dev->pool_count]);
-	for (uint16_t i = 0; rc == 0 && i < tx; i++)
-		rc = rte_eth_tx_queue_setup(dev->ethdev, i, tx_slots, socket, NULL);
-	return rc < 0 ? refuse(dev, rc, "DPDK can't set up its queues") : 0;
 }
 
 static void drop_noise(struct device *dev)
@@ -319,8 +269,10 @@ static void drop_noise(struct device *dev)
 	}
 }
 
-static int run(struct device *dev)
+static int run(struct device *dev, const struct rte_eth_dev_info *info,
+	       struct tl_device_setup *setup)
 {
+	uint64_t ticks;
 	int rc = rte_eth_dev_start(dev->ethdev);
 
 	if (rc < 0) {
@@ -331,16 +283,113 @@ static int run(struct device *dev)
 			(void)refuse(dev, rc, "DPDK can't start it");
 		return rc == -1 ? -EPERM : rc;
 	}
-	if (dev->options.promiscuous)
-		(void)rte_eth_promiscuous_enable(dev->ethdev); // not every driver can
-	if (dev->is_pcap) {
-		dev->stamp_offset =
+	dev->is_started = true;
+	tl_device_settle(dev->ethdev, info, setup);
+	if (dev->is_pci)
+		tl_device_await_link(dev->ethdev, setup);
+	if (dev->is_pcap) { // it has the field without being asked
+		setup->stamp_offset =
 			rte_mbuf_dynfield_lookup(RTE_MBUF_DYNFIELD_TIMESTAMP_NAME, NULL);
 		int bit = rte_mbuf_dynflag_lookup(RTE_MBUF_DYNFLAG_RX_TIMESTAMP_NAME, NULL);
-		dev->stamp_flag = bit >= 0 ? RTE_BIT64(bit) : 0;
-	} else if (!dev->is_pci) {
-		drop_noise(dev);
+		setup->stamp_flag = bit >= 0 ? RTE_BIT64(bit) : 0;
 	}
+	dev->stamp_offset = setup->stamp_offset;
+	dev->stamp_flag = setup->stamp_flag;
+	dev->has_clock = !dev->is_pcap && dev->stamp_offset >= 0 &&
+			 rte_eth_read_clock(dev->ethdev, &ticks) == 0;
+	dev->port.is_stamped = dev->is_pcap || dev->has_clock;
+	if (!dev->is_pci && !dev->is_pcap)
+		drop_noise(dev);
+	return 0;
+}
+
+// Whether each worker can poll a queue of its own.
+static bool is_direct(const struct device *dev, const struct rte_eth_dev_info *info,
+		      uint32_t workers)
+{
+	if (dev->sieve.filter != NULL || workers > QUEUES_MAX)
+		return false;
+	// A file alone is read best by one; several must all be waited for.
+	if (dev->port.is_lossless && (workers == 1 || !dev->options.waits))
+		return false;
+	return dev->quirk->has_own_queues ? info->max_rx_queues == workers
+					  : info->max_rx_queues >= workers;
+}
+
+static int distribute(struct device *dev, uint32_t workers)
+{
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "tl%u", dev->port.index);
+	const struct tl_distributor_options options = {
+		.name = name,
+		.workers = workers,
+		.packets_max = dev->options.packets_max,
+		.is_lossless = dev->port.is_lossless,
+		.defrag = dev->options.defrag,
+		.left_alone = dev->options.left_alone,
+		.seed = dev->options.seed,
+	};
+	return tl_distributor_create(&options, &dev->distributor, dev->port.error,
+				     sizeof(dev->port.error));
+}
+
+static void judge_spread(struct device *dev, const struct rte_eth_dev_info *info)
+{
+	struct tl_port *port = &dev->port;
+
+	if (dev->quirk->spread_text == NULL) {
+		port->spread = tl_rss_judge(dev->ethdev, info, port->spread_text,
+					    sizeof(port->spread_text));
+		return;
+	}
+	port->spread = TL_SPREAD_UNKNOWN;
+	(void)snprintf(port->spread_text, sizeof(port->spread_text), "%s", dev->quirk->spread_text);
+}
+
+static int set_up(struct device *dev, struct rte_eth_dev_info *info, uint32_t workers)
+{
+	struct tl_device_setup setup = {
+		.is_pci = dev->is_pci,
+		.promiscuous = dev->options.promiscuous,
+		.quirk = dev->quirk,
+		.pools = dev->pools,
+		.packets_max = dev->options.packets_max,
+	};
+	const char *step;
+
+	if (dev->quirk->queues_max > 0 && info->max_rx_queues > dev->quirk->queues_max)
+		info->max_rx_queues = info->max_tx_queues = dev->quirk->queues_max;
+	bool direct = is_direct(dev, info, workers);
+	if (direct)
+		dev->queues = (uint16_t)workers;
+	else if (dev->quirk->has_own_queues)
+		dev->queues = info->max_rx_queues < QUEUES_MAX ? info->max_rx_queues : QUEUES_MAX;
+	else
+		dev->queues = 1;
+	setup.queues = dev->queues;
+	setup.wants_rss = dev->queues > 1;
+	int rc = make_pools(dev, direct ? workers : 1);
+	setup.pool_count = dev->pool_count;
+	if (rc == 0) {
+		rc = tl_device_configure(dev->ethdev, info, &setup, &step);
+		if (rc < 0)
+			(void)refuse(dev, rc, step);
+	}
+	if (rc == 0 && !direct)
+		rc = distribute(dev, workers);
+	if (rc == 0)
+		rc = run(dev, info, &setup);
+	if (rc < 0)
+		return rc;
+	if (dev->distributor != NULL)
+		tl_distributor_attach(dev->distributor, &dev->port);
+	for (uint32_t i = 0; direct && i < workers; i++) {
+		dev->port.ethdev[i] = dev->ethdev;
+		dev->port.queue[i] = (uint16_t)i;
+	}
+	if (direct && workers > 1)
+		judge_spread(dev, info);
 	return 0;
 }
 
@@ -354,69 +403,67 @@ static int device_start(struct tl_port *port, uint32_t worker_count)
 		rc = rte_eth_dev_info_get(dev->ethdev, &info);
 	if (rc < 0)
 		return *port->error != '\0' ? rc : refuse(dev, rc, "DPDK can't describe it");
-	apply_quirks(&info);
 	dev->is_pcap = strcmp(info.driver_name, "net_pcap") == 0;
-	bool has_rss = worker_count > 1 && has_symmetric_queues(dev, &info, worker_count);
-	bool is_direct = !port->is_lossless && dev->sieve.filter == NULL &&
-			 (has_rss || (worker_count == 1 && (dev->is_pci || info.max_rx_queues == 1)));
-	if (is_direct)
-		dev->queues = (uint16_t)worker_count;
-	else if (dev->is_pci)
-		dev->queues = 1;
-	else
-		dev->queues = info.max_rx_queues < QUEUES_MAX ? info.max_rx_queues : QUEUES_MAX;
-	rc = make_pools(dev, is_direct ? worker_count : 1);
-	if (rc == 0)
-		rc = configure(dev, &info, has_rss);
-	if (rc == 0 && !is_direct) {
-		char name[16];
-		(void)snprintf(name, sizeof(name), "tl%u", port->index);
-		const struct tl_distributor_options options = {
-			.name = name,
-			.workers = worker_count,
-			.packets_max = dev->options.packets_max,
-			.is_lossless = port->is_lossless,
-			.defrag = dev->options.defrag,
-			.left_alone = dev->options.left_alone,
-		};
-		rc = tl_distributor_create(&options, &dev->distributor, port->error,
-					   sizeof(port->error));
-	}
-	if (rc == 0)
-		rc = run(dev);
-	if (rc < 0)
-		return rc;
-	if (dev->distributor != NULL)
-		tl_distributor_attach(dev->distributor, port);
-	for (uint32_t i = 0; is_direct && i < worker_count; i++) {
-		port->ethdev[i] = dev->ethdev;
-		port->queue[i] = (uint16_t)i;
-	}
-	return 0;
+	dev->quirk = tl_device_quirk(info.driver_name, dev->is_pci);
+	return set_up(dev, &info, worker_count);
 }
 
 // ---- Running -------------------------------------------------------------------------------
 
 // When the packet arrived. In DPDK 22.11 net_pcap's stamps are microseconds; later releases give
-// nanoseconds, and only if asked for by an offload: this is the place to tell them apart.
+// nanoseconds, and only if asked for by an offload: this is the place to tell them apart. A card's
+// are ticks of its clock or, where that can't be read, nanoseconds since the epoch, or nothing.
 static uint64_t stamp_of(const struct device *dev, struct rte_mbuf *mbuf, uint64_t burst_ns)
 {
 	if (dev->stamp_offset < 0 || (mbuf->ol_flags & dev->stamp_flag) == 0)
 		return burst_ns;
-	return *RTE_MBUF_DYNFIELD(mbuf, (size_t)dev->stamp_offset, uint64_t *) * 1000;
+	uint64_t raw = *RTE_MBUF_DYNFIELD(mbuf, (size_t)dev->stamp_offset, uint64_t *);
+	if (dev->is_pcap)
+		return raw * 1000;
+	if (dev->has_clock) {
+		uint64_t time_ns = tl_device_clock_ns(&dev->clock, raw);
+		return time_ns != 0 ? time_ns : burst_ns;
+	}
+	return raw + STAMP_SLACK_NS > burst_ns && raw < burst_ns + STAMP_SLACK_NS ? raw : burst_ns;
+}
+
+// Whoever is first when it is due.
+static void read_clock(struct device *dev, uint64_t now_ns)
+{
+	uint64_t ticks;
+
+	if (!dev->has_clock || !tl_device_clock_is_due(&dev->clock, now_ns) ||
+	    atomic_flag_test_and_set(&dev->is_reading_clock))
+		return;
+	if (rte_eth_read_clock(dev->ethdev, &ticks) == 0)
+		tl_device_clock_read(&dev->clock, ticks, wall_ns());
+	atomic_flag_clear(&dev->is_reading_clock);
+}
+
+static void note_last(struct device *dev, uint64_t time_ns)
+{
+	uint64_t last_ns = atomic_load_explicit(&dev->last_ns, memory_order_relaxed);
+
+	while (time_ns > last_ns && !atomic_compare_exchange_weak(&dev->last_ns, &last_ns, time_ns))
+		;
 }
 
 static void device_stamp(struct tl_port *port, struct rte_mbuf **mbufs, uint16_t count)
 {
-	const struct device *dev = device_of(port);
+	struct device *dev = device_of(port);
 	uint64_t now = wall_ns();
+	uint64_t last_ns = 0;
 
+	read_clock(dev, now);
 	for (uint16_t i = 0; i < count; i++) {
 		struct tl_mbuf_meta *meta = tl_mbuf_meta(mbufs[i]);
 		meta->time_ns = stamp_of(dev, mbufs[i], now);
 		meta->original_len = mbufs[i]->pkt_len;
+		last_ns = meta->time_ns > last_ns ? meta->time_ns : last_ns;
 		tl_mbuf_mark(mbufs[i], dev->link_type, false);
 	}
+	if (port->is_lossless)
+		note_last(dev, last_ns);
 }
 
 // Hands one mbuf to the distributor, which copies it.
@@ -454,16 +501,39 @@ static int device_set_filter(struct tl_port *port, const char *text, char *error
 	return tl_sieve_set(&dev->sieve, text, dev->link_type, error, error_size);
 }
 
+// After a damaged record net_pcap goes on with garbage.
+static void say_damaged(struct device *dev)
+{
+	if (!atomic_flag_test_and_set(&dev->is_damaged))
+		(void)snprintf(dev->port.error, sizeof(dev->port.error),
+			       "%s: the file is damaged or has another link type from here on",
+			       dev->port.name);
+}
+
 static int end_of_file(struct device *dev, uint64_t errors)
 {
 	tl_distributor_end(dev->distributor);
 	if (errors == 0)
 		return 0;
-	// After a damaged record net_pcap goes on with garbage.
-	(void)snprintf(dev->port.error, sizeof(dev->port.error),
-		       "%s: the file is damaged or has another link type from here on",
-		       dev->port.name);
+	say_damaged(dev);
 	return -EBADMSG;
+}
+
+static bool device_is_at_end(struct tl_port *port, uint16_t queue)
+{
+	struct device *dev = device_of(port);
+	struct rte_eth_stats stats;
+
+	if (!port->is_lossless || dev->empty_bursts[queue] == END_EMPTY_TURNS)
+		return port->is_lossless;
+	uint64_t errors = rte_eth_stats_get(dev->ethdev, &stats) == 0 ? stats.ierrors : 0;
+	if (errors > 0)
+		say_damaged(dev);
+	dev->empty_bursts[queue] = errors > 0 ? END_EMPTY_TURNS : dev->empty_bursts[queue] + 1;
+	if (dev->empty_bursts[queue] < END_EMPTY_TURNS)
+		return false;
+	atomic_fetch_add_explicit(&dev->queues_ended, 1, memory_order_release);
+	return true;
 }
 
 static int device_turn(struct tl_port *port)
@@ -507,21 +577,27 @@ static void device_stop(struct tl_port *port)
 		tl_distributor_end(dev->distributor);
 }
 
-static uint64_t device_clock(const struct tl_port *port)
-{
-	const struct device *dev = (const struct device *)port;
-
-	// What a worker reads itself is stamped when it is read.
-	return dev->distributor != NULL ? tl_distributor_clock(dev->distributor) : wall_ns();
-}
-
 static bool device_is_done(const struct tl_port *port)
 {
 	const struct device *dev = (const struct device *)port;
 
 	if (dev->distributor != NULL)
 		return tl_distributor_is_done(dev->distributor);
-	return atomic_load_explicit(&dev->is_stopped, memory_order_acquire);
+	return atomic_load_explicit(&dev->is_stopped, memory_order_acquire) ||
+	       (port->is_lossless &&
+		atomic_load_explicit(&dev->queues_ended, memory_order_acquire) == dev->queues);
+}
+
+static uint64_t device_clock(const struct tl_port *port)
+{
+	const struct device *dev = (const struct device *)port;
+
+	if (dev->distributor != NULL)
+		return tl_distributor_clock(dev->distributor);
+	// What a worker reads itself is stamped when it is read, but for a file's packets.
+	if (!port->is_lossless)
+		return wall_ns();
+	return device_is_done(port) ? atomic_load_explicit(&dev->last_ns, memory_order_relaxed) : 0;
 }
 
 static void device_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
@@ -544,14 +620,62 @@ static void device_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
 	ret_stats->bytes = atomic_load_explicit(&dev->bytes, memory_order_relaxed);
 }
 
+static void device_describe(struct tl_port *port)
+{
+	struct device *dev = device_of(port);
+	char state[32];
+
+	if (!dev->is_started || dev->link_type != TL_LINK_ETHERNET)
+		return;
+	tl_device_link_text(dev->ethdev, state, sizeof(state));
+	(void)snprintf(dev->link_text, sizeof(dev->link_text), "Ethernet, %s", state);
+	port->link = dev->link_text;
+}
+
+static bool tells_of_loss(const char *name)
+{
+	static const char *const words[] = {"err", "drop", "miss", "discard", "nombuf", "no_buf",
+					    "crc", "overflow", "alloc_fail"};
+
+	for (size_t i = 0; i < TL_COUNT_OF(words); i++)
+		if (strstr(name, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+static uint32_t device_losses(struct tl_port *port, struct tl_port_loss *ret, uint32_t max)
+{
+	struct device *dev = device_of(port);
+	static struct rte_eth_xstat_name names[XSTATS_MAX]; // main thread
+	static struct rte_eth_xstat values[XSTATS_MAX];
+	uint32_t count = 0;
+
+	if (!dev->is_started)
+		return 0;
+	int named = rte_eth_xstats_get_names(dev->ethdev, names, XSTATS_MAX);
+	int valued = rte_eth_xstats_get(dev->ethdev, values, XSTATS_MAX);
+	if (named <= 0 || named > (int)XSTATS_MAX || valued > named)
+		return 0;
+	for (int i = 0; i < valued && count < max; i++) {
+		if (values[i].value == 0 || !tells_of_loss(names[i].name))
+			continue;
+		(void)snprintf(ret[count].name, sizeof(ret[count].name), "%s", names[i].name);
+		ret[count++].count = values[i].value;
+	}
+	return count;
+}
+
 static void device_close(struct tl_port *port)
 {
 	struct device *dev = device_of(port);
+	struct rte_eth_stats stats;
 
 	tl_distributor_destroy(dev->distributor);
 	tl_sieve_fini(&dev->sieve);
 	dev->sockets.count = 0; // they are closed with the device
 	if (dev->has_ethdev) {
+		if (dev->is_started && dev->quirk->stats_before_stop)
+			(void)rte_eth_stats_get(dev->ethdev, &stats);
 		(void)rte_eth_dev_stop(dev->ethdev);
 		if (dev->is_pci)
 			(void)rte_eth_dev_close(dev->ethdev);
@@ -572,6 +696,9 @@ static const struct tl_port_ops device_ops = {
 	.stamp = device_stamp,
 	.clock = device_clock,
 	.is_done = device_is_done,
+	.is_at_end = device_is_at_end,
 	.stats = device_stats,
+	.describe = device_describe,
+	.losses = device_losses,
 	.close = device_close,
 };

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <rte_bus_vdev.h>
 #include <rte_errno.h>
@@ -139,9 +138,7 @@ int tl_distributor_create(const struct tl_distributor_options *options,
 	d->packets_max = options->packets_max;
 	d->is_lossless = options->is_lossless;
 	d->left_alone = options->left_alone;
-	// Peers must not be able to aim all flows at one worker.
-	if (getrandom(&d->seed, sizeof(d->seed), GRND_NONBLOCK) < 0)
-		d->seed = (uintptr_t)d;
+	d->seed = options->seed;
 	int rc = 0;
 	if (d->workers > 1) {
 		d->defrag = tl_defrag_create(&options->defrag);

@@ -15,6 +15,7 @@ struct tl_distributor_options {
 	uint32_t packets_max; // mbufs per worker
 	bool is_lossless;     // wait for room instead of dropping
 	uint32_t left_alone;  // encapsulations that are not followed
+	uint64_t seed;        // peers must not know it, or could aim all flows at one worker
 	struct tl_defrag_options defrag;
 };
 

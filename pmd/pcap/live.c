@@ -326,6 +326,7 @@ static int live_start(struct tl_port *port, uint32_t worker_count)
 		.packets_max = live->options.packets_max,
 		.defrag = live->options.defrag,
 		.left_alone = live->options.left_alone,
+		.seed = live->options.seed,
 	};
 	int rc = tl_distributor_create(&options, &live->distributor, port->error,
 				       sizeof(port->error));

@@ -103,6 +103,7 @@ static int file_start(struct tl_port *port, uint32_t worker_count)
 		.is_lossless = true,
 		.defrag = file->options.defrag,
 		.left_alone = file->options.left_alone,
+		.seed = file->options.seed,
 	};
 	int rc = tl_distributor_create(&options, &file->distributor, port->error,
 				       sizeof(port->error));

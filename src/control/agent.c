@@ -287,6 +287,15 @@ static void set_port_metrics(struct tl_metrics *metrics, struct tl_pipeline *pip
 			       "Packets a capture port gave us.", (double)ports[i].received);
 		tl_metrics_set(metrics, "tapline_port_received_bytes_total", labels, "counter",
 			       "Bytes a capture port gave us.", (double)ports[i].bytes);
+		if (ports[i].spread != NULL) {
+			tl_metrics_set(metrics, "tapline_port_rss_asymmetric", labels, "gauge",
+				       "1 when the two directions of conversations come on different"
+				       " queues of a port; workers then hand packets to each other.",
+				       strcmp(ports[i].spread, "asymmetric") == 0);
+			tl_metrics_set(metrics, "tapline_port_steered_packets_total", labels,
+				       "counter", "Packets that a worker read and handed to another.",
+				       (double)ports[i].steered);
+		}
 		for (size_t d = 0; d < sizeof(drops) / sizeof(drops[0]); d++) {
 			(void)snprintf(labels, sizeof(labels), "port=\"%s\",at=\"%s\"", ports[i].name,
 				       drops[d].cause);

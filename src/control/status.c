@@ -7,6 +7,24 @@
 #define LCORES_MAX 128u
 #define HINTS_MAX 8u
 
+// Whether conversations stay together on the port's queues, and what is done where they don't.
+static void add_spread(json_t *object, const struct tl_port_status *p)
+{
+	(void)json_object_set_new(
+		object, "rss", json_pack("{s:s, s:s, s:I}", "verdict", p->spread, "text",
+					 p->spread_text, "steered", (json_int_t)p->steered));
+}
+
+static void add_losses(json_t *object, const struct tl_port_status *p)
+{
+	json_t *driver = json_object();
+
+	for (uint32_t i = 0; i < p->loss_count; i++)
+		(void)json_object_set_new(driver, p->losses[i].name,
+					  json_integer((json_int_t)p->losses[i].count));
+	(void)json_object_set_new(object, "driver", driver);
+}
+
 static json_t *ports_json(const struct tl_totals *totals)
 {
 	json_t *list = json_array();
@@ -20,6 +38,11 @@ static json_t *ports_json(const struct tl_totals *totals)
 			(json_int_t)p->kernel_dropped, "ring", (json_int_t)p->ring_dropped,
 			"buffer", (json_int_t)p->pool_dropped, "cut", (json_int_t)p->cut, "queued",
 			(json_int_t)p->queued);
+		(void)json_object_set_new(object, "stamps", json_string(p->stamps));
+		if (p->spread != NULL)
+			add_spread(object, p);
+		if (p->loss_count > 0)
+			add_losses(object, p);
 		if (p->error != NULL && p->error[0] != '\0')
 			(void)json_object_set_new(object, "error", json_string(p->error));
 		(void)json_array_append_new(list, object);

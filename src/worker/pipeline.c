@@ -23,6 +23,7 @@
 #define MEMORY_SHARE 8u          // mbufs take at most this part of the memory there is
 #define EAL_OWN_BYTES (4u << 20)
 #define RX_POLL_MS 10            // longest sleep of an rx lcore that waits for a descriptor
+#define STEER_SLEEP_US_MAX 100u  // others wait for what a worker may have read meanwhile
 #define FILE_SLEEP_US_MAX 100u   // a reader fills a worker's ring in less than a millisecond
 
 static struct tl_worker *worker_at(struct tl_pipeline *p, uint32_t index)
@@ -44,6 +45,13 @@ static bool spec_is_device(const struct tl_port_spec *spec)
 	return spec->devargs != NULL || spec->pci != NULL || spec->synthetic != NULL;
 }
 
+// Not the flow tables' seed: all flows of a worker would have one end of its hash in common.
+static uint64_t spread_seed(const struct tl_pipeline_options *options)
+{
+	return tl_hash_mix(options->engine.seed ^ UINT64_C(0x9e3779b97f4a7c15),
+			   UINT64_C(0xd1b54a32d192ed03));
+}
+
 static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *options,
 		     uint32_t index, uint32_t packets_max, char *error, uint32_t error_size)
 {
@@ -58,6 +66,8 @@ static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *op
 		.packets_max = packets_max,
 		.defrag = options->engine.defrag,
 		.left_alone = options->engine.left_alone,
+		.seed = spread_seed(options),
+		.waits = p->is_lossless,
 		.duration_ns = options->duration_ns,
 		.index = (uint8_t)index,
 	};
@@ -168,11 +178,13 @@ static int init_workers(struct tl_pipeline *p, const struct tl_pipeline_options 
 		worker->ports = p->ports;
 		worker->port_count = p->port_count;
 		worker->signals = &p->signals;
+		worker->steer = p->steer;
 		worker->is_lossless = p->is_lossless;
 		worker->idle = (struct tl_idle) {
 			.policy = options->idle,
 			.is_crowded = p->eal.is_crowded,
-			.sleep_us_max = p->is_lossless ? FILE_SLEEP_US_MAX : 0,
+			.sleep_us_max = p->is_lossless    ? FILE_SLEEP_US_MAX
+					: p->steer != NULL ? STEER_SLEEP_US_MAX : 0,
 		};
 		init.engine.worker = (uint8_t)i;
 		p->workers_ready++;
@@ -200,6 +212,43 @@ static int start_ports(struct tl_pipeline *p, char *error, uint32_t error_size)
 	return 0;
 }
 
+// Where queues part conversations, or may, workers hand packets to each other; where several stamped
+// ports are polled (the two of a TAP), they are put in order.
+static int start_steer(struct tl_pipeline *p, const struct tl_pipeline_options *options,
+		       uint32_t packets_max, char *error, uint32_t error_size)
+{
+	bool parts = false, is_stamped = true;
+	uint32_t polled = 0;
+
+	for (uint32_t i = 0; i < p->port_count; i++) {
+		const struct tl_port *port = p->ports[i];
+		if (port->has_distributor)
+			continue;
+		polled++;
+		is_stamped &= port->is_stamped;
+		parts |= port->spread > TL_SPREAD_SYMMETRIC;
+	}
+	if (!parts && (polled < 2 || !is_stamped))
+		return 0;
+	const struct tl_steer_options steer = {
+		.ports = p->ports,
+		.port_count = p->port_count,
+		.workers = p->worker_count,
+		.packets_max = packets_max,
+		.seed = spread_seed(options),
+		.left_alone = options->engine.left_alone,
+		.is_lossless = p->is_lossless,
+		.defrag = options->engine.defrag,
+	};
+	p->steer = tl_steer_create(&steer);
+	if (p->steer == NULL)
+		return say(error, error_size, -ENOMEM, "out of memory");
+	// Fragments are put together on the way to their worker, if there is a way.
+	for (uint32_t i = 0; i < p->port_count; i++)
+		p->ports[i]->is_decoded |= p->worker_count > 1;
+	return 0;
+}
+
 static int create(struct tl_pipeline *p, const struct tl_pipeline_options *options,
 		  const struct tl_rules *rules, char *error, uint32_t error_size)
 {
@@ -223,6 +272,8 @@ static int create(struct tl_pipeline *p, const struct tl_pipeline_options *optio
 		rc = start_eal(p, options, packets_max, error, error_size);
 	if (rc == 0)
 		rc = start_ports(p, error, error_size);
+	if (rc == 0)
+		rc = start_steer(p, options, packets_max, error, error_size);
 	if (rc < 0)
 		return rc;
 	size_t size = p->worker_count * sizeof(*p->workers);
@@ -434,6 +485,7 @@ void tl_pipeline_destroy(struct tl_pipeline *p)
 	}
 	for (uint32_t i = 0; i < p->workers_ready; i++)
 		tl_worker_fini(worker_at(p, i));
+	tl_steer_destroy(p->steer);
 	for (uint32_t i = 0; i < p->port_count; i++)
 		p->ports[i]->ops->close(p->ports[i]);
 	free(p->workers);

@@ -8,6 +8,7 @@
 #include "base/ring.h"
 #include "engine/engine.h"
 #include "metrics/metrics.h"
+#include "pmd/loss.h"
 #include "worker/idle.h"
 
 struct tl_synthetic;
@@ -92,6 +93,8 @@ struct tl_lcore_status {
 	double busy;       // share of the time since the last call that was not idle, 0..1
 };
 
+#define TL_PORT_LOSSES_MAX 16u
+
 struct tl_port_status {
 	const char *name;
 	const char *kind;
@@ -102,6 +105,15 @@ struct tl_port_status {
 	struct tl_defrag_stats fragments;
 	const char *link;  // link type or state in words
 	const char *error;
+	const char *stamps; // where time stamps come from, in words
+	// Ports whose queues are polled by several workers: whether both directions of a conversation
+	// come on one queue, in a word ("symmetric", "asymmetric", "unknown") and in a sentence, and
+	// the packets that a worker read and handed to another. NULL for other ports.
+	const char *spread;
+	char spread_text[320];
+	uint64_t steered;
+	struct tl_port_loss losses[TL_PORT_LOSSES_MAX]; // the driver's own counters
+	uint32_t loss_count;
 };
 
 uint32_t tl_pipeline_lcores(struct tl_pipeline *pipeline, struct tl_lcore_status *ret, uint32_t max);

@@ -9,6 +9,8 @@
 
 #include <rte_cycles.h>
 
+#define SAMPLES_ENOUGH 100u // conversations that came on one queue each, until that is believed
+
 static double busy_share(struct tl_pipeline *p, uint32_t slot, const struct tl_busy *busy,
 			 uint64_t elapsed)
 {
@@ -74,6 +76,50 @@ uint32_t tl_pipeline_lcores(struct tl_pipeline *p, struct tl_lcore_status *ret, 
 	return count;
 }
 
+static const char *stamps_of(const struct tl_port *port)
+{
+	if (port->is_lossless)
+		return "of the file";
+	if (!port->is_stamped)
+		return "of the burst";
+	return strcmp(port->ops->kind, "dpdk") == 0 ? "of the device" : "of the kernel";
+}
+
+// What was found out about the queues of a port that workers poll, and what was done about it.
+static void tell_spread(const struct tl_pipeline *p, const struct tl_port *port,
+			struct tl_port_status *ret)
+{
+	static const char *const words[] = {
+		[TL_SPREAD_NONE] = "one_queue",
+		[TL_SPREAD_SYMMETRIC] = "symmetric",
+		[TL_SPREAD_ASYMMETRIC] = "asymmetric",
+		[TL_SPREAD_UNKNOWN] = "unknown",
+	};
+	struct tl_steered steered = {0};
+	char sampled[96] = "";
+
+	ret->spread = words[port->spread];
+	if (p->steer != NULL)
+		tl_steer_port_stats(p->steer, port->index, &steered);
+	ret->ring_dropped += steered.lost;
+	ret->pool_dropped += steered.unbuffered;
+	ret->queued += steered.queued;
+	ret->steered = steered.moved;
+	if (port->spread == TL_SPREAD_NONE)
+		return;
+	if (port->spread == TL_SPREAD_UNKNOWN && steered.split > 0)
+		ret->spread = words[TL_SPREAD_ASYMMETRIC];
+	else if (port->spread == TL_SPREAD_UNKNOWN && steered.together >= SAMPLES_ENOUGH)
+		ret->spread = words[TL_SPREAD_SYMMETRIC];
+	if (steered.together + steered.split > 0)
+		(void)snprintf(sampled, sizeof(sampled),
+			       "; of %u conversations sampled %u came on two queues",
+			       steered.together + steered.split, steered.split);
+	(void)snprintf(ret->spread_text, sizeof(ret->spread_text), "%s%s; %s", port->spread_text,
+		       sampled, p->steer == NULL ? "workers keep what they read"
+						 : "workers hand packets to the one that they belong to");
+}
+
 uint32_t tl_pipeline_ports(struct tl_pipeline *p, struct tl_port_status *ret, uint32_t max)
 {
 	uint32_t count = p->port_count < max ? p->port_count : max;
@@ -82,6 +128,8 @@ uint32_t tl_pipeline_ports(struct tl_pipeline *p, struct tl_port_status *ret, ui
 		struct tl_port *port = p->ports[i];
 		struct tl_port_stats stats;
 		port->ops->stats(port, &stats);
+		if (port->ops->describe != NULL)
+			port->ops->describe(port);
 		ret[i] = (struct tl_port_status) {
 			.name = port->name,
 			.kind = port->ops->kind,
@@ -99,7 +147,13 @@ uint32_t tl_pipeline_ports(struct tl_pipeline *p, struct tl_port_status *ret, ui
 			.fragments = stats.fragments,
 			.link = port->link != NULL ? port->link : "",
 			.error = port->error,
+			.stamps = stamps_of(port),
 		};
+		if (!port->has_distributor)
+			tell_spread(p, port, &ret[i]);
+		if (port->ops->losses != NULL)
+			ret[i].loss_count =
+				port->ops->losses(port, ret[i].losses, TL_PORT_LOSSES_MAX);
 	}
 	return count;
 }

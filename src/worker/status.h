@@ -15,6 +15,7 @@ struct tl_pipeline {
 	bool is_lossless;
 	bool is_started;
 	struct tl_eal eal;
+	struct tl_steer *steer; // NULL: workers need not hand packets to each other
 	struct tl_signals signals;
 	// the rx lcore
 	bool has_rx;

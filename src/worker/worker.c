@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/pool.h"
 #include "pmd/wait.h"
+#include "worker/view.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,9 +19,12 @@ struct tl_worker_scratch {
 	struct tl_chunk chunks[TL_BURST_MAX * TL_CHUNKS_MAX];
 	uint8_t headers[TL_BURST_MAX][TL_HEADERS_BYTES_MAX];
 	struct tl_port_stats booked[TL_PORTS_MAX]; // first worker: what it has counted of them
+	struct tl_port_stats steered;              // what it has counted of its own reassembly
 };
 
 #define BOOK_EVERY_TURNS 4096u
+#define STEER_SLACK_NS UINT64_C(20000000) // a packet is handed from worker to worker within it
+#define STAMP_SLACK_NS UINT64_C(1000000)  // from a device's stamp to the packet's delivery
 #define SHARED_MBUFS_MAX 16u // of mbufs that may hold 22 packets each, in one turn
 
 // ---- Records -------------------------------------------------------------------------------
@@ -61,66 +65,10 @@ static void take_rtt(void *arg, const struct tl_flow_identity *flow, uint64_t cl
 
 // ---- From mbufs to packets -----------------------------------------------------------------
 
-// Lists the segments of a chain from `skip` bytes on; gives the bytes listed.
-static uint32_t list_chunks(const struct rte_mbuf *m, uint32_t skip, struct tl_packet *packet,
-			    struct tl_chunk *chunks)
-{
-	uint32_t len = 0;
+// The port of packets whose mbufs say which one it is.
+#define PORT_OF_MBUF UINT8_MAX
 
-	for (; m != NULL && packet->chunk_count < TL_CHUNKS_MAX; m = m->next) {
-		if (skip >= m->data_len) {
-			skip -= m->data_len;
-			continue;
-		}
-		chunks[packet->chunk_count++] = (struct tl_chunk) {
-			.data = rte_pktmbuf_mtod_offset(m, const uint8_t *, skip),
-			.len = m->data_len - skip,
-		};
-		len += m->data_len - skip;
-		skip = 0;
-	}
-	return len;
-}
-
-static void fill_chain(struct tl_worker_scratch *scratch, uint32_t index, struct rte_mbuf *m,
-		       struct tl_packet *packet, struct tl_chunk *chunks)
-{
-	uint32_t linear = m->pkt_len < TL_HEADERS_BYTES_MAX ? m->pkt_len : TL_HEADERS_BYTES_MAX;
-
-	packet->chunk_count = 0;
-	packet->len = 0;
-	if (m->data_len < linear) {
-		uint8_t *headers = scratch->headers[index];
-		const uint8_t *data = rte_pktmbuf_read(m, 0, linear, headers);
-		chunks[packet->chunk_count++] = (struct tl_chunk) {.data = data, .len = linear};
-		packet->len = linear;
-	}
-	packet->len += list_chunks(m, packet->len, packet, chunks);
-}
-
-static void fill(struct tl_worker_scratch *scratch, uint32_t index, struct rte_mbuf *m,
-		 struct tl_chunk *chunk, uint8_t port)
-{
-	struct tl_packet *packet = &scratch->packets[index];
-	const struct tl_mbuf_meta *meta = tl_mbuf_meta(m);
-
-	packet->chunks = chunk;
-	packet->link_type = tl_mbuf_link_type(m);
-	packet->port = port;
-	packet->is_reassembled = tl_mbuf_is_reassembled(m);
-	packet->time_ns = meta->time_ns;
-	if (TL_LIKELY(m->nb_segs == 1)) {
-		packet->chunk_count = 1;
-		packet->len = m->data_len;
-		chunk->data = rte_pktmbuf_mtod(m, const uint8_t *);
-		chunk->len = m->data_len;
-	} else {
-		fill_chain(scratch, index, m, packet, chunk);
-	}
-	packet->original_len = meta->original_len > packet->len ? meta->original_len : packet->len;
-	if (TL_UNLIKELY(packet->is_reassembled))
-		packet->outer = meta->outer;
-}
+static_assert(PORT_OF_MBUF >= TL_PORTS_MAX, "no port's index");
 
 // How far the mbufs of a burst have become packets.
 struct progress {
@@ -181,7 +129,8 @@ static uint32_t make_packets(struct tl_worker_scratch *scratch, uint32_t mbufs, 
 			count = fill_frames(scratch, count, port, chunk, progress);
 			chunk += count - before;
 		} else {
-			fill(scratch, count, m, chunk, port);
+			tl_view(m, port == PORT_OF_MBUF ? (uint8_t)m->port : port, chunk,
+				scratch->headers[count], &scratch->packets[count]);
 			chunk += scratch->packets[count].chunk_count;
 			count++;
 			progress->mbuf++;
@@ -200,31 +149,61 @@ static void prefetch(struct tl_worker_scratch *scratch, uint32_t count)
 		rte_prefetch0(rte_pktmbuf_mtod(scratch->mbufs[i], const void *));
 }
 
-// One burst of one port. Gives the number of packets.
-static uint32_t work(struct tl_worker *worker, struct tl_port *port)
+// The first `count` of the scratch's mbufs, on to the engine. Gives the number of packets.
+static uint32_t process(struct tl_worker *worker, uint32_t count, uint8_t port)
 {
 	struct tl_worker_scratch *scratch = worker->scratch;
-	uint16_t ethdev = port->ethdev[worker->index];
-	uint16_t max = port->has_distributor ? SHARED_MBUFS_MAX : TL_BURST_MAX;
-	uint16_t count = rte_eth_rx_burst(ethdev, port->queue[worker->index], scratch->mbufs, max);
 	struct progress progress = {0};
 	uint32_t packets = 0;
 
-	if (count == 0)
-		return 0;
-	prefetch(scratch, count);
-	if (port->ops->stamp != NULL && !port->has_distributor)
-		port->ops->stamp(port, scratch->mbufs, count);
 	while (progress.mbuf < count) {
-		uint32_t ready = make_packets(scratch, count, port->index, &progress);
+		uint32_t ready = make_packets(scratch, count, port, &progress);
 		tl_engine_burst(worker->engine, scratch->packets, ready);
 		packets += ready;
 	}
 	rte_pktmbuf_free_bulk(scratch->mbufs, count);
-	_Atomic uint64_t *taken = &port->taken[worker->index].packets;
-	uint64_t before = atomic_load_explicit(taken, memory_order_relaxed);
-	atomic_store_explicit(taken, before + packets, memory_order_release);
 	return packets;
+}
+
+// One burst of one port. Gives the packets read, which may all belong to other workers, and adds
+// those that went on to the engine.
+static uint32_t work(struct tl_worker *worker, struct tl_port *port, uint32_t *packets)
+{
+	struct tl_worker_scratch *scratch = worker->scratch;
+	uint16_t queue = port->queue[worker->index];
+	uint16_t max = port->has_distributor ? SHARED_MBUFS_MAX : TL_BURST_MAX;
+	uint32_t count = rte_eth_rx_burst(port->ethdev[worker->index], queue, scratch->mbufs, max);
+
+	if (count == 0)
+		return 0;
+	prefetch(scratch, count);
+	if (port->has_distributor) {
+		uint32_t taken = process(worker, count, port->index);
+		_Atomic uint64_t *sum = &port->taken[worker->index].packets;
+		uint64_t before = atomic_load_explicit(sum, memory_order_relaxed);
+		atomic_store_explicit(sum, before + taken, memory_order_release);
+		*packets += taken;
+		return taken;
+	}
+	if (port->ops->stamp != NULL)
+		port->ops->stamp(port, scratch->mbufs, (uint16_t)count);
+	if (worker->steer != NULL)
+		tl_steer_sort(worker->steer, worker->index, port->index, scratch->mbufs, count);
+	else
+		*packets += process(worker, count, port->index);
+	return count;
+}
+
+// What was handed over, by others or by this worker itself.
+static uint32_t take_steered(struct tl_worker *worker)
+{
+	struct tl_worker_scratch *scratch = worker->scratch;
+	uint32_t count = tl_steer_take(worker->steer, worker->index, scratch->mbufs, TL_BURST_MAX);
+
+	if (count == 0)
+		return 0;
+	prefetch(scratch, count);
+	return process(worker, count, PORT_OF_MBUF);
 }
 
 // ---- What ports did in the workers' place --------------------------------------------------
@@ -234,51 +213,104 @@ static uint64_t fragment_drops(const struct tl_defrag_stats *s)
 	return s->timeouts + s->evicted + s->malformed + s->duplicates;
 }
 
+// Counts what was filtered or put together since `was`, as if these packets had come to the engine.
+static void book(struct tl_counters *c, const struct tl_port_stats *now, struct tl_port_stats *was)
+{
+	const struct tl_defrag_stats *f = &now->fragments;
+	uint64_t filtered = now->filtered - was->filtered;
+	// What was put together reaches a worker and is counted there, as one packet.
+	uint64_t whole = f->reassembled - was->fragments.reassembled;
+	uint64_t used = f->used - was->fragments.used;
+	uint64_t unfollowed = now->fragments_not_followed - was->fragments_not_followed;
+
+	tl_counter_add(c, TL_COUNT_DROP_FILTERED, filtered);
+	tl_counter_add(c, TL_COUNT_FRAGMENTS_USED, used);
+	tl_counter_add(c, TL_COUNT_DROP_FRAGMENT,
+		       fragment_drops(f) - fragment_drops(&was->fragments));
+	tl_counter_add(c, TL_COUNT_DROP_OTHER_L4, unfollowed);
+	tl_counter_add(c, TL_COUNT_PACKETS_PROCESSED, used - whole - unfollowed);
+	tl_counter_add(c, TL_COUNT_PACKETS_OFFERED,
+		       filtered + f->fragments - was->fragments.fragments - whole);
+	tl_counter_add(c, TL_COUNT_BYTES_OFFERED,
+		       now->filtered_bytes - was->filtered_bytes + now->fragment_bytes -
+			       was->fragment_bytes -
+			       (now->reassembled_bytes - was->reassembled_bytes));
+	*was = *now;
+}
+
 // A port's distributor filters, and puts fragments together before it hashes. The first worker
-// counts these packets as if they had come to it, so that the counters are the same for any
-// number of workers and the books close.
+// counts that, so that the counters are the same for any number of workers and the books close. A
+// worker that steers counts its own.
 static void book_ports(struct tl_worker *worker)
 {
 	struct tl_counters *c = tl_engine_counters(worker->engine);
 	struct tl_port_stats now;
 
+	if (worker->steer != NULL) {
+		tl_steer_stats(worker->steer, worker->index, &now);
+		book(c, &now, &worker->scratch->steered);
+	}
 	if (worker->index != 0)
 		return;
 	for (uint32_t i = 0; i < worker->port_count; i++) {
 		struct tl_port *port = worker->ports[i];
-		struct tl_port_stats *was = &worker->scratch->booked[i];
 		if (!port->has_distributor)
 			continue;
 		port->ops->stats(port, &now);
-		const struct tl_defrag_stats *f = &now.fragments;
-		uint64_t filtered = now.filtered - was->filtered;
-		// What was put together reaches a worker and is counted there, as one packet.
-		uint64_t whole = f->reassembled - was->fragments.reassembled;
-		uint64_t used = f->used - was->fragments.used;
-		tl_counter_add(c, TL_COUNT_DROP_FILTERED, filtered);
-		tl_counter_add(c, TL_COUNT_FRAGMENTS_USED, used);
-		tl_counter_add(c, TL_COUNT_DROP_FRAGMENT,
-			       fragment_drops(f) - fragment_drops(&was->fragments));
-		uint64_t unfollowed = now.fragments_not_followed - was->fragments_not_followed;
-		tl_counter_add(c, TL_COUNT_DROP_OTHER_L4, unfollowed);
-		tl_counter_add(c, TL_COUNT_PACKETS_PROCESSED, used - whole - unfollowed);
-		tl_counter_add(c, TL_COUNT_PACKETS_OFFERED,
-			       filtered + f->fragments - was->fragments.fragments - whole);
-		tl_counter_add(c, TL_COUNT_BYTES_OFFERED,
-			       now.filtered_bytes - was->filtered_bytes + now.fragment_bytes -
-				       was->fragment_bytes -
-				       (now.reassembled_bytes - was->reassembled_bytes));
-		*was = now;
+		book(c, &now, &worker->scratch->booked[i]);
 	}
 }
 
 // ---- The loop ------------------------------------------------------------------------------
 
 struct turn {
-	uint32_t packets;
+	uint32_t packets;  // on to the engine
+	bool is_busy;      // something was read
 	bool is_done;      // every port had ended before it was found empty
 	uint64_t clock_ns; // the least of the ports that go on
 };
+
+// A port whose queue this worker polls itself.
+static void poll_queue(struct tl_worker *worker, struct tl_port *port, struct turn *turn)
+{
+	bool is_done = port->ops->is_done(port);
+	uint16_t queue = port->queue[worker->index];
+
+	if (is_done) {
+		if (worker->steer != NULL)
+			tl_steer_clock(worker->steer, worker->index, port->index, UINT64_MAX);
+		return;
+	}
+	turn->is_done = false;
+	uint64_t clock_ns = port->ops->clock(port);
+	turn->clock_ns = clock_ns < turn->clock_ns ? clock_ns : turn->clock_ns;
+	if (worker->steer != NULL && !tl_steer_has_room(worker->steer, worker->index))
+		return;
+	if (work(worker, port, &turn->packets) > 0) {
+		turn->is_busy = true;
+		return;
+	}
+	if (port->ops->is_at_end != NULL && port->ops->is_at_end(port, queue))
+		clock_ns = UINT64_MAX;
+	else if (port->is_stamped && clock_ns > STAMP_SLACK_NS)
+		clock_ns -= STAMP_SLACK_NS;
+	if (worker->steer != NULL)
+		tl_steer_clock(worker->steer, worker->index, port->index, clock_ns);
+}
+
+static void poll_distributed(struct tl_worker *worker, struct tl_port *port, struct turn *turn)
+{
+	// Both before the burst: what was enqueued before they were set is in the ring.
+	bool is_done = port->ops->is_done(port);
+	uint64_t clock_ns = port->ops->clock(port);
+	uint32_t count = work(worker, port, &turn->packets);
+
+	if (count == 0 && is_done)
+		return;
+	turn->is_busy |= count > 0;
+	turn->is_done = false;
+	turn->clock_ns = clock_ns < turn->clock_ns ? clock_ns : turn->clock_ns;
+}
 
 static struct turn poll_ports(struct tl_worker *worker)
 {
@@ -288,18 +320,21 @@ static struct turn poll_ports(struct tl_worker *worker)
 		struct tl_port *port = worker->ports[i];
 		if (port->ethdev[worker->index] == UINT16_MAX)
 			continue;
-		// Both before the burst: what was enqueued before they were set is in the ring.
-		bool is_done = port->ops->is_done(port);
-		uint64_t clock_ns = port->ops->clock(port);
-		if (is_done && !port->has_distributor)
-			continue;
-		uint32_t count = work(worker, port);
-		turn.packets += count;
-		if (count == 0 && is_done)
-			continue;
-		turn.is_done = false;
-		turn.clock_ns = clock_ns < turn.clock_ns ? clock_ns : turn.clock_ns;
+		if (port->has_distributor)
+			poll_distributed(worker, port, &turn);
+		else
+			poll_queue(worker, port, &turn);
 	}
+	if (worker->steer == NULL)
+		return turn;
+	uint32_t taken = take_steered(worker);
+	turn.packets += taken;
+	turn.is_busy |= taken > 0;
+	if (turn.is_done)
+		turn.is_done = taken == 0 && tl_steer_is_over(worker->steer, worker->index);
+	// What another has read may be older than the clock of this moment.
+	if (turn.clock_ns != UINT64_MAX)
+		turn.clock_ns -= turn.clock_ns < STEER_SLACK_NS ? turn.clock_ns : STEER_SLACK_NS;
 	return turn;
 }
 
@@ -352,7 +387,7 @@ int tl_worker_run(void *arg)
 		take_changes(worker);
 		struct turn turn = poll_ports(worker);
 		bool has_more = false;
-		if (turn.packets == 0) {
+		if (!turn.is_busy) {
 			if (turn.is_done)
 				break;
 			if (turn.clock_ns != UINT64_MAX && turn.clock_ns != 0)
@@ -362,8 +397,8 @@ int tl_worker_run(void *arg)
 			book_ports(worker);
 		if (worker->metrics != NULL)
 			tl_worker_metrics_poll(worker->metrics, worker->engine);
-		tl_busy_turn(&worker->busy, turn.packets > 0 || has_more);
-		if (turn.packets > 0) {
+		tl_busy_turn(&worker->busy, turn.is_busy || has_more);
+		if (turn.is_busy) {
 			packets += turn.packets;
 			atomic_store_explicit(&worker->packets, packets, memory_order_relaxed);
 			tl_idle_reset(&worker->idle);

@@ -7,6 +7,7 @@
 #include "metrics/metrics.h"
 #include "pmd/port.h"
 #include "worker/idle.h"
+#include "worker/steer.h"
 
 #include <stdatomic.h>
 
@@ -28,6 +29,7 @@ struct tl_worker {
 	uint32_t port_count;
 	uint32_t index;
 	bool is_lossless;
+	struct tl_steer *steer; // NULL: every queue has whole conversations
 	struct tl_signals *signals;
 	struct tl_idle idle;
 	struct tl_worker_scratch *scratch;

@@ -141,4 +141,5 @@ def main():
     return 0 if check_variants(tapline, capture, unnamed(base)) and good else 1
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

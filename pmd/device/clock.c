@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pmd/device/clock.h"
+
+void tl_device_clock_read(struct tl_device_clock *clock, uint64_t ticks, uint64_t wall_ns)
+{
+	uint64_t rate = 0;
+
+	if (clock->first_ns == 0 || ticks <= clock->first_ticks || wall_ns <= clock->first_ns) {
+		// The first one; or a clock was set back: begin anew.
+		clock->first_ticks = ticks;
+		clock->first_ns = wall_ns;
+	} else {
+		rate = (uint64_t)(((__uint128_t)(wall_ns - clock->first_ns) << 32) /
+				  (ticks - clock->first_ticks));
+	}
+	uint32_t version = atomic_load_explicit(&clock->version, memory_order_relaxed);
+	atomic_store_explicit(&clock->version, version + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	atomic_store_explicit(&clock->base_ticks, ticks, memory_order_relaxed);
+	atomic_store_explicit(&clock->base_ns, wall_ns, memory_order_relaxed);
+	atomic_store_explicit(&clock->ns_per_tick, rate, memory_order_relaxed);
+	atomic_store_explicit(&clock->version, version + 2, memory_order_release);
+}
+
+uint64_t tl_device_clock_ns(const struct tl_device_clock *clock, uint64_t ticks)
+{
+	uint64_t base_ticks, base_ns, rate;
+	uint32_t version;
+
+	do {
+		version = atomic_load_explicit(&clock->version, memory_order_acquire);
+		base_ticks = atomic_load_explicit(&clock->base_ticks, memory_order_relaxed);
+		base_ns = atomic_load_explicit(&clock->base_ns, memory_order_relaxed);
+		rate = atomic_load_explicit(&clock->ns_per_tick, memory_order_relaxed);
+		atomic_thread_fence(memory_order_acquire);
+	} while (version % 2 != 0 ||
+		 version != atomic_load_explicit(&clock->version, memory_order_relaxed));
+	if (rate == 0)
+		return 0;
+	// A stamp may be older than the last reading.
+	if (ticks >= base_ticks)
+		return base_ns + (uint64_t)(((__uint128_t)(ticks - base_ticks) * rate) >> 32);
+	uint64_t before = (uint64_t)(((__uint128_t)(base_ticks - ticks) * rate) >> 32);
+	return before < base_ns ? base_ns - before : 0;
+}
