@@ -140,7 +140,8 @@ static void check_rules(const struct tl_config *config, struct tl_config_errors 
 // What a label may be besides the protocol's own fields (src/metrics/labels.c).
 static const char *const common_labels[] = {
 	"client.address", "client.port", "server.address", "server.port", "server.name", "status",
-	"protocol",
+	"protocol", "client.namespace", "client.workload", "client.pod", "server.namespace",
+	"server.workload", "server.pod",
 };
 
 static bool can_be_label(const struct tl_field *field, uint8_t side)

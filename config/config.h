@@ -71,6 +71,17 @@ struct tl_server_config {
 	uint64_t watchers_max;    // GET /watch at a time
 };
 
+struct tl_kubernetes_config {
+	bool enabled;
+	const char *server;      // URL of the API server, "" takes the pod's environment
+	const char *token_file;
+	const char *authority;   // PEM file, "" takes the system's
+	const char *certificate; // of the client, PEM files, "" for none
+	const char *key;
+	const char *node;        // only pods of this one, "" for all
+	uint64_t objects_max;
+};
+
 enum tl_log_level { TL_LOG_DEBUG, TL_LOG_INFO, TL_LOG_WARNING, TL_LOG_ERROR };
 enum tl_log_format { TL_LOG_TEXT, TL_LOG_JSON };
 
@@ -94,6 +105,7 @@ struct tl_config {
 	struct tl_server_config server;
 	struct tl_text_map names; // "address", "address:port" or ":port" -> service name
 	const char *names_file;   // the same, a line each; "" for none
+	struct tl_kubernetes_config kubernetes;
 	struct tl_log_config log;
 	struct tl_limits_config limits;
 	const struct tl_protocol_config *protocol; // [tl_decoder_count], by registry id

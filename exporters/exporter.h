@@ -9,12 +9,23 @@
 #include "l7/decoder.h"
 #include "metrics/metrics.h"
 
+// What Kubernetes runs at an address; "" for what it doesn't say.
+struct tl_workload {
+	const char *ns;   // namespace
+	const char *kind; // "Deployment", "StatefulSet", "Pod" ... of a cluster address "Service"
+	const char *name; // of the deployment, stateful set, service ...
+	const char *pod;
+	const char *node;
+};
+
 // Names that only the control lcore knows; borrowed during the call, "" when unknown.
 struct tl_enrichment {
 	const char *probe;       // this probe's name
 	const char *port_name;   // capture port: "eth1", "file.pcap"
 	const char *server_name; // service name of the server side
-	const char *name_source; // "configured", "sni", "host", "dns"
+	const char *name_source; // "configured", "kubernetes", "host", "dns"
+	const struct tl_workload *client; // NULL: none is known there
+	const struct tl_workload *server;
 	uint8_t span_id[8];      // of this record's span
 	char id[27];             // record id, 26 characters and NUL
 };

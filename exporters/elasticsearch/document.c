@@ -151,6 +151,16 @@ static void set_event(json_t *document, const struct tl_roundtrip_signal *signal
 	set_text(document, "event.reason", tl_reason_name(r->reason));
 }
 
+static void set_orchestrator(json_t *document, const struct tl_workload *server)
+{
+	if (server == NULL)
+		return;
+	set_text(document, "orchestrator.type", "kubernetes");
+	set_text(document, "orchestrator.namespace", server->ns);
+	set_text(document, "orchestrator.resource.type", server->kind);
+	set_text(document, "orchestrator.resource.name", server->name);
+}
+
 void tl_bulk_roundtrip(struct tl_text *text, const struct tl_roundtrip_signal *signal)
 {
 	const struct tl_roundtrip *r = signal->record;
@@ -168,6 +178,7 @@ void tl_bulk_roundtrip(struct tl_text *text, const struct tl_roundtrip_signal *s
 	(void)json_object_set_new(document, "network.bytes",
 				  json_integer((json_int_t)(r->request.bytes + r->response.bytes)));
 	set_text(document, "service.name", signal->names->server_name);
+	set_orchestrator(document, signal->names->server);
 	set_text(document, "observer.name", signal->names->probe);
 	set_text(document, "observer.type", "probe");
 	set_text(document, "observer.product", "tapline");

@@ -175,7 +175,7 @@ uint32_t tl_otlp_encode_metrics(const struct otlp_identity *identity,
 		*at += count;
 	}
 	if (points != 0) {
-		resource.resource = tl_otlp_resource(&arena, identity, NULL);
+		resource.resource = tl_otlp_resource(&arena, identity, NULL, NULL);
 		resource.schema_url = scope.schema_url =
 			tl_otlp_text(&arena, OTLP_SCHEMA_URL, strlen(OTLP_SCHEMA_URL));
 		scope.scope = tl_otlp_scope(&arena, identity->version);

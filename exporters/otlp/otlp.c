@@ -88,8 +88,43 @@ static void free_items(struct tl_http_item *first)
 
 // ---- Resources -----------------------------------------------------------------------------------
 
+// Kinds that the semantic conventions know, with the attribute of their name.
+static const char *workload_attribute(const char *kind)
+{
+	static const char *const kinds[][2] = {
+		{"Deployment", "k8s.deployment.name"}, {"ReplicaSet", "k8s.replicaset.name"},
+		{"StatefulSet", "k8s.statefulset.name"}, {"DaemonSet", "k8s.daemonset.name"},
+		{"Job", "k8s.job.name"},               {"CronJob", "k8s.cronjob.name"},
+		{"Service", "k8s.service.name"},
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kinds[i][0], kind) == 0)
+			return kinds[i][1];
+	return NULL;
+}
+
+void tl_otlp_add_workload(struct otlp_arena *arena, struct otlp_attributes *list, const char *prefix,
+			  const struct tl_workload *workload)
+{
+	const struct {
+		const char *name, *value;
+	} pairs[] = {{"k8s.namespace.name", workload->ns},
+		    {workload_attribute(workload->kind), workload->name},
+		    {"k8s.pod.name", workload->pod},
+		    {"k8s.node.name", workload->node}};
+	char key[64];
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		if (pairs[i].name == NULL)
+			continue;
+		(void)snprintf(key, sizeof(key), "%s%s", prefix, pairs[i].name);
+		tl_otlp_add_string(arena, list, key, pairs[i].value);
+	}
+}
+
 Otlp__Resource *tl_otlp_resource(struct otlp_arena *arena, const struct otlp_identity *identity,
-			      const char *service)
+			      const char *service, const struct tl_workload *workload)
 {
 	Otlp__Resource *resource = tl_otlp_take(arena, sizeof(*resource));
 	struct otlp_attributes list = {0};
@@ -106,6 +141,10 @@ Otlp__Resource *tl_otlp_resource(struct otlp_arena *arena, const struct otlp_ide
 		tl_otlp_add_string(arena, &list, "service.instance.id", identity->probe);
 		tl_otlp_add_string(arena, &list, "service.version", identity->version);
 		tl_otlp_add_string(arena, &list, "host.name", identity->host);
+	}
+	if (workload != NULL) {
+		tl_otlp_add_string(arena, &list, "service.namespace", workload->ns);
+		tl_otlp_add_workload(arena, &list, "", workload);
 	}
 	tl_otlp_add_string(arena, &list, "telemetry.sdk.name", "tapline");
 	tl_otlp_add_string(arena, &list, "telemetry.sdk.language", "c");

@@ -96,6 +96,10 @@ void tl_otlp_judge(struct tl_bytes answer, uint32_t items, struct tl_http_result
 // ---- otlp.c ------------------------------------------------------------------------------------
 
 // Attributes of the probe's own resource: service.name, host.name, telemetry.sdk and what the user
-// adds. For observed services `service` replaces the name.
+// adds. For observed services `service` replaces the name, and `workload` says where it runs, or is
+// NULL.
 Otlp__Resource *tl_otlp_resource(struct otlp_arena *arena, const struct otlp_identity *identity,
-			      const char *service);
+			      const char *service, const struct tl_workload *workload);
+// The attributes k8s.* of a workload, each name behind `prefix`.
+void tl_otlp_add_workload(struct otlp_arena *arena, struct otlp_attributes *list, const char *prefix,
+			  const struct tl_workload *workload);

@@ -223,6 +223,8 @@ static void set_attributes(struct otlp_arena *arena, const struct tl_span *span,
 		add_error(arena, &list, rules, record);
 	else // the conventions: none on success
 		remove_attribute(&list, "error.type");
+	if (span->names->client != NULL)
+		tl_otlp_add_workload(arena, &list, "client.", span->names->client);
 	tl_otlp_add_string(arena, &list, "tapline.status", tl_status_name(record->status));
 	tl_otlp_add_string(arena, &list, "tapline.record.id", span->names->id);
 	message->attributes = list.items;
@@ -274,19 +276,40 @@ static const char *service_of(struct otlp_arena *arena, const struct tl_span *sp
 
 struct placed {
 	const char *service;
-	uint32_t order; // of arrival
+	const char *ns, *pod; // where it runs, "" if that isn't known
+	uint32_t order;       // of arrival
 	const struct tl_span *span;
 };
+
+static int compare_resources(const struct placed *a, const struct placed *b)
+{
+	int order = strcmp(a->service, b->service);
+
+	if (order == 0)
+		order = strcmp(a->ns, b->ns);
+	return order != 0 ? order : strcmp(a->pod, b->pod);
+}
 
 static int by_service(const void *left, const void *right)
 {
 	const struct placed *a = left, *b = right;
-	int order = strcmp(a->service, b->service);
+	int order = compare_resources(a, b);
 
 	return order != 0 ? order : (a->order > b->order) - (a->order < b->order);
 }
 
-// `count` spans of one service.
+static struct placed place(struct otlp_arena *arena, const struct tl_span *span, uint32_t order)
+{
+	const struct tl_workload *server = span->names->server;
+
+	return (struct placed) {.service = service_of(arena, span),
+				.ns = server == NULL ? "" : server->ns,
+				.pod = server == NULL ? "" : server->pod,
+				.order = order,
+				.span = span};
+}
+
+// `count` spans of one service in one place.
 static Otlp__ResourceSpans *make_resource(struct otlp_arena *arena,
 					  const struct otlp_identity *identity,
 					  const struct placed *placed, uint32_t count)
@@ -296,7 +319,8 @@ static Otlp__ResourceSpans *make_resource(struct otlp_arena *arena,
 
 	otlp__resource_spans__init(one);
 	otlp__scope_spans__init(scope);
-	one->resource = tl_otlp_resource(arena, identity, placed[0].service);
+	one->resource = tl_otlp_resource(arena, identity, placed[0].service,
+					  placed[0].span->names->server);
 	one->schema_url = tl_otlp_text(arena, OTLP_SCHEMA_URL, strlen(OTLP_SCHEMA_URL));
 	one->n_scope_spans = 1;
 	one->scope_spans = tl_otlp_take(arena, sizeof(Otlp__ScopeSpans *));
@@ -317,13 +341,13 @@ void tl_otlp_encode_spans(const struct otlp_identity *identity, const struct otl
 	struct placed *placed = tl_otlp_take(&arena, count * sizeof(*placed));
 
 	for (uint32_t i = 0; i < count; i++) {
-		placed[i] = (struct placed) {service_of(&arena, &first->span), i, &first->span};
+		placed[i] = place(&arena, &first->span, i);
 		first = (const struct otlp_item *)first->head.next;
 	}
 	qsort(placed, count, sizeof(*placed), by_service);
 	request.resource_spans = tl_otlp_take(&arena, count * sizeof(Otlp__ResourceSpans *));
 	for (uint32_t from = 0, to = 0; from < count; from = to) {
-		while (to < count && strcmp(placed[to].service, placed[from].service) == 0)
+		while (to < count && compare_resources(&placed[to], &placed[from]) == 0)
 			to++;
 		request.resource_spans[request.n_resource_spans++] =
 			make_resource(&arena, identity, placed + from, to - from);

@@ -8,6 +8,7 @@
 struct tl_record_copy {
 	struct tl_roundtrip_signal signal; // points into this very piece
 	struct tl_enrichment names;
+	struct tl_workload workloads[2];   // client, server
 	const char *text;                  // the text given with it
 	size_t size;                       // bytes of all
 	char data[];

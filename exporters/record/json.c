@@ -200,6 +200,25 @@ static json_t *endpoint_json(const uint8_t address[16], uint8_t ip_version, uint
 	return object;
 }
 
+static void set_text(json_t *object, const char *key, const char *text)
+{
+	if (text[0] != '\0')
+		set(object, key, utf8_string(tl_bytes_of(text), false));
+}
+
+static void set_workload(json_t *endpoint, const struct tl_workload *workload)
+{
+	if (workload == NULL)
+		return;
+	json_t *object = json_object();
+	set_text(object, "namespace", workload->ns);
+	set_text(object, "kind", workload->kind);
+	set_text(object, "name", workload->name);
+	set_text(object, "pod", workload->pod);
+	set_text(object, "node", workload->node);
+	set(endpoint, "kubernetes", object);
+}
+
 static json_t *connection_json(const struct tl_roundtrip *r, const struct tl_enrichment *names)
 {
 	json_t *object = json_object();
@@ -296,13 +315,16 @@ json_t *tl_record_json(const struct tl_roundtrip_signal *signal, bool verbose)
 		    json_string_nocheck(tl_reason_name((enum tl_reason)r->reason)));
 	set(object, "duration_ns", json_integer((json_int_t)r->duration_ns));
 	set(object, "timing", timing_json(r));
-	set(object, "client", endpoint_json(r->client_address, r->ip_version, r->client_port));
+	json_t *client = endpoint_json(r->client_address, r->ip_version, r->client_port);
+	set_workload(client, names->client);
+	set(object, "client", client);
 	json_t *server = endpoint_json(r->server_address, r->ip_version, r->server_port);
 	if (names->server_name[0] != '\0') {
 		set(server, "name", utf8_string(tl_bytes_of(names->server_name), false));
 		if (verbose)
 			set(server, "name_source", json_string_nocheck(names->name_source));
 	}
+	set_workload(server, names->server);
 	set(object, "server", server);
 	set(object, "connection", connection_json(r, names));
 	if ((r->trace.flags & TL_TRACE_PRESENT) != 0)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/agent.h"
 
+#include "base/check.h"
 #include "control/collection.h"
 #include "control/http.h"
+#include "control/kube.h"
 #include "control/log.h"
 #include "control/probe.h"
 #include "control/setup.h"
@@ -32,6 +34,7 @@ struct agent {
 	struct tl_bus *bus;
 	struct tl_http *http;
 	struct tl_collection *collection;
+	struct tl_kube *kube;       // NULL: nobody asks Kubernetes
 	struct tl_probe *probe;     // NULL: nothing is captured, only the host is watched
 	struct tl_metrics *metrics; // the probe's, or without one our own
 	struct tl_status_page page;
@@ -388,6 +391,33 @@ static void set_watch_metrics(struct tl_metrics *metrics, struct tl_bus *bus)
 		       (double)tl_bus_dropped(bus));
 }
 
+static void set_kube_metrics(struct tl_metrics *metrics, struct tl_kube *kube)
+{
+	struct tl_kube_stats stats;
+	char labels[48];
+
+	tl_kube_stats(kube, &stats);
+	for (size_t i = 0; i < TL_COUNT_OF(stats.of); i++) {
+		(void)snprintf(labels, sizeof(labels), "resource=\"%s\"", stats.of[i].resource);
+		tl_metrics_set(metrics, "tapline_kubernetes_objects", labels, "gauge",
+			       "Objects of the Kubernetes API server that are known.",
+			       (double)stats.of[i].objects);
+		tl_metrics_set(metrics, "tapline_kubernetes_lists_total", labels, "counter",
+			       "Complete lists taken of the API server: at the start and to catch up.",
+			       (double)stats.of[i].lists);
+		tl_metrics_set(metrics, "tapline_kubernetes_events_total", labels, "counter",
+			       "Events of watches, bookmarks included.", (double)stats.of[i].events);
+		tl_metrics_set(metrics, "tapline_kubernetes_errors_total", labels, "counter",
+			       "Requests to the API server that failed; each is tried again.",
+			       (double)stats.of[i].errors);
+		tl_metrics_set(metrics, "tapline_kubernetes_last_success_timestamp_seconds", labels,
+			       "gauge", "Wall time of the API server's last answer, 0: none yet.",
+			       (double)stats.of[i].last_success_ns / 1e9);
+	}
+	tl_metrics_set(metrics, "tapline_kubernetes_objects_refused_total", "", "counter",
+		       "Objects left out because of kubernetes.objects_max.", (double)stats.refused);
+}
+
 static void advise_filter(struct agent *agent, struct tl_pipeline *pipeline)
 {
 	struct tl_port_status ports[TL_TOTALS_PORTS_MAX];
@@ -418,6 +448,11 @@ static bool tick(struct agent *agent)
 		tl_metrics_set_time(metrics, clock_ns(CLOCK_REALTIME));
 	}
 	set_sink_metrics(metrics, agent->sinks);
+	if (agent->kube != NULL) {
+		set_kube_metrics(metrics, agent->kube);
+		if (tl_kube_has_changed(agent->kube))
+			tl_metrics_rename(metrics);
+	}
 	tl_collection_tick(agent->collection, metrics, agent->sinks, agent->bus);
 	if (agent->bus != NULL)
 		set_watch_metrics(metrics, agent->bus);
@@ -557,6 +592,7 @@ static int start_capture(struct agent *agent, char *error)
 	options.name = agent->page.probe;
 	options.names = &config->names;
 	options.names_file = config->names_file;
+	options.kube = agent->kube;
 	options.pipeline.want_records = agent->bus != NULL || tl_sinks_want_roundtrips(agent->sinks);
 	rc = tl_probe_start(&options, agent->rules, &agent->probe, error, ERROR_BYTES);
 	if (rc == 0)
@@ -577,6 +613,8 @@ static int start(struct agent *agent, const char *version, char *error)
 		.filter = config->capture.filter,
 	};
 	int rc = tl_setup_rules(config, &agent->rules, error, ERROR_BYTES);
+	if (rc == 0 && config->kubernetes.enabled)
+		rc = tl_kube_start(&config->kubernetes, &agent->kube, error, ERROR_BYTES);
 	if (rc == 0)
 		rc = tl_collection_start(config, &agent->collection, error, ERROR_BYTES);
 	struct tl_exporter_env env = {
@@ -600,6 +638,7 @@ static void finish(struct agent *agent)
 	if (agent->probe == NULL)
 		tl_metrics_destroy(agent->metrics);
 	tl_probe_destroy(agent->probe);
+	tl_kube_stop(agent->kube);
 	tl_collection_stop(agent->collection);
 	tl_sinks_close(agent->sinks);
 	tl_bus_destroy(agent->bus);

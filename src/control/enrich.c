@@ -22,6 +22,9 @@ struct tl_enricher {
 	struct tl_services *services;
 	struct tl_heard *heard;
 	struct tl_namer *namer;
+	struct tl_kube *kube;
+	struct tl_kube_place client, server;
+	struct tl_kube_place asked; // for a label
 	uint64_t boot; // random, makes ids of two runs differ
 	char name[NAME_BYTES_MAX];
 	struct tl_enrichment names;
@@ -31,6 +34,11 @@ void tl_enricher_set_services(struct tl_enricher *enricher, struct tl_services *
 {
 	tl_services_destroy(enricher->services);
 	enricher->services = services;
+}
+
+void tl_enricher_set_kube(struct tl_enricher *enricher, struct tl_kube *kube)
+{
+	enricher->kube = kube;
 }
 
 struct tl_enricher *tl_enricher_create(const char *probe)
@@ -124,6 +132,17 @@ const struct tl_roundtrip *tl_enrich_values(struct tl_enricher *enricher,
 	return tl_namer_name(enricher->namer, record);
 }
 
+// A client's port is drawn at random and says nothing.
+static void place(struct tl_enricher *e, const struct tl_roundtrip *r)
+{
+	if (e->kube == NULL)
+		return;
+	if (tl_kube_find(e->kube, r->client_address, 0, &e->client))
+		e->names.client = &e->client.workload;
+	if (tl_kube_find(e->kube, r->server_address, r->server_port, &e->server))
+		e->names.server = &e->server.workload;
+}
+
 const struct tl_enrichment *tl_enrich(struct tl_enricher *e, const struct tl_roundtrip *r)
 {
 	struct tl_enrichment *names = &e->names;
@@ -139,11 +158,15 @@ const struct tl_enrichment *tl_enrich(struct tl_enricher *e, const struct tl_rou
 	memcpy(names->span_id, &span, sizeof(names->span_id));
 	make_id(e, r, names->id);
 	tl_heard_record(e->heard, r);
+	place(e, r);
 	const char *configured = configured_name(e, r->server_address, r->server_port);
 	const char *heard = NULL;
 	if (configured != NULL) {
 		names->server_name = configured;
 		names->name_source = "configured";
+	} else if (names->server != NULL) {
+		names->server_name = names->server->name;
+		names->name_source = "kubernetes";
 	} else if (requested_host(e, r)) {
 		names->server_name = e->name;
 		names->name_source = "host";
@@ -158,11 +181,27 @@ const struct tl_enrichment *tl_enrich(struct tl_enricher *e, const struct tl_rou
 	return names;
 }
 
-const char *tl_enricher_name(void *arg, const uint8_t address[16], uint16_t port)
+static const char *service_name(struct tl_enricher *e, const uint8_t address[16], uint16_t port)
 {
 	static const uint8_t anyone[16];
-	const struct tl_enricher *e = arg;
 	const char *configured = configured_name(e, address, port);
 
-	return configured != NULL ? configured : tl_heard_name(e->heard, anyone, address, 0);
+	if (configured != NULL)
+		return configured;
+	if (e->kube != NULL && tl_kube_find(e->kube, address, port, &e->asked))
+		return e->asked.workload.name;
+	return tl_heard_name(e->heard, anyone, address, 0);
+}
+
+const char *tl_enricher_name(void *arg, enum tl_name_of what, const uint8_t address[16],
+			     uint16_t port)
+{
+	struct tl_enricher *e = arg;
+	const struct tl_workload *found = &e->asked.workload;
+
+	if (what == TL_NAME_OF_SERVICE)
+		return service_name(e, address, port);
+	if (e->kube == NULL || !tl_kube_find(e->kube, address, port, &e->asked))
+		return NULL;
+	return what == TL_NAME_OF_NAMESPACE ? found->ns : what == TL_NAME_OF_POD ? found->pod : found->name;
 }

@@ -3,6 +3,7 @@
 // port, of the server, and for ids in it. Main thread.
 #pragma once
 
+#include "control/kube.h"
 #include "control/services.h"
 #include "exporters/exporter.h"
 
@@ -12,6 +13,8 @@ struct tl_enricher;
 struct tl_enricher *tl_enricher_create(const char *probe);
 // Other service names, which it owns from now on. Between two records.
 void tl_enricher_set_services(struct tl_enricher *enricher, struct tl_services *services);
+// Who knows what Kubernetes runs where, NULL for nobody: borrowed, must outlive the enricher.
+void tl_enricher_set_kube(struct tl_enricher *enricher, struct tl_kube *kube);
 void tl_enricher_destroy(struct tl_enricher *enricher);
 void tl_enricher_set_port(struct tl_enricher *enricher, uint8_t port, const char *name);
 
@@ -22,6 +25,7 @@ const struct tl_roundtrip *tl_enrich_values(struct tl_enricher *enricher,
 // The names stay valid until the next call.
 const struct tl_enrichment *tl_enrich(struct tl_enricher *enricher,
 				      const struct tl_roundtrip *record);
-// The name of a server by address and port, whoever asks: for labels. NULL if there is none. `arg` is
-// the enricher.
-const char *tl_enricher_name(void *arg, const uint8_t address[16], uint16_t port);
+// What labels want to know of an address and port, whoever asks. NULL if it isn't known; valid until
+// the next call. `arg` is the enricher.
+const char *tl_enricher_name(void *arg, enum tl_name_of what, const uint8_t address[16],
+			     uint16_t port);

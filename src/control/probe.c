@@ -65,6 +65,7 @@ int tl_probe_start(const struct tl_probe_options *options, const struct tl_rules
 		goto out_destroy;
 	}
 	tl_enricher_set_services(probe->enricher, services);
+	tl_enricher_set_kube(probe->enricher, options->kube);
 	rc = tl_pipeline_create(&pipeline, rules, &probe->pipeline, error, error_size);
 	if (rc < 0)
 		goto out_destroy;

@@ -16,6 +16,7 @@ struct tl_probe_options {
 	const char *name;                    // the probe's, "" for none
 	const struct tl_text_map *names;     // service names, may be NULL
 	const char *names_file;              // more of them, NULL or "" for none
+	struct tl_kube *kube;                // NULL for none; must outlive the probe
 	uint64_t merge_ns;                   // time between two merges of the metrics
 };
 

@@ -12,6 +12,7 @@ struct common_label {
 	const char *name;
 	uint8_t kind;
 	bool is_l4; // a word of tcp_labels
+	uint8_t name_of;
 };
 
 // packetd's words on both sides. On L4 the client is the source, whoever sent the packet.
@@ -20,7 +21,13 @@ static const struct common_label common_labels[] = {
 	{"client.port", "client_port", TL_LABEL_CLIENT_PORT, false},
 	{"server.address", "server_address", TL_LABEL_SERVER_ADDRESS, false},
 	{"server.port", "server_port", TL_LABEL_SERVER_PORT, false},
-	{"server.name", "server_name", TL_LABEL_SERVER_NAME, false},
+	{"server.name", "server_name", TL_LABEL_SERVER_NAME, false, TL_NAME_OF_SERVICE},
+	{"client.namespace", "client_namespace", TL_LABEL_CLIENT_PLACE, false, TL_NAME_OF_NAMESPACE},
+	{"client.workload", "client_workload", TL_LABEL_CLIENT_PLACE, false, TL_NAME_OF_WORKLOAD},
+	{"client.pod", "client_pod", TL_LABEL_CLIENT_PLACE, false, TL_NAME_OF_POD},
+	{"server.namespace", "server_namespace", TL_LABEL_SERVER_PLACE, false, TL_NAME_OF_NAMESPACE},
+	{"server.workload", "server_workload", TL_LABEL_SERVER_PLACE, false, TL_NAME_OF_WORKLOAD},
+	{"server.pod", "server_pod", TL_LABEL_SERVER_PLACE, false, TL_NAME_OF_POD},
 	{"status", "status", TL_LABEL_STATUS, false},
 	{"protocol", "protocol", TL_LABEL_PROTOCOL, false},
 	{"source.host", "src_host", TL_LABEL_CLIENT_ADDRESS, true},
@@ -93,7 +100,7 @@ static bool add_by_path(struct tl_plan *plan, const struct tl_decoder *decoder, 
 		if (plan->label_count == TL_LABELS_MAX || has_label(plan, common->name))
 			return false;
 		struct tl_label_spec *label = &plan->labels[plan->label_count++];
-		*label = (struct tl_label_spec) {.kind = common->kind};
+		*label = (struct tl_label_spec) {.kind = common->kind, .name_of = common->name_of};
 		(void)snprintf(label->name, sizeof(label->name), "%s", common->name);
 		plan->has_status |= common->kind == TL_LABEL_STATUS;
 		return true;
@@ -262,12 +269,14 @@ void tl_key_make(const struct tl_plan *plan, const struct tl_key_ends *ends,
 		struct tl_bytes value;
 		switch (label->kind) {
 		case TL_LABEL_CLIENT_ADDRESS:
+		case TL_LABEL_CLIENT_PLACE:
 			at = put(at, ends->client_address, 16);
 			break;
 		case TL_LABEL_SERVER_ADDRESS:
 			at = put(at, ends->server_address, 16);
 			break;
 		case TL_LABEL_SERVER_NAME:
+		case TL_LABEL_SERVER_PLACE:
 			at = put(at, ends->server_address, 16);
 			memcpy(at, &ends->server_port, 2);
 			at[-17] += 2;
@@ -335,6 +344,9 @@ void tl_label_text(const struct tl_plan *plan, const struct tl_label_spec *label
 	case TL_LABEL_SERVER_ADDRESS:
 	case TL_LABEL_SERVER_NAME:
 		tl_text_address(text, value.ptr, memcmp(value.ptr, mapped, 12) == 0 ? 4 : 6);
+		break;
+	case TL_LABEL_CLIENT_PLACE:
+	case TL_LABEL_SERVER_PLACE: // the address alone is no place
 		break;
 	case TL_LABEL_CLIENT_PORT:
 	case TL_LABEL_SERVER_PORT:

@@ -24,7 +24,9 @@ enum tl_label_kind {
 	TL_LABEL_CLIENT_PORT,
 	TL_LABEL_SERVER_ADDRESS,
 	TL_LABEL_SERVER_PORT,
-	TL_LABEL_SERVER_NAME, // address and port, for the control lcore to name
+	TL_LABEL_SERVER_NAME,  // address and port, for the control lcore to name
+	TL_LABEL_SERVER_PLACE, // the same, for it to say where that runs
+	TL_LABEL_CLIENT_PLACE, // address
 	TL_LABEL_STATUS,
 	TL_LABEL_PROTOCOL,
 	TL_LABEL_FIELD,
@@ -33,6 +35,7 @@ enum tl_label_kind {
 struct tl_label_spec {
 	char name[64];
 	uint8_t kind;     // enum tl_label_kind
+	uint8_t name_of;  // NAME, PLACE: enum tl_name_of
 	uint8_t type;     // FIELD: enum tl_field_type
 	uint8_t captured; // FIELD: index of its value among those captured
 };

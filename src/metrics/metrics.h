@@ -96,9 +96,12 @@ void tl_metrics_set_points(struct tl_metrics *metrics, struct tl_points *const *
 			   uint32_t count);
 // Wall time for what is set without a merge: a probe without workers.
 void tl_metrics_set_time(struct tl_metrics *metrics, uint64_t now_ns);
-// Who knows servers by address and port: for the label server.name. NULL where nobody does, and what
-// it gives stays valid until the next call. Control lcore.
-typedef const char *tl_metrics_name_fn(void *arg, const uint8_t address[16], uint16_t port);
+// Who knows what is at an address and port (0: of a client, whose port says nothing): for the labels
+// server.name, server.namespace and so on. NULL where nobody does, and what it gives stays valid until
+// the next call. Control lcore.
+enum tl_name_of { TL_NAME_OF_SERVICE, TL_NAME_OF_NAMESPACE, TL_NAME_OF_WORKLOAD, TL_NAME_OF_POD };
+typedef const char *tl_metrics_name_fn(void *arg, enum tl_name_of what, const uint8_t address[16],
+				       uint16_t port);
 void tl_metrics_on_name(struct tl_metrics *metrics, tl_metrics_name_fn *fn, void *arg);
 // Other names hold from now on: series are looked up anew.
 void tl_metrics_rename(struct tl_metrics *metrics);

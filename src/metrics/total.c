@@ -138,6 +138,12 @@ void tl_metrics_destroy(struct tl_metrics *m)
 
 // ---- Finding the total of a worker's group -----------------------------------------------------
 
+static bool is_named(const struct tl_label_spec *label)
+{
+	return label->kind == TL_LABEL_SERVER_NAME || label->kind == TL_LABEL_SERVER_PLACE ||
+	       label->kind == TL_LABEL_CLIENT_PLACE;
+}
+
 // Adds the text of a label. The workers have made templates of values already, each of what it has
 // seen: this makes one of theirs.
 static void add_label(struct tl_metrics *m, const struct tl_plan *plan, uint32_t label,
@@ -147,10 +153,10 @@ static void add_label(struct tl_metrics *m, const struct tl_plan *plan, uint32_t
 	struct tl_template_room room;
 	struct tl_bytes result;
 
-	if (plan->labels[label].kind == TL_LABEL_SERVER_NAME && !is_other && m->name != NULL) {
-		uint16_t port;
-		memcpy(&port, value.ptr + 16, sizeof(port));
-		const char *name = m->name(m->name_arg, value.ptr, port);
+	if (is_named(&plan->labels[label]) && !is_other && m->name != NULL) {
+		uint16_t port = 0; // of a client
+		memcpy(&port, value.ptr + 16, value.len - 16);
+		const char *name = m->name(m->name_arg, plan->labels[label].name_of, value.ptr, port);
 		if (name != NULL) {
 			tl_text_utf8(&m->scratch, tl_bytes_of(name), false);
 			return;

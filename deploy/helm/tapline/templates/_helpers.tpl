@@ -3,18 +3,26 @@ app.kubernetes.io/name: tapline
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- define "tapline.config" -}}
+{{- $names := .Values.kubernetes.enabled | ternary (dict "kubernetes" (dict "enabled" true)) dict }}
+{{- toYaml (mergeOverwrite (deepCopy $names) .Values.config) }}
+{{- end }}
+
 {{- define "tapline.pod" -}}
 metadata:
   labels:
     {{- include "tapline.labels" . | nindent 4 }}
   annotations:
     # A changed configuration is a new pod.
-    tapline/config: {{ toYaml .Values.config | sha256sum }}
+    tapline/config: {{ include "tapline.config" . | sha256sum }}
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  automountServiceAccountToken: false
+  automountServiceAccountToken: {{ .Values.kubernetes.enabled }}
+  {{- if .Values.kubernetes.enabled }}
+  serviceAccountName: {{ .Release.Name }}
+  {{- end }}
   {{- with .Values.imagePullSecrets }}
   imagePullSecrets: {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -29,8 +37,11 @@ spec:
     image: "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     args: [agent, --config, /etc/tapline/tapline.yaml]
+    env:
+    - name: NODE_NAME
+      valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
     {{- with .Values.env }}
-    env: {{- toYaml . | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
     ports:
     - {name: metrics, containerPort: 9091}
