@@ -203,5 +203,7 @@ const char *tl_enricher_name(void *arg, enum tl_name_of what, const uint8_t addr
 		return service_name(e, address, port);
 	if (e->kube == NULL || !tl_kube_find(e->kube, address, port, &e->asked))
 		return NULL;
-	return what == TL_NAME_OF_NAMESPACE ? found->ns : what == TL_NAME_OF_POD ? found->pod : found->name;
+	if (what == TL_NAME_OF_NAMESPACE)
+		return found->ns;
+	return what == TL_NAME_OF_POD ? found->pod : found->name;
 }

@@ -303,7 +303,8 @@ bool tl_kube_table_find(struct tl_kube_table *t, const uint8_t ip[16], uint16_t 
 		if (memcmp(one->address.ip, ip, 16) != 0 ||
 		    (one->address.port != 0 && one->address.port != port))
 			continue;
-		uint32_t rank = 1u + (one->address.port != 0 ? 1 : 0) + (one->object->gone_ns == 0 ? 2 : 0);
+		uint32_t rank = 1u + (one->address.port != 0 ? 1 : 0) +
+				(one->object->gone_ns == 0 ? 2 : 0);
 		if (rank > best_rank) {
 			best = one->object;
 			best_rank = rank;

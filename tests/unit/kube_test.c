@@ -51,7 +51,8 @@ static void put(struct tl_kube_table *t, enum tl_kube_kind kind, const char *tex
 	json_decref(json);
 }
 
-static void take_away(struct tl_kube_table *t, enum tl_kube_kind kind, const char *text, uint64_t now_ns)
+static void take_away(struct tl_kube_table *t, enum tl_kube_kind kind, const char *text,
+		      uint64_t now_ns)
 {
 	struct tl_kube_object object;
 	json_t *json;
