@@ -153,6 +153,25 @@ static inline void tl_copy_short(uint8_t *to, const uint8_t *from, uint32_t len)
 	}
 }
 
+// `len` without what only begins a character of UTF-8 at the end of the `len` bytes at `p`.
+static inline uint32_t tl_utf8_whole(const uint8_t *p, uint32_t len)
+{
+	for (uint32_t back = 1; back <= 3 && back <= len; back++) {
+		uint8_t c = p[len - back];
+		if ((c & 0xc0) == 0x80)
+			continue;
+		uint32_t need = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+		return need > back ? len - back : len;
+	}
+	return len;
+}
+
+// At most the first `max` bytes of a text, whole characters only.
+static inline struct tl_bytes tl_bytes_cut(struct tl_bytes text, uint32_t max)
+{
+	return text.len <= max ? text : tl_bytes(text.ptr, tl_utf8_whole(text.ptr, max));
+}
+
 // Unchecked loads: for callers that have compared the length already.
 static inline uint16_t tl_load_be16(const uint8_t *p)
 {

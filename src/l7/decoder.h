@@ -144,6 +144,8 @@ void tl_values_open(struct tl_values *values, struct tl_ctx *ctx, enum tl_lane l
 void tl_values_close(struct tl_values *values);
 // A value that is to be cut, or that there is no room for yet.
 void tl_values_add_slowly(struct tl_values *values, uint8_t field, struct tl_bytes value);
+void tl_values_add_part(struct tl_values *values, uint8_t field, uint32_t max,
+			struct tl_bytes value, uint32_t full_len);
 
 static inline uint32_t tl_value_size(uint32_t len)
 {
@@ -177,6 +179,17 @@ static inline void tl_values_text(struct tl_values *values, uint8_t field, uint3
 		tl_values_add_slowly(values, field, value);
 	else
 		values->at = tl_value_put(values->at, field, value);
+}
+
+// A text that is cut at `max` bytes, a limit of the decoder's own: at most the field's. Of the
+// `full_len` bytes that it had `value` may be just the beginning.
+static inline void tl_values_part(struct tl_values *values, uint8_t field, uint32_t max,
+				  struct tl_bytes value, uint32_t full_len)
+{
+	if (__builtin_expect(value.len > max || value.len != full_len, 0))
+		tl_values_add_part(values, field, max, value, full_len);
+	else
+		tl_values_text(values, field, max, value);
 }
 
 static inline void tl_values_uint(struct tl_values *values, uint8_t field, uint64_t value)

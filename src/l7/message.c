@@ -334,10 +334,8 @@ static uint32_t kept_len(const struct tl_field *field, struct tl_bytes value)
 
 	if (value.len <= max)
 		return value.len;
-	if (field->type == TL_FIELD_TEXT || field->type == TL_FIELD_MAP)
-		for (uint32_t back = 0; back < 3 && max > 0 && (value.ptr[max] & 0xc0) == 0x80; back++)
-			max--;
-	return max;
+	bool is_text = field->type == TL_FIELD_TEXT || field->type == TL_FIELD_MAP;
+	return is_text ? tl_utf8_whole(value.ptr, max) : max;
 }
 
 void tl_message_text(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struct tl_bytes value)
@@ -412,6 +410,23 @@ void tl_values_add_slowly(struct tl_values *values, uint8_t field, struct tl_byt
 {
 	tl_values_close(values);
 	tl_message_text(values->ctx, values->lane, field, value);
+	values_go_on(values);
+}
+
+void tl_values_add_part(struct tl_values *values, uint8_t field, uint32_t max,
+			struct tl_bytes value, uint32_t full_len)
+{
+	struct tl_message *message = current(values->ctx, values->lane);
+	uint32_t len = value.len < max ? value.len : max;
+
+	if (message == NULL)
+		return;
+	if (len < full_len)
+		len = tl_utf8_whole(value.ptr, len);
+	tl_values_close(values);
+	uint8_t *at = tail_add(values->ctx, message, field, len, full_len);
+	if (at != NULL)
+		tl_copy_short(at, value.ptr, len);
 	values_go_on(values);
 }
 

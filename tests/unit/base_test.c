@@ -41,6 +41,22 @@ static void views_compare_and_search(void **state)
 	assert_int_equal(tl_bytes_from(b, 99).len, 0);
 }
 
+static void texts_are_cut_between_characters(void **state)
+{
+	(void)state;
+	// a, then characters of two, three and four bytes, b, then a byte that continues nothing.
+	static const char text[] = "a\xc3\xb6\xe2\x82\xac\xf0\x9f\x98\x80" "b\x80";
+	static const uint32_t whole[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 12};
+
+	for (uint32_t max = 0; max < TL_COUNT_OF(whole); max++)
+		assert_int_equal(tl_bytes_cut(tl_bytes(text, 12), max).len, whole[max]);
+	assert_int_equal(tl_bytes_cut(tl_bytes(text, 12), 100).len, 12);
+	// What is whole stays as it is, even if its end is not: nothing was cut there.
+	assert_int_equal(tl_bytes_cut(tl_bytes(text, 2), 2).len, 2);
+	assert_int_equal(tl_bytes_cut(tl_bytes(NULL, 0), 0).len, 0);
+	assert_int_equal(tl_utf8_whole((const uint8_t *)"\x80\x80\x80\x80", 4), 4);
+}
+
 static void pool_gives_each_object_once(void **state)
 {
 	(void)state;
@@ -134,6 +150,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cursor_remembers_running_off_the_end),
 		cmocka_unit_test(views_compare_and_search),
+		cmocka_unit_test(texts_are_cut_between_characters),
 		cmocka_unit_test(pool_gives_each_object_once),
 		cmocka_unit_test(ring_keeps_order_and_content_between_threads),
 		cmocka_unit_test(hash_spreads_and_depends_on_the_seed),
