@@ -237,8 +237,8 @@ void tl_sql_read(enum tl_sql_dialect dialect, struct tl_bytes sql, uint64_t full
 		drop_cut_group(&w);
 	ret->digest = w.now.power == 1 ? 0 : mix(w.now.sum ^ w.now.power) | (w.now.sum == 0);
 	ret->traceparent = scanner.traceparent;
+	ret->text_full = w.now.len;
 	ret->text_len = w.now.len < text_size ? w.now.len : text_size;
-	ret->text_cut = w.now.len > text_size;
 	ret->verb[ret->verb_len] = '\0';
 	ret->summary[ret->summary_len] = '\0';
 }

@@ -22,15 +22,17 @@
 enum tl_sql_dialect {
 	TL_SQL_MYSQL,      // also MariaDB: backticks, "strings", backslashes, #, /*! code */
 	TL_SQL_POSTGRESQL, // "names", $tag$ strings, E'strings', $1, nested comments
+	TL_SQL_MYSQL_PLAIN,        // NO_BACKSLASH_ESCAPES: backslashes are nothing special
+	TL_SQL_POSTGRESQL_ESCAPES, // standard_conforming_strings off: they escape in 'strings', too
 	TL_SQL_DIALECT_COUNT
 };
 
 struct tl_sql {
 	uint64_t digest;       // 0: there is no token in the text
 	uint32_t text_len;     // bytes of masked text in the caller's buffer
+	uint32_t text_full;    // bytes it would have with room for all that was read
 	uint32_t statements;   // not empty ones, as far as was read
 	struct tl_bytes traceparent; // value in a comment /*traceparent='..'*/, borrows from the input
-	bool text_cut;         // the buffer was too small for the masked text
 	bool input_cut;        // the text is longer than what was read
 	uint8_t verb_len;
 	uint8_t summary_len;

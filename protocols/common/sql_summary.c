@@ -142,14 +142,16 @@ static void take_verb(struct sql_summary *s, const struct sql_token *token, enum
 		s->expect = SQL_EXPECT_WORD;
 }
 
-// Anything but SELECT is a verb only where a statement may begin: not so in FOR UPDATE.
+// Anything but SELECT is a verb only where a statement may begin: not so in FOR UPDATE, nor where it
+// is a function's name, in max(replace(a, b, c)).
 static bool is_verb(const struct sql_summary *s, enum sql_word word)
 {
 	if (!s->is_begun || word == SQL_WORD_SELECT)
 		return true;
 	if (word != SQL_WORD_CHANGE && word != SQL_WORD_DELETE)
 		return false;
-	return s->last_punct == '(' || (s->last_punct == ')' && s->verb == SQL_WORD_WITH);
+	return s->verb == SQL_WORD_WITH &&
+	       ((s->last_punct == '(' && s->depth == 1) || s->last_punct == ')');
 }
 
 static void expect_name(struct sql_summary *s, bool in_list)

@@ -13,18 +13,21 @@
 	[0x80 ... 0xff] = SQL_BEGIN_WORD, ['0' ... '9'] = SQL_BEGIN_NUMBER, ['.'] = SQL_BEGIN_DOT, \
 	['\''] = SQL_BEGIN_STRING, ['/'] = SQL_BEGIN_COMMENT, ['-'] = SQL_BEGIN_COMMENT
 
+#define MYSQL \
+	.begins = {BEGIN_IN_BOTH, ['"'] = SQL_BEGIN_STRING, ['`'] = SQL_BEGIN_NAME, \
+		   ['?'] = SQL_BEGIN_MARKER, ['@'] = SQL_BEGIN_WORD, ['#'] = SQL_BEGIN_COMMENT, \
+		   ['*'] = SQL_BEGIN_COMMENT}, \
+	.words = SQL_WORD_HALVES(32), .quote_is_string = true, .dash_needs_blank = true, \
+	.code_comments = true
+#define POSTGRESQL \
+	.begins = {BEGIN_IN_BOTH, ['"'] = SQL_BEGIN_NAME, ['$'] = SQL_BEGIN_DOLLAR}, \
+	.words = SQL_WORD_HALVES(0), .nested_comments = true, .unicode_strings = true
+
 static const struct sql_dialect dialects[TL_SQL_DIALECT_COUNT] = {
-	[TL_SQL_MYSQL] = {
-		.begins = {BEGIN_IN_BOTH, ['"'] = SQL_BEGIN_STRING, ['`'] = SQL_BEGIN_NAME,
-			   ['?'] = SQL_BEGIN_MARKER, ['@'] = SQL_BEGIN_WORD, ['#'] = SQL_BEGIN_COMMENT,
-			   ['*'] = SQL_BEGIN_COMMENT},
-		.words = SQL_WORD_HALVES(32), .quote_is_string = true, .backslash_escapes = true,
-		.dash_needs_blank = true, .code_comments = true,
-	},
-	[TL_SQL_POSTGRESQL] = {
-		.begins = {BEGIN_IN_BOTH, ['"'] = SQL_BEGIN_NAME, ['$'] = SQL_BEGIN_DOLLAR},
-		.words = SQL_WORD_HALVES(0), .nested_comments = true, .unicode_strings = true,
-	},
+	[TL_SQL_MYSQL] = {MYSQL, .backslash_escapes = true},
+	[TL_SQL_MYSQL_PLAIN] = {MYSQL},
+	[TL_SQL_POSTGRESQL] = {POSTGRESQL},
+	[TL_SQL_POSTGRESQL_ESCAPES] = {POSTGRESQL, .backslash_escapes = true},
 };
 
 void tl_sql_scanner(struct sql_scanner *s, enum tl_sql_dialect dialect, struct tl_bytes text)

@@ -49,6 +49,11 @@ static void read_changes(struct mysql_call *call, struct tl_cursor *c)
 	}
 }
 
+static void note_status(struct mysql *my, const struct ending *ending)
+{
+	my->has_no_escapes = (ending->status & MYSQL_STATUS_NO_BACKSLASH_ESCAPES) != 0;
+}
+
 static bool read_ending(struct mysql_call *call, struct ending *ret)
 {
 	struct tl_cursor c = tl_cursor(call->payload);
@@ -61,6 +66,7 @@ static bool read_ending(struct mysql_call *call, struct ending *ret)
 			return call->len == 1;
 		ret->warnings = tl_cursor_le16(&c);
 		ret->status = tl_cursor_le16(&c);
+		note_status(call->my, ret);
 		return !c.failed;
 	}
 	ret->affected = tl_mysql_lenenc(&c);
@@ -69,6 +75,7 @@ static bool read_ending(struct mysql_call *call, struct ending *ret)
 	ret->warnings = tl_cursor_le16(&c);
 	if (c.failed)
 		return false;
+	note_status(call->my, ret);
 	bool has_changes = (call->my->capabilities & MYSQL_CAP_SESSION_TRACK) != 0 &&
 			   call->my->has_login && (ret->status & MYSQL_STATUS_SESSION_CHANGED) != 0;
 	if (has_changes)

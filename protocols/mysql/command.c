@@ -124,7 +124,8 @@ static bool is_use(struct mysql_call *call, const struct tl_sql *sql)
 	return true;
 }
 
-static void show_text(struct mysql_call *call, uint32_t command, struct tl_bytes raw,
+// `raw` is what there is to see of a text of `full` bytes.
+static void show_text(struct mysql_call *call, uint32_t command, struct tl_bytes raw, uint32_t full,
 		      struct tl_bytes masked, const struct tl_sql *sql)
 {
 	uint32_t max = (uint32_t)call->options->query_text_max;
@@ -138,7 +139,7 @@ static void show_text(struct mysql_call *call, uint32_t command, struct tl_bytes
 		tl_values_text(&values, MYSQL_FIELD_SUMMARY, TL_SQL_SUMMARY_BYTES_MAX,
 			       tl_sql_summary(sql));
 	if (text.len != 0 && max != 0)
-		tl_values_text(&values, MYSQL_FIELD_TEXT, max, tl_bytes_first(text, max));
+		tl_values_part(&values, MYSQL_FIELD_TEXT, max, text, mask ? sql->text_full : full);
 	put_digest(&values, sql->digest);
 	if (sql->statements > 1)
 		tl_values_uint(&values, MYSQL_FIELD_STATEMENTS, sql->statements);
@@ -233,6 +234,11 @@ static bool has_query_attributes(const struct mysql_call *call, struct tl_bytes 
 	return text.len >= 2 && text.ptr[0] <= MYSQL_ATTRIBUTES_MAX && text.ptr[1] == 1;
 }
 
+static enum tl_sql_dialect dialect_of(const struct mysql *my)
+{
+	return my->has_no_escapes ? TL_SQL_MYSQL_PLAIN : TL_SQL_MYSQL;
+}
+
 static void read_query(struct mysql_call *call)
 {
 	char buffer[MYSQL_QUERY_TEXT_MAX];
@@ -245,25 +251,26 @@ static void read_query(struct mysql_call *call)
 		read_query_attributes(call, &c);
 		text = c.failed ? tl_bytes(NULL, 0) : tl_bytes_from(c.bytes, c.at);
 	}
-	uint64_t full = call->len - 1u - (c.failed ? 0 : c.at);
+	uint32_t full = call->len - 1u - (c.failed ? 0 : c.at);
 	uint32_t room = (uint32_t)call->options->query_text_max;
-	tl_sql_read(TL_SQL_MYSQL, text, full, buffer, room, &sql);
+	tl_sql_read(dialect_of(call->my), text, full, buffer, room, &sql);
 	tl_mysql_open(call, MYSQL_QUERY, is_use(call, &sql));
-	show_text(call, MYSQL_QUERY, text, tl_bytes(buffer, sql.text_len), &sql);
+	show_text(call, MYSQL_QUERY, text, full, tl_bytes(buffer, sql.text_len), &sql);
 }
 
 static void read_prepare(struct mysql_call *call)
 {
 	char buffer[MYSQL_QUERY_TEXT_MAX];
 	struct tl_bytes text = tl_bytes_from(call->payload, 1);
+	uint32_t full = call->len - 1u;
 	uint32_t key = call->my->next_key;
 	struct tl_sql sql;
 
-	tl_sql_read(TL_SQL_MYSQL, text, call->len - 1u, buffer, sizeof(buffer), &sql);
+	tl_sql_read(dialect_of(call->my), text, full, buffer, sizeof(buffer), &sql);
 	struct tl_bytes masked = tl_bytes(buffer, sql.text_len);
 	tl_mysql_begin(call);
 	tl_mysql_open(call, MYSQL_STMT_PREPARE, false);
-	show_text(call, MYSQL_STMT_PREPARE, text, masked, &sql);
+	show_text(call, MYSQL_STMT_PREPARE, text, full, masked, &sql);
 	struct mysql_statements *statements = tl_room(call->ctx);
 	call->my->has_statements = statements != NULL;
 	// Without a room the statement itself gives way.
@@ -280,8 +287,7 @@ static void put_statement(struct tl_values *values, uint32_t max,
 		tl_values_text(values, MYSQL_FIELD_SUMMARY, TL_SQL_SUMMARY_BYTES_MAX,
 			       statement->summary);
 	if (statement->text.len != 0 && max != 0)
-		tl_values_text(values, MYSQL_FIELD_TEXT, max,
-			       tl_bytes_first(statement->text, max));
+		tl_values_part(values, MYSQL_FIELD_TEXT, max, statement->text, statement->text_full);
 	put_digest(values, statement->digest);
 }
 

@@ -51,16 +51,11 @@ struct tl_bytes tl_mysql_nul_text(struct tl_cursor *c)
 // Cut at a character's end: names are UTF-8.
 void tl_mysql_name_set(struct mysql_name *name, struct tl_bytes text)
 {
-	uint32_t len = text.len;
+	struct tl_bytes kept = tl_bytes_cut(text, MYSQL_NAME_BYTES_MAX);
 
-	if (len > MYSQL_NAME_BYTES_MAX) {
-		len = MYSQL_NAME_BYTES_MAX;
-		for (uint32_t back = 0; back < 3 && (text.ptr[len] & 0xc0) == 0x80; back++)
-			len--;
-	}
-	name->len = (uint8_t)len;
-	if (len != 0)
-		memcpy(name->text, text.ptr, len);
+	name->len = (uint8_t)kept.len;
+	if (kept.len != 0)
+		memcpy(name->text, kept.ptr, kept.len);
 }
 
 bool tl_mysql_is_greeting(struct tl_bytes payload)

@@ -164,6 +164,7 @@ struct mysql {
 	uint8_t client_frame;   // inside: number of the client's newest frame
 	bool may_trail;         // an EOF may follow a PREPARE answer that was closed without
 	bool has_statements;    // some are kept in the room
+	bool has_no_escapes;    // backslashes in strings are nothing special
 	struct mysql_frame frames[TL_LANE_COUNT];
 	struct mysql_name user;
 	struct mysql_name schema;

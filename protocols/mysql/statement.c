@@ -59,9 +59,9 @@ uint32_t tl_mysql_statement_add(struct mysql_statements *s, uint32_t key, const 
 				struct tl_bytes text)
 {
 	struct tl_bytes summary = tl_sql_summary(sql);
-	struct tl_bytes kept = tl_bytes_first(text, MYSQL_STATEMENT_TEXT_MAX);
+	struct tl_bytes kept = tl_bytes_cut(text, MYSQL_STATEMENT_TEXT_MAX);
 	struct head head = {
-		.digest = sql->digest, .key = key, .text_full = text.len, .used = s->clock++};
+		.digest = sql->digest, .key = key, .text_full = sql->text_full, .used = s->clock++};
 	uint32_t evicted = 0;
 
 	if (summary.len > MYSQL_STATEMENT_SUMMARY_MAX)
@@ -142,7 +142,7 @@ bool tl_mysql_statement_find(struct mysql_statements *s, uint32_t id, struct mys
 	ret->digest = head.digest;
 	ret->summary = tl_bytes(bytes, head.summary_len);
 	ret->text = tl_bytes(bytes + head.summary_len, head.text_len);
-	ret->text_len = head.text_full;
+	ret->text_full = head.text_full;
 	return true;
 }
 

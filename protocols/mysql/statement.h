@@ -22,7 +22,7 @@ struct mysql_statement {
 	struct tl_bytes text; // borrows from the store
 	struct tl_bytes summary;
 	uint64_t digest;
-	uint32_t text_len; // it had before it was cut
+	uint32_t text_full; // bytes it had before it was cut
 };
 
 // Keeps the statement that request `key` prepares. Returns how many others gave way.

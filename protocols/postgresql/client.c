@@ -101,8 +101,21 @@ static void begin_request(struct pg_call *call, uint64_t offset)
 	const struct pg *pg = call->pg;
 
 	tl_message_begin(call->ctx, TL_CLIENT, offset);
-	// Where the start-up was lost nobody knows whose connection it is.
-	if (pg->doubt != 0 || (pg->has_lost && !pg->client.started))
+	// Where the start-up was lost nobody knows whose connection it is; where what the server says
+	// is not seen, nor what was set since.
+	if (pg->doubt != 0 || (pg->has_lost && !pg->client.started) ||
+	    (pg->client.started && !pg->was_read[TL_SERVER]))
+		tl_message_flag(call->ctx, TL_CLIENT, TL_FLAG_GAP);
+}
+
+// The same for a request of parts.
+static void begin_parts(struct pg_call *call)
+{
+	const struct pg *pg = call->pg;
+
+	begin_request(call, pg->client.begin);
+	// Joined late, or behind a loss: parts of the group may have been before.
+	if (!pg->is_settled && (pg->has_lost || tl_is_late_join(call->ctx)))
 		tl_message_flag(call->ctx, TL_CLIENT, TL_FLAG_GAP);
 }
 
@@ -179,8 +192,7 @@ static void finish_parts(struct pg_call *call, uint64_t end)
 // The request that a part belongs to. False: the group is not looked at.
 static bool enter_request(struct pg_call *call, const struct pg_message *m)
 {
-	struct pg *pg = call->pg;
-	struct pg_client *me = &pg->client;
+	struct pg_client *me = &call->pg->client;
 
 	if (me->making == PG_MAKING_DONE)
 		tl_pg_client_open(call, false);
@@ -194,10 +206,7 @@ static bool enter_request(struct pg_call *call, const struct pg_message *m)
 	me->opened_early = false;
 	me->has_text = false;
 	me->bound = me->portal = PG_UNNAMED;
-	begin_request(call, m->offset);
-	// Joined late, or behind a loss: parts of the group may have been before.
-	if (!pg->is_settled && (pg->has_lost || tl_is_late_join(call->ctx)))
-		tl_message_flag(call->ctx, TL_CLIENT, TL_FLAG_GAP);
+	begin_parts(call);
 	return true;
 }
 
@@ -212,7 +221,7 @@ static void put_text(struct pg_call *call, struct tl_values *values, const struc
 	if (s->summary.len != 0)
 		tl_values_text(values, PG_FIELD_SUMMARY, TL_SQL_SUMMARY_BYTES_MAX, s->summary);
 	if (s->text.len != 0 && most != 0)
-		tl_values_text(values, PG_FIELD_TEXT, most, tl_bytes_first(s->text, most));
+		tl_values_part(values, PG_FIELD_TEXT, most, s->text, s->text_full);
 	if (s->digest == 0)
 		return;
 	tl_sql_digest_text(s->digest, digest);
@@ -237,14 +246,14 @@ static void read_text(struct pg_call *call, struct tl_bytes text, uint32_t full,
 	bool redact = call->options->mask_literals || tl_redact(call->ctx);
 	struct tl_trace trace = {.flags = 0};
 
-	tl_sql_read(TL_SQL_POSTGRESQL, text, full, redact ? masked : NULL,
-		    redact ? PG_SHOWN_BYTES_MAX : 0, sql);
+	tl_sql_read(call->pg->has_escapes ? TL_SQL_POSTGRESQL_ESCAPES : TL_SQL_POSTGRESQL, text, full,
+		    redact ? masked : NULL, redact ? PG_SHOWN_BYTES_MAX : 0, sql);
 	*ret = (struct pg_statement) {
 		.digest = sql->digest,
 		.text = redact ? tl_bytes(masked, sql->text_len) : text,
+		.text_full = redact ? sql->text_full : full,
 		.summary = tl_sql_summary(sql),
 		.command = tl_pg_command_of(tl_sql_verb(sql)),
-		.is_cut = sql->input_cut || (redact && sql->text_cut),
 	};
 	if (sql->traceparent.len != 0 && tl_trace_from_traceparent(sql->traceparent, &trace))
 		tl_message_trace(call->ctx, TL_CLIENT, &trace);
@@ -394,12 +403,18 @@ static void read_close(struct pg_call *call, const struct pg_message *m)
 }
 
 // Shows what an Execute runs, unless the record shows the right text already.
-static void show_executed(struct pg_call *call, uint32_t portal, bool is_known, uint32_t statement)
+static void show_executed(struct pg_call *call, bool is_known, uint32_t statement)
 {
 	struct pg_client *me = &call->pg->client;
 	struct pg_statement s;
 
-	if (!is_known || !tl_pg_statement_get(call->statements, statement, &s)) {
+	is_known = is_known && tl_pg_statement_get(call->statements, statement, &s);
+	if (me->has_text && !(is_known && me->parsed == statement) && !me->opened_early) {
+		// One was parsed and another one is run: forget the text shown so far.
+		begin_parts(call);
+		me->has_text = false;
+	}
+	if (!is_known) {
 		tl_count(call->ctx, PG_COUNT_STATEMENTS_UNKNOWN);
 		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_COMMAND,
 				tl_pg_command(PG_COMMAND_EXECUTE));
@@ -408,16 +423,10 @@ static void show_executed(struct pg_call *call, uint32_t portal, bool is_known, 
 		tl_message_flag(call->ctx, TL_CLIENT, was_lost ? TL_FLAG_GAP : TL_FLAG_TRUNCATED);
 		return;
 	}
-	if (me->has_text && me->parsed == statement) {
+	if (me->has_text)
 		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_COMMAND, tl_pg_command(s.command));
-		return;
-	}
-	if (me->has_text && !me->opened_early) {
-		// Several were parsed and another one is run: forget the text shown so far.
-		begin_request(call, me->begin);
-	}
-	(void)portal;
-	show_statement(call, &s);
+	else
+		show_statement(call, &s);
 }
 
 static void read_execute(struct pg_call *call, const struct pg_message *m)
@@ -434,7 +443,7 @@ static void read_execute(struct pg_call *call, const struct pg_message *m)
 		show_name(call, PG_FIELD_PORTAL, name);
 	bool is_known = !c.failed &&
 			tl_pg_portal_get(call->statements, portal, &statement);
-	show_executed(call, portal, is_known, statement);
+	show_executed(call, is_known, statement);
 	tl_pg_client_session(call);
 	tl_message_end(call->ctx, TL_CLIENT, m->end);
 	me->making = PG_MAKING_DONE;

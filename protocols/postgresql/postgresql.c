@@ -27,6 +27,7 @@ void tl_pg_lose_track(struct pg_call *call)
 	pg->client.opened_early = false;
 	pg->client.in_group = false;
 	pg->client.syncs = 0;
+	pg->server.notices = 0;
 	pg->asks_encryption = 0;
 	pg->is_blind = true;
 	pg->is_ready = false;
@@ -98,12 +99,12 @@ static struct reading read_one(struct pg_call *call, enum tl_lane lane, const st
 
 	if (lane == TL_CLIENT && first == 0)
 		return read_startup(call, view);
-	// In place of the byte a server that can't may send a typed ErrorResponse.
-	if (lane == TL_SERVER && call->pg->asks_encryption != 0 && first != 'E') {
-		if (first != 'N' && first != call->pg->asks_encryption)
+	if (lane == TL_SERVER && call->pg->asks_encryption != 0) {
+		if (first != 'N' && first != 'E' && first != call->pg->asks_encryption)
 			return (struct reading) {BROKEN, 0};
 		bool on = tl_pg_encryption_answer(call, first, view->offset);
-		return (struct reading) {on ? ENCRYPTED : GO_ON, 1};
+		if (first != 'E') // in place of the byte a server that can't may send an error
+			return (struct reading) {on ? ENCRYPTED : GO_ON, 1};
 	}
 	return read_typed(call, lane, view);
 }
@@ -239,7 +240,7 @@ static const struct tl_field fields[PG_FIELD_COUNT] = {
 		.name = "application_name", .label = "application_name", .type = TL_FIELD_TEXT,
 		.cardinality = TL_CARDINALITY_MIDDLE, .flags = TL_FIELD_REQUEST,
 		.parent = TL_FIELD_TOP, .max = 64,
-		.help = "Name of the client's program by the start-up message.",
+		.help = "Name of the client's program, as the server knows it.",
 	},
 	[PG_FIELD_VERSION] = {
 		.name = "version", .attribute = "network.protocol.version", .type = TL_FIELD_TEXT,
@@ -318,7 +319,7 @@ static const struct tl_field fields[PG_FIELD_COUNT] = {
 	[PG_FIELD_NOTICES] = {
 		.name = "notices", .type = TL_FIELD_UINT, .cardinality = TL_CARDINALITY_LOW,
 		.flags = TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP,
-		.help = "Notices within the answer.",
+		.help = "Notices between the request and the end of its answer.",
 	},
 	[PG_FIELD_STATE] = {
 		.name = "transaction_state", .label = "transaction_state", .type = TL_FIELD_TEXT,

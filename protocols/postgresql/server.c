@@ -71,7 +71,6 @@ static bool answer(struct pg_call *call, const struct pg_message *m)
 	}
 	me->rows = me->returned = me->copied = 0;
 	me->statements = 0;
-	me->notices = 0;
 	me->status = TL_STATUS_OK;
 	me->kind = memo->kind;
 	me->is_last = memo->is_last != 0;
@@ -116,6 +115,7 @@ static void finish(struct pg_call *call, uint64_t end)
 	if (tl_pending_oldest(ctx, TL_CLIENT, &key) == NULL)
 		return;
 	show_counts(call);
+	me->notices = 0;
 	if (client->opened_early && key == client->key) {
 		// Refused before the request was complete: the rest of it will be skipped.
 		tl_pg_client_name_parts(call);
@@ -198,13 +198,14 @@ static void read_error(struct pg_call *call, const struct pg_message *m)
 	if (call->pg->is_blind)
 		return;
 	if (!answer(call, m)) {
-		if (call->pg->is_blind || me->in_replication)
+		if (call->pg->is_blind)
 			return;
-		// The server gives up a connection on which nothing was asked, or fails at a Sync.
+		// The server gives up a connection on which nothing was asked, ends a replication, or
+		// fails at a Sync.
 		tl_message_begin(call->ctx, TL_SERVER, m->offset);
 		struct error error = read_fields(call, m->body);
 		// Only on an idle connection it is sure to answer nothing that was not seen.
-		if (!call->pg->is_ready || !error.is_fatal)
+		if (!me->in_replication && (!call->pg->is_ready || !error.is_fatal))
 			tl_message_flag(call->ctx, TL_SERVER, TL_FLAG_GAP);
 		tl_message_end(call->ctx, TL_SERVER, m->end);
 		tl_orphan(call->ctx, TL_SERVER, TL_REASON_NONE);
@@ -258,10 +259,13 @@ static void read_authentication(struct pg_call *call, const struct pg_message *m
 		// With channel binding or without is the client's choice and not told here.
 		if (tl_bytes_starts(name, "SCRAM-SHA-256"))
 			word = tl_bytes_of("scram-sha-256");
+		else if (tl_bytes_is(name, "OAUTHBEARER"))
+			word = tl_bytes_of("oauthbearer");
 	}
 	tl_message_text(call->ctx, TL_SERVER, PG_FIELD_AUTH, word);
 }
 
+// The server tells some settings at start-up, and again whenever they change.
 static void read_parameter(struct pg_call *call, const struct pg_message *m)
 {
 	const struct pg_server *me = &call->pg->server;
@@ -269,9 +273,26 @@ static void read_parameter(struct pg_call *call, const struct pg_message *m)
 	struct tl_bytes name = pg_string(&c);
 	struct tl_bytes value = pg_string(&c);
 
-	if (me->is_answering && me->kind == PG_KIND_STARTUP && !c.failed &&
-	    tl_bytes_is(name, "server_version"))
+	if (c.failed)
+		return;
+	if (tl_bytes_is(name, "application_name"))
+		tl_pg_set_application(call->pg, value);
+	else if (tl_bytes_is(name, "standard_conforming_strings"))
+		call->pg->has_escapes = tl_bytes_is(value, "off");
+	else if (me->is_answering && me->kind == PG_KIND_STARTUP &&
+		 tl_bytes_is(name, "server_version"))
 		tl_message_text(call->ctx, TL_SERVER, PG_FIELD_SERVER_VERSION, value);
+}
+
+// Notices come at any time; what they say belongs to whatever is being answered then.
+static void read_notice(struct pg_call *call)
+{
+	struct pg_server *me = &call->pg->server;
+	bool is_asked = call->pg->client.making != PG_MAKING_NONE ||
+			tl_pending_count(call->ctx, TL_CLIENT) != 0;
+
+	if (is_asked && !call->pg->is_blind)
+		me->notices = (uint16_t)(me->notices + (me->notices != UINT16_MAX));
 }
 
 static void read_notification(struct pg_call *call, const struct pg_message *m)
@@ -392,8 +413,6 @@ static void read_data(struct pg_call *call, const struct pg_message *m)
 
 void tl_pg_server_message(struct pg_call *call, const struct pg_message *m)
 {
-	struct pg_server *me = &call->pg->server;
-
 	switch (m->type) {
 	case 'D':
 	case 'd':
@@ -411,7 +430,7 @@ void tl_pg_server_message(struct pg_call *call, const struct pg_message *m)
 		read_error(call, m);
 		break;
 	case 'N':
-		me->notices = (uint16_t)(me->notices + (me->notices != UINT16_MAX));
+		read_notice(call);
 		break;
 	case 'A':
 		read_notification(call, m);

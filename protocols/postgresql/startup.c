@@ -8,9 +8,16 @@
 
 static void remember(char kept[PG_NAME_BYTES_MAX + 1], uint8_t *len, struct tl_bytes value)
 {
-	*len = (uint8_t)(value.len < PG_NAME_BYTES_MAX ? value.len : PG_NAME_BYTES_MAX);
-	if (*len != 0)
-		memcpy(kept, value.ptr, *len);
+	struct tl_bytes name = tl_bytes_cut(value, PG_NAME_BYTES_MAX); // as the server does
+
+	*len = (uint8_t)name.len;
+	if (name.len != 0)
+		memcpy(kept, name.ptr, name.len);
+}
+
+void tl_pg_set_application(struct pg *pg, struct tl_bytes name)
+{
+	remember(pg->application, &pg->application_len, name);
 }
 
 static void read_parameters(struct pg_call *call, struct tl_bytes packet)
@@ -28,7 +35,7 @@ static void read_parameters(struct pg_call *call, struct tl_bytes packet)
 		else if (tl_bytes_is(name, "database"))
 			remember(pg->database, &pg->database_len, value);
 		else if (tl_bytes_is(name, "application_name"))
-			remember(pg->application, &pg->application_len, value);
+			tl_pg_set_application(pg, value);
 		else if (tl_bytes_is(name, "replication"))
 			tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_REPLICATION, value);
 	}
@@ -105,7 +112,9 @@ bool tl_pg_encryption_answer(struct pg_call *call, uint8_t answer, uint64_t offs
 	uint64_t key;
 
 	call->pg->asks_encryption = 0;
-	if (answer == 'N')
+	if (answer == 'E') // nothing else follows the request
+		tl_message_end(ctx, TL_CLIENT, call->pg->client.begin);
+	if (answer == 'N' || answer == 'E')
 		return false;
 	if (tl_pending_oldest(ctx, TL_CLIENT, &key) != NULL) {
 		tl_message_end(ctx, TL_CLIENT, call->pg->client.begin);

@@ -126,7 +126,7 @@ struct pg_server {
 	uint64_t copied;      // payload of CopyData in it
 	uint32_t group;       // number of the group being answered
 	uint32_t statements;  // completed in it
-	uint16_t notices;
+	uint16_t notices;     // since the answer before
 	uint8_t status;       // enum tl_status
 	uint8_t kind;         // enum pg_kind of the request it answers
 	bool is_answering;    // the lane's current message is an answer
@@ -155,7 +155,7 @@ struct pg {
 	uint8_t user_len;
 	uint8_t application_len;
 	bool was_read[TL_LANE_COUNT]; // a message of the lane
-	uint8_t reserved;
+	bool has_escapes;     // a backslash escapes in plain strings, too
 	char database[PG_NAME_BYTES_MAX + 1];
 	char user[PG_NAME_BYTES_MAX + 1];
 	char application[PG_NAME_BYTES_MAX + 1];
@@ -206,9 +206,11 @@ uint32_t tl_pg_find_start(enum tl_lane lane, struct tl_bytes view);
 
 // Reads a whole packet, which begins at `offset`.
 void tl_pg_startup(struct pg_call *call, struct tl_bytes packet, uint64_t offset);
-// Reads the server's single byte that answers a request for encryption. True: from `offset` + 1 on
-// the connection is encrypted.
+// Reads the server's single byte that answers a request for encryption, 'E' when an error begins
+// there. True: from `offset` + 1 on the connection is encrypted.
 bool tl_pg_encryption_answer(struct pg_call *call, uint8_t answer, uint64_t offset);
+// What later requests say of the client's program.
+void tl_pg_set_application(struct pg *pg, struct tl_bytes name);
 
 // ---- client.c ----------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ uint32_t tl_pg_name_id(struct tl_bytes name)
 		return PG_UNNAMED;
 	for (uint32_t i = 0; i < name.len; i++)
 		hash = (hash ^ name.ptr[i]) * UINT32_C(0x01000193);
+	hash &= PG_NAMELESS - 1;
 	return hash == PG_UNNAMED ? 1 : hash;
 }
 
@@ -58,16 +59,6 @@ static uint32_t least_used(const struct pg_statements *store)
 	return found;
 }
 
-// At most `max` bytes, of UTF-8 whole characters only.
-static struct tl_bytes cut(struct tl_bytes text, uint32_t max)
-{
-	if (text.len <= max)
-		return text;
-	while (max > 0 && (text.ptr[max] & 0xc0) == 0x80)
-		max--;
-	return tl_bytes_first(text, max);
-}
-
 static void append(struct pg_statements *store, struct tl_bytes bytes)
 {
 	if (bytes.len != 0)
@@ -75,21 +66,39 @@ static void append(struct pg_statements *store, struct tl_bytes bytes)
 	store->used = (uint16_t)(store->used + bytes.len);
 }
 
+// Where portals are bound to the statement it loses its name and stays for them. Not for the unnamed
+// portal, which nobody executes again once something else was parsed.
+static void unname(struct pg_statements *store, uint32_t name)
+{
+	uint32_t other = PG_NAMELESS | (store->clock & (PG_NAMELESS - 1));
+	uint32_t index = find(store, name);
+
+	for (uint32_t i = 0; i < store->portal_count; i++) {
+		struct pg_portal *portal = &store->portals[i];
+		if (portal->statement != name || portal->name == PG_UNNAMED)
+			continue;
+		portal->statement = other;
+		if (index != store->count)
+			store->names[index] = other;
+	}
+}
+
 uint32_t tl_pg_statement_put(struct pg_statements *store, uint32_t name,
 			     const struct pg_statement *s)
 {
-	struct tl_bytes text = cut(s->text, PG_STORED_TEXT_BYTES_MAX);
-	struct tl_bytes summary = cut(s->summary, PG_STORED_SUMMARY_BYTES_MAX);
+	struct tl_bytes text = tl_bytes_cut(s->text, PG_STORED_TEXT_BYTES_MAX);
+	struct tl_bytes summary = tl_bytes_cut(s->summary, PG_STORED_SUMMARY_BYTES_MAX);
 	struct pg_entry entry = {
 		.digest = s->digest,
 		.used_at = ++store->clock,
 		.text_len = (uint16_t)text.len,
+		.text_full = s->text_full,
 		.summary_len = (uint8_t)summary.len,
 		.command = s->command,
-		.is_cut = s->is_cut || text.len < s->text.len,
 	};
 	uint32_t gone = 0;
 
+	unname(store, name);
 	tl_pg_statement_drop(store, name);
 	for (; store->count == PG_STATEMENTS_MAX ||
 	       store->used + size_of(&entry) > PG_STORE_BYTES; gone++)
@@ -115,8 +124,8 @@ bool tl_pg_statement_get(struct pg_statements *store, uint32_t name, struct pg_s
 		.digest = entry->digest,
 		.text = tl_bytes(text, entry->text_len),
 		.summary = tl_bytes(text + entry->text_len, entry->summary_len),
+		.text_full = entry->text_full,
 		.command = entry->command,
-		.is_cut = entry->is_cut,
 	};
 	return true;
 }
@@ -137,18 +146,34 @@ static struct pg_portal *find_portal(struct pg_statements *store, uint32_t name)
 	return NULL;
 }
 
+// Behind the last portal a statement without a name is of no use.
+static void drop_nameless(struct pg_statements *store, uint32_t statement)
+{
+	if ((statement & PG_NAMELESS) == 0)
+		return;
+	for (uint32_t i = 0; i < store->portal_count; i++)
+		if (store->portals[i].statement == statement)
+			return;
+	tl_pg_statement_drop(store, statement);
+}
+
 bool tl_pg_portal_put(struct pg_statements *store, uint32_t name, uint32_t statement)
 {
 	struct pg_portal *portal = find_portal(store, name);
 	bool has_room = portal != NULL || store->portal_count < PG_PORTALS_MAX;
+	uint32_t before = PG_UNNAMED;
 
 	if (portal == NULL && has_room) {
 		portal = &store->portals[store->portal_count++];
 	} else if (portal == NULL) {
 		portal = &store->portals[store->portal_next];
 		store->portal_next = (store->portal_next + 1) % PG_PORTALS_MAX;
+		before = portal->statement;
+	} else {
+		before = portal->statement;
 	}
 	*portal = (struct pg_portal) {.name = name, .statement = statement};
+	drop_nameless(store, before);
 	return has_room;
 }
 
@@ -167,8 +192,10 @@ void tl_pg_portal_drop(struct pg_statements *store, uint32_t name)
 {
 	struct pg_portal *portal = find_portal(store, name);
 
-	if (portal != NULL) {
-		*portal = store->portals[--store->portal_count];
-		store->portal_next = 0;
-	}
+	if (portal == NULL)
+		return;
+	uint32_t statement = portal->statement;
+	*portal = store->portals[--store->portal_count];
+	store->portal_next = 0;
+	drop_nameless(store, statement);
 }

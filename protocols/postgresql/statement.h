@@ -13,6 +13,7 @@
 
 // Names are kept as hashes. 0 stands for the unnamed statement, and portal.
 #define PG_UNNAMED 0u
+#define PG_NAMELESS 0x80000000u // statements that only portals know by now, see statement_put
 
 struct pg_portal {
 	uint32_t name;
@@ -24,10 +25,10 @@ struct pg_entry {
 	uint32_t used_at; // of the store's clock
 	uint16_t at;      // of its text in the store, the summary lies behind it
 	uint16_t text_len;
+	uint32_t text_full;
 	uint8_t summary_len;
 	uint8_t command;
-	bool is_cut;
-	uint8_t reserved[5];
+	uint8_t reserved[2];
 };
 
 // All zero: an empty store.
@@ -48,12 +49,13 @@ struct pg_statement {
 	uint64_t digest;
 	struct tl_bytes text;
 	struct tl_bytes summary;
-	uint8_t command; // index for tl_pg_command()
-	bool is_cut;     // the text is only a beginning
+	uint32_t text_full; // bytes that the text had before it was cut
+	uint8_t command;    // index for tl_pg_command()
 };
 
 uint32_t tl_pg_name_id(struct tl_bytes name);
-// Keeps `s` under the name; gives how many others had to go.
+// Keeps `s` under the name; gives how many others had to go. A portal that was bound to what had
+// the name before still runs that.
 uint32_t tl_pg_statement_put(struct pg_statements *store, uint32_t name,
 			     const struct pg_statement *s);
 // False if it is not known. Borrows from the store until the next put or drop.

@@ -246,6 +246,22 @@ def http2_frames():
     yield "interim", h2(0, 1, 5, get) + h2(server, 1, 4, b"\x08\x03100") + h2(server, 1, 5, b"\x88")
 
 
+def sql_texts():
+    """Dialect (MySQL, PostgreSQL, each with and without backslashes), text."""
+    yield "select", 0, "SELECT a, `b` FROM `s`.t1 x JOIN t2 USING (i) WHERE c IN (1,-2,'it''s') # x\n"
+    yield "insert", 0, "INSERT INTO t VALUES (1,'a\\'b',NULL,0x1f),(2,\"c\",NOW(),_utf8'd')" + ",(3,4)" * 9
+    yield "code", 0, "/*!40101 SET x=1 */; SELECT /*+ hint */ @a:=1.5e-3 -- c\n/*M!100100 a*/"
+    yield "trace", 0, "SELECT 1 /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/"
+    yield "body", 0, "CREATE DEFINER=`a`@`b` PROCEDURE p() BEGIN SELECT 1; DELETE FROM t; END"
+    yield "strings", 1, "SELECT $1, $x$ $y$ $x$, E'b\\'c', U&'d', 'e' 'f', \"N\"::int8 /* a /* b */ c */"
+    yield "with", 1, "WITH x AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT max(replace(c)) FROM x"
+    yield "several", 1, "begin; update s.t set x=1 where y = ANY ($1);;commit;"
+    yield "plain", 2, "SELECT 'a\\', \"b\\\", 'secret"
+    yield "escapes", 3, "SELECT 'it\\'s', \"n\\\", 1"
+    yield "deep", 1, "SELECT " + "(" * 20 + "1,'a'" + ")" * 20 + "," + "(" * 9 + "2"
+    yield "long", 0, "SELECT '" + "x" * 300 + "', größe_" + "n" * 120 + " FROM " + "t" * 130 + ", u"
+
+
 for seed, data in hpack_blocks():
     write("hpack", seed, data)
 for seed, data in http2_frames():
@@ -259,6 +275,8 @@ for seed, data in captures():
 for seed, port, is_udp, said in conversations():
     write("conversation", seed, bytes([port, is_udp]) + b"".join(
         struct.pack(">BH", kind, len(d)) + d for kind, d in said))
+for seed, dialect, text in sql_texts():
+    write("sql", seed, struct.pack("<BH", dialect, 40) + text.encode())
 for seed, count, data in bulk_answers():
     write("bulk_answer", seed, bytes([count - 1]) + data)
 for seed, data in otlp_payloads():

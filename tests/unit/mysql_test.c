@@ -115,7 +115,7 @@ static struct mysql_statements store;
 static uint32_t prepare(uint32_t id, uint32_t text_len)
 {
 	char text[1024];
-	struct tl_sql sql = {.digest = 1000 + id};
+	struct tl_sql sql = {.digest = 1000 + id, .text_full = text_len};
 
 	memset(text, 'a' + (int)(id % 26), sizeof(text));
 	uint32_t evicted = tl_mysql_statement_add(&store, id, &sql, tl_bytes(text, text_len));
@@ -158,7 +158,7 @@ static void statements_give_way_by_use(void **state)
 	assert_true(tl_mysql_statement_find(&store, MYSQL_STATEMENT_LAST, &last));
 	assert_int_equal(last.digest, 1060);
 	assert_int_equal(last.text.len, MYSQL_STATEMENT_TEXT_MAX);
-	assert_int_equal(last.text_len, 1000);
+	assert_int_equal(last.text_full, 1000);
 }
 
 static void statements_are_found_after_others_went(void **state)

@@ -73,7 +73,8 @@ static void tags(void **state)
 static struct pg_statement statement(const char *text)
 {
 	return (struct pg_statement) {
-		.digest = 7, .text = tl_bytes_of(text), .summary = tl_bytes_of("SELECT t"), .command = 3};
+		.digest = 7, .text = tl_bytes_of(text), .summary = tl_bytes_of("SELECT t"),
+		.text_full = (uint32_t)strlen(text), .command = 3};
 }
 
 static void statements_by_name(void **state)
@@ -96,7 +97,7 @@ static void statements_by_name(void **state)
 	assert_true(tl_bytes_is(got.summary, "SELECT t"));
 	assert_int_equal(got.digest, 7);
 	assert_int_equal(got.command, 3);
-	assert_false(got.is_cut);
+	assert_int_equal(got.text_full, strlen("SELECT three"));
 	assert_true(tl_pg_statement_get(&store, PG_UNNAMED, &got));
 	assert_true(tl_bytes_is(got.text, "SELECT 2"));
 	tl_pg_statement_drop(&store, a);
@@ -120,7 +121,7 @@ static void a_full_store_forgets_the_oldest(void **state)
 		gone += tl_pg_statement_put(&store, i, &s);
 		assert_true(store.used <= PG_STORE_BYTES);
 		assert_true(tl_pg_statement_get(&store, i, &got));
-		assert_int_equal(got.is_cut, (uint32_t)len > PG_STORED_TEXT_BYTES_MAX);
+		assert_int_equal(got.text_full, len);
 		assert_memory_equal(got.text.ptr, text, got.text.len);
 	}
 	uint32_t left = 0;
@@ -167,6 +168,34 @@ static void portals(void **state)
 	assert_true(tl_pg_portal_put(&store, 3 * PG_PORTALS_MAX - 2, 5));
 	assert_true(tl_pg_portal_get(&store, 3 * PG_PORTALS_MAX - 2, &got));
 	assert_int_equal(got, 5);
+}
+
+// A cursor of the unnamed statement goes on after that name stands for others.
+static void portals_keep_what_they_were_bound_to(void **state)
+{
+	(void)state;
+	struct pg_statements store = {.used = 0};
+	struct pg_statement first = statement("SELECT one"), other = statement("SELECT two");
+	struct pg_statement got;
+	uint32_t a = tl_pg_name_id(tl_bytes_of("a")), b = tl_pg_name_id(tl_bytes_of("b")), id = 0;
+
+	tl_pg_statement_put(&store, PG_UNNAMED, &first);
+	tl_pg_portal_put(&store, a, PG_UNNAMED);
+	tl_pg_portal_put(&store, b, PG_UNNAMED);
+	tl_pg_portal_put(&store, PG_UNNAMED, PG_UNNAMED);
+	for (uint32_t i = 0; i < 5; i++)
+		tl_pg_statement_put(&store, PG_UNNAMED, &other);
+	assert_int_equal(store.count, 2);
+	assert_true(tl_pg_portal_get(&store, a, &id) && tl_pg_statement_get(&store, id, &got));
+	assert_true(tl_bytes_is(got.text, "SELECT one"));
+	assert_true(tl_pg_portal_get(&store, PG_UNNAMED, &id) && id == PG_UNNAMED);
+	// The last of the portals takes the text with it.
+	tl_pg_portal_put(&store, a, PG_UNNAMED);
+	assert_int_equal(store.count, 2);
+	tl_pg_portal_drop(&store, b);
+	assert_int_equal(store.count, 1);
+	assert_true(tl_pg_statement_get(&store, PG_UNNAMED, &got));
+	assert_true(tl_bytes_is(got.text, "SELECT two"));
 }
 
 #define BYTES(text) tl_bytes(text, sizeof(text) - 1)
@@ -217,6 +246,7 @@ int main(void)
 		cmocka_unit_test(a_full_store_forgets_the_oldest),
 		cmocka_unit_test(a_full_store_keeps_what_is_used),
 		cmocka_unit_test(portals),
+		cmocka_unit_test(portals_keep_what_they_were_bound_to),
 		cmocka_unit_test(looks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
