@@ -521,12 +521,16 @@ static bool begins_replication(const struct redis_memo *memo, struct tl_bytes by
 {
 	struct tl_bytes left = tl_bytes_from(bytes, at);
 
-	if (memo == NULL || memo->is_fresh)
+	if (memo == NULL) // where the client is not seen
+		return tl_bytes_starts(left, "+FULLRESYNC ") ||
+		       tl_bytes_starts(left, "+RDBCHANNELSYNC ");
+	if (memo->is_fresh)
 		return false;
 	if (memo->role == REDIS_ROLE_SYNC)
 		return bytes.ptr[at] == '$';
 	return memo->role == REDIS_ROLE_PSYNC &&
-	       (tl_bytes_starts(left, "+FULLRESYNC") || tl_bytes_starts(left, "+CONTINUE"));
+	       (tl_bytes_starts(left, "+FULLRESYNC") || tl_bytes_starts(left, "+CONTINUE") ||
+		tl_bytes_starts(left, "+RDBCHANNELSYNC"));
 }
 
 static struct tl_step begin_replication(struct redis_call *call, uint32_t at)
@@ -540,7 +544,7 @@ static struct tl_step begin_replication(struct redis_call *call, uint32_t at)
 		return left.len < REDIS_LINE_BYTES_MAX ? ate_or_need(call, at) : bad_reply(call, at);
 	const struct redis_memo *memo = oldest(call, &key);
 	at += end + 1;
-	const uint64_t offset[TL_LANE_COUNT] = {memo->end, call->view->offset + at};
+	const uint64_t offset[TL_LANE_COUNT] = {memo == NULL ? 0 : memo->end, call->view->offset + at};
 	const struct redis_head head = {.type = left.ptr[0]};
 	tl_message_begin(call->ctx, TL_SERVER, offset[TL_SERVER] - end - 1);
 	pair(call, &head);
@@ -610,9 +614,15 @@ static struct tl_step begin_reply(struct redis_call *call, uint32_t at, bool dro
 	drops = (reply->flags & REDIS_DROPPED) != 0;
 	if ((reply->flags & REDIS_BEGUN) == 0 && !drops)
 		tl_message_begin(call->ctx, TL_SERVER, call->view->offset + at);
+	if (head.type == '|' && head.is_empty) {
+		struct redis_number number;
+		(void)tl_redis_number(call->view->bytes, at, &number);
+		reply->flags |= REDIS_BEGUN;
+		return tl_ate(number.next);
+	}
 	if (head.type == '|') {
 		// Only the attribute's own values are awaited, the reply begins behind them.
-		if (head.is_null || head.is_empty)
+		if (head.is_null)
 			return bad_reply(call, at);
 		reply->flags |= REDIS_ATTRIBUTE;
 		reply->left = 0;

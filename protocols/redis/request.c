@@ -119,7 +119,18 @@ static uint32_t wanted(const struct redis_call *call, uint64_t size)
 	return size <= 32 && (is_option || is_count || is_wait_argument(request)) ? most : 0;
 }
 
-static void record_key(struct redis_call *call, struct tl_bytes key)
+// A text of which `value` may be the beginning.
+static void record_part(struct redis_call *call, uint8_t field, uint32_t max, struct tl_bytes value,
+			uint64_t size)
+{
+	struct tl_values values;
+
+	tl_values_open(&values, call->ctx, TL_CLIENT);
+	tl_values_part(&values, field, max, value, size < UINT32_MAX ? (uint32_t)size : UINT32_MAX);
+	tl_values_close(&values);
+}
+
+static void record_key(struct redis_call *call, struct tl_bytes key, uint64_t size)
 {
 	const struct tl_redis_options *options =
 		(const struct tl_redis_options *)tl_options(call->ctx);
@@ -132,7 +143,7 @@ static void record_key(struct redis_call *call, struct tl_bytes key)
 				tl_bytes_of(patterns->items[i]));
 		return;
 	}
-	tl_message_text(call->ctx, TL_CLIENT, REDIS_FIELD_KEY, key);
+	record_part(call, REDIS_FIELD_KEY, REDIS_KEY_BYTES_MAX, key, size);
 }
 
 static void note_wait(struct redis_call *call, struct tl_bytes text)
@@ -158,7 +169,7 @@ static void note_argument(struct redis_call *call, uint64_t size, struct tl_byte
 	if (seen.len == 0 || row == NULL)
 		return;
 	if (request->at == key_index(request)) {
-		record_key(call, seen);
+		record_key(call, seen, size);
 	} else if (is_wait_argument(request)) {
 		note_wait(call, seen);
 	} else if (row->count_at != 0 && request->at == (uint32_t)row->count_at) {
@@ -291,6 +302,7 @@ static struct tl_step argument_tail(struct redis_call *call)
 // The first words of a command, cut to REDIS_NAME_BYTES_MAX.
 struct words {
 	struct tl_bytes word[WORDS_MAX];
+	uint64_t size[WORDS_MAX]; // that they have on the wire
 	uint32_t count; // of those that were looked at
 	const struct redis_command *row; // of the first, NULL: not listed
 };
@@ -312,6 +324,7 @@ static enum redis_line_kind peek_word(struct tl_bytes bytes, uint32_t *at, struc
 	uint32_t len = size.value < REDIS_NAME_BYTES_MAX ? (uint32_t)size.value : REDIS_NAME_BYTES_MAX;
 	if (bytes.len - size.next < len)
 		return REDIS_LINE_MORE;
+	words->size[words->count] = (uint64_t)size.value;
 	words->word[words->count++] = tl_bytes(bytes.ptr + size.next, len);
 	if (size.value > len)
 		words->count = WORDS_MAX; // what follows is out of reach: empty words
@@ -341,7 +354,8 @@ static enum redis_line_kind peek_words(struct tl_bytes bytes, uint32_t at, uint3
 {
 	uint8_t upper[REDIS_NAME_BYTES_MAX];
 
-	*ret = (struct words) {.count = 0};
+	ret->count = 0;
+	ret->row = NULL;
 	do {
 		enum redis_line_kind kind = peek_word(bytes, &at, ret);
 		if (kind != REDIS_LINE_OK)
@@ -444,14 +458,16 @@ static void record_name(struct redis_call *call, const struct words *words)
 	const struct redis_command *row = call->redis->request.command;
 	uint8_t name[2 * REDIS_NAME_BYTES_MAX + 1];
 	struct tl_bytes upper = tl_redis_upper(words->word[0], name);
+	uint64_t size = words->size[0];
 
 	if (row != NULL && row->role == REDIS_ROLE_CONTAINER && words->count > 1 &&
 	    words->word[1].len != 0) {
 		name[upper.len] = ' ';
 		struct tl_bytes sub = tl_redis_upper(words->word[1], name + upper.len + 1);
 		upper.len += 1 + sub.len;
+		size += 1 + words->size[1];
 	}
-	tl_message_text(call->ctx, TL_CLIENT, REDIS_FIELD_COMMAND, upper);
+	record_part(call, REDIS_FIELD_COMMAND, sizeof(name), upper, size);
 }
 
 static bool is_acknowledgement(const struct words *words)
@@ -568,8 +584,10 @@ static struct tl_step read_inline(struct redis_call *call, uint32_t at)
 	if (kind == REDIS_LINE_MORE)
 		return ate_or_need(call, at);
 	for (uint32_t i = 0; next_word(line, &i, &word); count++) {
-		if (count < WORDS_MAX)
+		if (count < WORDS_MAX) {
+			words.size[words.count] = word.len;
 			words.word[words.count++] = tl_bytes_first(word, REDIS_NAME_BYTES_MAX);
+		}
 		body += word.len;
 	}
 	words.row = tl_redis_command(tl_redis_upper(words.word[0], upper));
