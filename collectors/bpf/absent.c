@@ -17,6 +17,14 @@ int tl_bpf_start(struct tl_ctx *ctx, const struct tl_bpf_hook *hooks, struct tl_
 	return -EOPNOTSUPP;
 }
 
+int tl_bpf_serve(struct tl_ctx *ctx, const struct tl_bpf_hook *hooks, struct tl_bpf_ref *ref)
+{
+	struct tl_bpf *bpf;
+
+	(void)ref;
+	return tl_bpf_start(ctx, hooks, &bpf);
+}
+
 int tl_bpf_load(struct tl_ctx *ctx, const struct tl_bpf_hook *hook, struct tl_bpf **ret_bpf)
 {
 	(void)ctx;

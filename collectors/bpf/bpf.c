@@ -623,3 +623,16 @@ void tl_bpf_release(struct tl_bpf *bpf)
 	(void)pthread_mutex_destroy(&bpf->lock);
 	free(bpf);
 }
+
+int tl_bpf_serve(struct tl_ctx *ctx, const struct tl_bpf_hook *hooks, struct tl_bpf_ref *ref)
+{
+	struct tl_bpf *bpf;
+	int rc = tl_bpf_start(ctx, hooks, &bpf);
+
+	if (rc < 0)
+		return rc;
+	tl_bpf_publish(bpf, ref);
+	while (tl_ctx_sleep(ctx, UINT64_C(3600000000000)))
+		;
+	return 0; // the object goes with the run
+}

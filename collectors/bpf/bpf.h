@@ -148,6 +148,9 @@ void tl_bpf_publish(struct tl_bpf *bpf, struct tl_bpf_ref *ref);
 // NULL: nothing is loaded now. Its maps stay until it is released; then it must not be used.
 struct tl_bpf *tl_bpf_acquire(struct tl_bpf_ref *ref);
 void tl_bpf_release(struct tl_bpf *bpf); // accepts NULL
+// All that start() does where only update() looks at what the programs count: tl_bpf_start(), then
+// the object is to be had from `ref` until the run ends. 0 or -errno.
+int tl_bpf_serve(struct tl_ctx *ctx, const struct tl_bpf_hook *hooks, struct tl_bpf_ref *ref);
 
 // Calls `visit` with each value of an enumeration of the running kernel; with none where the kernel
 // does not describe its types. Reads megabytes: ask once. Any thread.

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <regex.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -199,10 +198,7 @@ static const struct tl_collector_ops ops = {
 static int new_dropwatch(const struct tl_collector_setup *setup, struct tl_collector *ret)
 {
 	(void)setup;
-	*ret = (struct tl_collector) {
-		.ops = &ops, .self = tl_event_create(&kind, sizeof(struct dropwatch)),
-		.interval_s = 10, .flags = TL_TRACING | TL_METRIC};
-	return ret->self == NULL ? -ENOMEM : 0;
+	return tl_event_new(&kind, &ops, sizeof(struct dropwatch), 10, ret);
 }
 
 TL_COLLECTOR(dropwatch, new_dropwatch,

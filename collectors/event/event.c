@@ -29,13 +29,20 @@ static struct {
 	uint32_t runs;
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-struct tl_event *tl_event_create(const struct tl_event_kind *kind, size_t size)
+const struct tl_collector_ops tl_event_ops = {
+	.start = tl_event_run, .update = tl_event_update, .close = tl_event_destroy};
+
+int tl_event_new(const struct tl_event_kind *kind, const struct tl_collector_ops *ops, size_t size,
+		 uint32_t interval_s, struct tl_collector *ret_collector)
 {
 	struct tl_event *event = calloc(1, size == 0 ? sizeof(*event) : size);
 
-	if (event != NULL)
-		event->kind = kind;
-	return event;
+	if (event == NULL)
+		return -ENOMEM;
+	event->kind = kind;
+	*ret_collector = (struct tl_collector) {.ops = ops, .self = event, .interval_s = interval_s,
+						.flags = TL_TRACING | TL_METRIC};
+	return 0;
 }
 
 void tl_event_destroy(void *event)
@@ -131,8 +138,9 @@ static int load(struct tl_event *event, struct tl_ctx *ctx)
 	return tl_bpf_start(ctx, hooks, &event->bpf);
 }
 
-int tl_event_run(struct tl_event *event, struct tl_ctx *ctx)
+int tl_event_run(void *arg, struct tl_ctx *ctx)
 {
+	struct tl_event *event = arg;
 	int rc = load(event, ctx);
 
 	if (rc < 0)

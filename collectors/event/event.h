@@ -47,13 +47,17 @@ struct tl_event {
 	uint32_t next_net;
 };
 
-// `size` is that of the collector's own struct, 0 for none of its own. NULL on no memory.
-struct tl_event *tl_event_create(const struct tl_event_kind *kind, size_t size);
-void tl_event_destroy(void *event);
 // What start() is: loads, and saves until the run ends. 0 or -errno.
-int tl_event_run(struct tl_event *event, struct tl_ctx *ctx);
+int tl_event_run(void *event, struct tl_ctx *ctx);
 // What update() is: the counters tapline_<name>_..._total.
 int tl_event_update(void *event, struct tl_emit *emit);
+void tl_event_destroy(void *event);
+// These three, for a collector that adds nothing to them.
+extern const struct tl_collector_ops tl_event_ops;
+// What the collector's new_fn does. `size` is that of the collector's own struct, 0 for none of its
+// own; start() is called again `interval_s` seconds after it returned. 0 or -ENOMEM.
+int tl_event_new(const struct tl_event_kind *kind, const struct tl_collector_ops *ops, size_t size,
+		 uint32_t interval_s, struct tl_collector *ret_collector);
 
 // ---- For tell() ----------------------------------------------------------------------------------
 

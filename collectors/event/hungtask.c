@@ -107,10 +107,7 @@ static int new_hungtask(const struct tl_collector_setup *setup, struct tl_collec
 				  tl_host_exists("/dev/kmsg") ? timeout_path : "/dev/kmsg");
 		return -EOPNOTSUPP;
 	}
-	*ret = (struct tl_collector) {
-		.ops = &ops, .self = tl_event_create(&kind, sizeof(struct hungtask)),
-		.interval_s = 10, .flags = TL_TRACING | TL_METRIC};
-	return ret->self == NULL ? -ENOMEM : 0;
+	return tl_event_new(&kind, &ops, sizeof(struct hungtask), 10, ret);
 }
 
 TL_COLLECTOR(hungtask, new_hungtask, .help = "Tasks that did not run for too long.",

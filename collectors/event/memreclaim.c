@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A task that was held up for long by freeing memory itself, for the host or for its memory cgroup.
-#include <errno.h>
-#include <stdlib.h>
+#include <stddef.h>
 
 #include "collectors/event/event.h"
 #include "collectors/event/gate.h"
@@ -77,21 +76,10 @@ static const struct tl_bpf_hook hooks[] = {
 static const struct tl_event_kind kind = {
 	.name = "memreclaim", .hooks = hooks, .set = set, .tell = tell};
 
-static int start(void *self, struct tl_ctx *ctx)
-{
-	return tl_event_run(self, ctx);
-}
-
-static const struct tl_collector_ops ops = {
-	.start = start, .update = tl_event_update, .close = tl_event_destroy};
-
 static int new_memreclaim(const struct tl_collector_setup *setup, struct tl_collector *ret)
 {
 	(void)setup;
-	*ret = (struct tl_collector) {
-		.ops = &ops, .self = tl_event_create(&kind, sizeof(struct memreclaim)),
-		.interval_s = 5, .flags = TL_TRACING | TL_METRIC};
-	return ret->self == NULL ? -ENOMEM : 0;
+	return tl_event_new(&kind, &tl_event_ops, sizeof(struct memreclaim), 5, ret);
 }
 
 TL_COLLECTOR(memreclaim, new_memreclaim,

@@ -4,7 +4,6 @@
 // while somebody asks for it: a socket of ours does as long as we watch.
 #include <errno.h>
 #include <linux/net_tstamp.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -138,10 +137,7 @@ static const struct tl_collector_ops ops = {
 static int new_netrecvlat(const struct tl_collector_setup *setup, struct tl_collector *ret)
 {
 	(void)setup;
-	*ret = (struct tl_collector) {
-		.ops = &ops, .self = tl_event_create(&kind, sizeof(struct netrecvlat)),
-		.interval_s = 10, .flags = TL_TRACING | TL_METRIC};
-	return ret->self == NULL ? -ENOMEM : 0;
+	return tl_event_new(&kind, &ops, sizeof(struct netrecvlat), 10, ret);
 }
 
 TL_COLLECTOR(netrecvlat, new_netrecvlat,

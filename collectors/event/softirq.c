@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A softirq that begins late or runs long, and a timer that could not interrupt in time: what holds
 // up packets, timers and RCU on a CPU, with the stack of who was in the way.
-#include <errno.h>
-#include <stdlib.h>
+#include <stddef.h>
 
 #include "base/check.h"
 #include "collectors/event/event.h"
@@ -73,20 +72,10 @@ static const struct tl_bpf_hook hooks[] = {
 static const struct tl_event_kind kind = {
 	.name = "softirq", .hooks = hooks, .set = set, .tell = tell};
 
-static int start(void *self, struct tl_ctx *ctx)
-{
-	return tl_event_run(self, ctx);
-}
-
-static const struct tl_collector_ops ops = {
-	.start = start, .update = tl_event_update, .close = tl_event_destroy};
-
 static int new_softirq(const struct tl_collector_setup *setup, struct tl_collector *ret)
 {
 	(void)setup;
-	*ret = (struct tl_collector) {.ops = &ops, .self = tl_event_create(&kind, 0),
-				      .interval_s = 10, .flags = TL_TRACING | TL_METRIC};
-	return ret->self == NULL ? -ENOMEM : 0;
+	return tl_event_new(&kind, &tl_event_ops, 0, 10, ret);
 }
 
 TL_COLLECTOR(softirq, new_softirq,

@@ -214,15 +214,8 @@ static int start(void *arg, struct tl_ctx *ctx)
 		{.name = NULL},
 	};
 	struct iolatency *self = arg;
-	struct tl_bpf *bpf;
-	int rc = tl_bpf_start(ctx, hooks, &bpf);
 
-	if (rc < 0)
-		return rc;
-	tl_bpf_publish(bpf, &self->ref);
-	while (tl_ctx_sleep(ctx, UINT64_C(3600000000000)))
-		;
-	return 0;
+	return tl_bpf_serve(ctx, hooks, &self->ref);
 }
 
 static void close_self(void *arg)
