@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
@@ -465,9 +464,6 @@ def check_iotracer(bench):
 
 
 def main():
-    def on_signal(number, frame):
-        raise lab.Failed(f"stopped by signal {number}")
-    signal.signal(signal.SIGTERM, on_signal)
     if os.geteuid() != 0:
         raise Skip("needs root for cgroups and a loop device")
     tapline = os.path.realpath(sys.argv[1])
@@ -483,7 +479,9 @@ def main():
                         check_disk_rules):
                 one(bench)
                 print(f"{one.__name__[6:]}: as it was caused")
-        except lab.Failed:
+        except Skip:
+            raise
+        except Exception:
             tell(bench)
             raise
         if "--show" in sys.argv:
@@ -495,15 +493,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)
-    try:
-        sys.exit(main())
-    except Skip as reason:
-        print(f"skipped: {reason}")
-        sys.exit(lab.SKIPPED)
-    except lab.Failed as error:
-        print(f"FAILED: {error}")
-        sys.exit(1)
-    finally:
-        for process in Agent.running:
-            process.kill()
+    lab.run(main, Agent.kill_all)

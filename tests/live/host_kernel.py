@@ -20,7 +20,7 @@ import time
 import lab
 from host_events import ID, events_of, folder_of, small_cgroup, value_of
 from host_metrics import Agent
-from lab import HTTP, Lab, Skip, check, wait_for
+from lab import HTTP, Skip, check, wait_for
 
 CLOSED, PORT = 5999, 6000
 MESSAGE = b"m" * 1000
@@ -331,14 +331,11 @@ def check_end(watch):
         wait_for("programs in the kernel again", watch.is_attached, 30)
 
 
-def main():
-    if os.geteuid() != 0:
-        raise Skip("needs root")
+def test(laboratory):
     if not os.path.exists("/sys/kernel/btf/vmlinux"):
         raise Skip("this kernel does not describe its types")
     if len(sys.argv) < 3:
         raise Skip("built without BPF")
-    laboratory = Lab(sys.argv[1])
     try:
         watch = Watch(laboratory.tapline, laboratory.folder)
         check_drops(watch, laboratory, laboratory.namespace("d"))
@@ -349,19 +346,8 @@ def main():
         check_end(watch)
         watch.agent.stop()
     finally:
-        for process in Agent.running:
-            process.kill()
-        laboratory.close()
-    return 0
+        Agent.kill_all()
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)
-    try:
-        sys.exit(main())
-    except Skip as reason:
-        print(f"skipped: {reason}")
-        sys.exit(lab.SKIPPED)
-    except lab.Failed as error:
-        print(f"FAILED: {error}")
-        sys.exit(1)
+    lab.main(test)

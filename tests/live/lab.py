@@ -395,17 +395,30 @@ def count_by(records, *path):
     return counts
 
 
+def fail_on_sigterm():
+    """Who is told to stop cleans up like one that failed."""
+    def on_signal(number, frame):
+        raise Failed(f"stopped by signal {number}")
+    signal.signal(signal.SIGTERM, on_signal)
+
+
+def tell_failure(failure):
+    print(f"FAILED: {failure}")
+    traceback.print_exc(limit=-3, file=sys.stdout)
+
+
 def run(main, close=lambda: None):
     """Runs main() of a test that needs no Lab, then close(); ends with meson's exit status."""
     sys.stdout.reconfigure(line_buffering=True)
+    fail_on_sigterm()
     status = 1
     try:
         status = main()
     except Skip as reason:
         print(f"skipped: {reason}")
         status = SKIPPED
-    except Failed as error:
-        print(f"FAILED: {error}")
+    except Exception as failure:  # whatever it is
+        tell_failure(failure)
     finally:
         close()
     sys.exit(status)
@@ -413,9 +426,7 @@ def run(main, close=lambda: None):
 
 def main(test):
     """Runs test(lab), cleans up, gives meson's exit status."""
-    def on_signal(number, frame):
-        raise Failed(f"stopped by signal {number}")
-    signal.signal(signal.SIGTERM, on_signal)
+    fail_on_sigterm()
     if os.geteuid() != 0:
         print("skipped: needs root for network namespaces")
         sys.exit(SKIPPED)
@@ -430,8 +441,7 @@ def main(test):
         print(f"skipped: {reason}")
         status = SKIPPED
     except Exception as failure:  # whatever it is, the logs tell why
-        print(f"FAILED: {failure}")
-        traceback.print_exc(limit=-3, file=sys.stdout)
+        tell_failure(failure)
         for log in sorted(lab.folder.glob("*.log")) if lab is not None else ():
             print(f"-- {log.name}: {log.read_text(errors='replace')[-1500:]}")
     finally:
