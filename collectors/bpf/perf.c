@@ -17,25 +17,30 @@
 #include "collectors/host.h"
 #include "collectors/internal.h"
 
-#define RING_BYTES (64u << 10) // per CPU; a power of two
+#define RING_BYTES (64u << 10) // per CPU, if nothing else is asked for
 #define LOOK_NS UINT64_C(100000000) // at rings, without a wakeup: they hold a second of samples
+#define RECORD_BYTES (64u << 10)    // the longest, by the type of its size
+#define EVENTS_MAX (TL_PERF_TRACEPOINTS_MAX + 1)
 
 struct ring {
-	int fd;
-	uint32_t cpu;
+	uint32_t count;
+	int fds[EVENTS_MAX];               // all write into the ring of the first
 	struct perf_event_mmap_page *page; // and behind it the ring
 };
 
 struct tl_perf {
 	struct tl_owned owned; // by its run; first
 	struct tl_ctx *ctx;
-	bool has_stacks, has_raw;
+	bool has_stacks;
+	uint32_t id_count;
+	uint16_t ids[TL_PERF_TRACEPOINTS_MAX]; // of tracepoints, as their records begin with it
+	size_t ring_bytes;
 	tl_perf_fn *fn;        // of the present call of tl_perf_wait()
 	void *arg;
 	uint64_t lost;
 	uint32_t count;
 	struct ring *rings;
-	_Alignas(8) char record[RING_BYTES]; // one that lies across the ring's end
+	_Alignas(8) char record[RECORD_BYTES]; // one that lies across the ring's end
 };
 
 // ---- Opening -------------------------------------------------------------------------------------
@@ -110,26 +115,76 @@ static size_t page_bytes(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static int open_ring(struct tl_perf *perf, const struct perf_event_attr *wanted,
-		     const struct tl_perf_options *options, uint32_t cpu)
+// One more event of the CPU, into its ring.
+static int open_one(struct tl_perf *perf, struct ring *ring, struct perf_event_attr *attr,
+		    const char *filter, uint32_t cpu)
 {
-	struct perf_event_attr attr = *wanted;
-	int fd = open_event(&attr, cpu);
+	int fd = open_event(attr, cpu), rc = 0;
 
 	if (fd < 0)
 		return fd;
-	struct ring *ring = &perf->rings[perf->count];
-	ring->fd = fd;
-	ring->cpu = cpu;
-	ring->page = mmap(NULL, page_bytes() + RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (ring->page == MAP_FAILED) {
-		int rc = -errno;
-		(void)close(fd);
-		return rc;
+	ring->fds[ring->count++] = fd; // from here on tl_perf_close() knows it
+	if (ring->count == 1) {
+		void *page = mmap(NULL, page_bytes() + perf->ring_bytes, PROT_READ | PROT_WRITE,
+				  MAP_SHARED, fd, 0);
+		if (page == MAP_FAILED)
+			return -errno;
+		ring->page = page;
+	} else if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, ring->fds[0]) < 0) {
+		rc = -errno;
 	}
-	perf->count++; // from here on tl_perf_close() knows it
-	if (options->filter != NULL && ioctl(fd, PERF_EVENT_IOC_SET_FILTER, options->filter) < 0)
-		return -errno;
+	if (rc == 0 && filter != NULL && ioctl(fd, PERF_EVENT_IOC_SET_FILTER, filter) < 0)
+		rc = -errno;
+	return rc;
+}
+
+// What all events of a ring must have in common, for a record doesn't say of which it is.
+static void set_common(struct perf_event_attr *attr, const struct tl_perf_options *options)
+{
+	attr->sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU | PERF_SAMPLE_RAW;
+	if (options->has_stacks)
+		attr->sample_type |= PERF_SAMPLE_CALLCHAIN;
+	attr->exclude_callchain_user = options->is_kernel_only;
+	attr->disabled = 1;
+	attr->use_clockid = 1;
+	attr->clockid = CLOCK_MONOTONIC;
+	attr->watermark = 1;
+	attr->wakeup_watermark = RING_BYTES / 4;
+	attr->sample_max_stack = TL_PERF_FRAMES_MAX;
+}
+
+static int open_ring(struct tl_perf *perf, const struct tl_perf_options *options, uint32_t cpu)
+{
+	struct ring *ring = &perf->rings[perf->count++];
+	struct perf_event_attr attr = clock_of(options->hz);
+	int rc = 0;
+
+	set_common(&attr, options);
+	if (options->hz != 0)
+		rc = open_one(perf, ring, &attr, NULL, cpu);
+	for (uint32_t i = 0; i < perf->id_count && rc == 0; i++) {
+		attr = tracepoint_of(perf->ids[i]);
+		set_common(&attr, options);
+		if ((options->stackless >> i & 1) != 0)
+			attr.exclude_callchain_user = attr.exclude_callchain_kernel = 1;
+		rc = open_one(perf, ring, &attr, options->filter, cpu);
+	}
+	if (rc == -ENODEV && ring->count == 0) { // the CPU has just gone offline
+		perf->count--;
+		rc = 0;
+	}
+	return rc;
+}
+
+static int find_ids(struct tl_perf *perf, const char *const *tracepoints)
+{
+	for (; tracepoints != NULL && *tracepoints != NULL; tracepoints++) {
+		int64_t id = tl_tracepoint_id(*tracepoints);
+		if (id < 0)
+			return (int)id;
+		TL_ASSERT(perf->id_count < TL_PERF_TRACEPOINTS_MAX);
+		perf->ids[perf->id_count++] = (uint16_t)id; // so it is in every record
+	}
 	return 0;
 }
 
@@ -137,34 +192,19 @@ static int open_rings(struct tl_perf *perf, const struct tl_perf_options *option
 {
 	uint32_t cpus[TL_PERF_CPUS_MAX];
 	uint32_t count = tl_perf_cpus(cpus, TL_PERF_CPUS_MAX);
-	int64_t id = options->hz != 0 ? 0 : tl_tracepoint_id(options->tracepoint);
-	int rc = id < 0 ? (int)id : 0;
-	struct perf_event_attr attr = options->hz != 0 ? clock_of(options->hz) : tracepoint_of(id);
+	int rc = find_ids(perf, options->tracepoints);
 
-	attr.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU;
-	if (options->has_stacks)
-		attr.sample_type |= PERF_SAMPLE_CALLCHAIN;
-	if (options->hz == 0)
-		attr.sample_type |= PERF_SAMPLE_RAW;
-	attr.disabled = 1;
-	attr.use_clockid = 1;
-	attr.clockid = CLOCK_MONOTONIC;
-	attr.watermark = 1;
-	attr.wakeup_watermark = RING_BYTES / 4;
-	attr.sample_max_stack = TL_PERF_FRAMES_MAX;
 	perf->has_stacks = options->has_stacks;
-	perf->has_raw = options->hz == 0;
+	perf->ring_bytes = options->ring_bytes == 0 ? RING_BYTES : options->ring_bytes;
 	perf->rings = calloc(count, sizeof(*perf->rings));
 	if (perf->rings == NULL)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < count && rc == 0; i++) {
-		rc = open_ring(perf, &attr, options, cpus[i]);
-		if (rc == -ENODEV) // the CPU has just gone offline
-			rc = 0;
-	}
-	for (uint32_t i = 0; i < perf->count && rc == 0; i++)
-		if (ioctl(perf->rings[i].fd, PERF_EVENT_IOC_ENABLE, 0) < 0)
-			rc = -errno;
+	for (uint32_t i = 0; i < count && rc == 0; i++)
+		rc = open_ring(perf, options, cpus[i]);
+	for (uint32_t i = 0; i < perf->count; i++)
+		for (uint32_t k = 0; k < perf->rings[i].count && rc == 0; k++)
+			if (ioctl(perf->rings[i].fds[k], PERF_EVENT_IOC_ENABLE, 0) < 0)
+				rc = -errno;
 	return rc < 0 ? rc : perf->count == 0 ? -ENODEV : 0;
 }
 
@@ -181,7 +221,8 @@ static void detach_of_run(struct tl_owned *owned)
 	const struct tl_perf *perf = (const struct tl_perf *)owned;
 
 	for (uint32_t i = 0; i < perf->count; i++)
-		(void)ioctl(perf->rings[i].fd, PERF_EVENT_IOC_DISABLE, 0);
+		for (uint32_t k = 0; k < perf->rings[i].count; k++)
+			(void)ioctl(perf->rings[i].fds[k], PERF_EVENT_IOC_DISABLE, 0);
 }
 
 int tl_perf_open(struct tl_ctx *ctx, const struct tl_perf_options *options,
@@ -210,8 +251,11 @@ void tl_perf_close(struct tl_perf *perf)
 	if (perf->ctx != NULL)
 		tl_ctx_disown(perf->ctx, &perf->owned);
 	for (uint32_t i = 0; i < perf->count; i++) {
-		(void)munmap(perf->rings[i].page, page_bytes() + RING_BYTES);
-		(void)close(perf->rings[i].fd);
+		const struct ring *ring = &perf->rings[i];
+		if (ring->page != NULL)
+			(void)munmap(ring->page, page_bytes() + perf->ring_bytes);
+		for (uint32_t k = ring->count; k-- != 0;)
+			(void)close(ring->fds[k]);
 	}
 	free(perf->rings);
 	free(perf);
@@ -240,8 +284,21 @@ static void split_stack(const uint64_t *frames, uint64_t count, struct tl_perf_s
 	}
 }
 
+// A tracepoint's record begins with its number; that of the clock is empty.
+static uint32_t place_of(const struct tl_perf *perf, const struct tl_perf_sample *sample)
+{
+	uint16_t id = 0;
+
+	if (sample->raw_size >= sizeof(id))
+		memcpy(&id, sample->raw, sizeof(id));
+	for (uint32_t i = 0; i < perf->id_count; i++)
+		if (perf->ids[i] == id)
+			return i;
+	return TL_PERF_CLOCK;
+}
+
 // In the order of perf_event_open(2): tid, time, cpu, callchain, raw.
-static bool parse_sample(const uint64_t *words, size_t count, bool has_stacks, bool has_raw,
+static bool parse_sample(const struct tl_perf *perf, const uint64_t *words, size_t count,
 			 struct tl_perf_sample *ret)
 {
 	size_t at = 3;
@@ -253,20 +310,19 @@ static bool parse_sample(const uint64_t *words, size_t count, bool has_stacks, b
 	ret->tid = (uint32_t)(words[0] >> 32);
 	ret->time_ns = words[1];
 	ret->cpu = (uint32_t)words[2];
-	if (has_stacks) {
+	if (perf->has_stacks) {
 		if (at == count || words[at] > count - at - 1)
 			return false;
 		split_stack(&words[at + 1], words[at], ret);
 		at += 1 + words[at];
 	}
-	if (has_raw) {
-		if (at == count)
-			return false;
-		memcpy(&ret->raw_size, &words[at], sizeof(ret->raw_size));
-		ret->raw = (const char *)&words[at] + sizeof(ret->raw_size);
-		if (ret->raw_size + sizeof(ret->raw_size) > (count - at) * sizeof(*words))
-			return false;
-	}
+	if (at == count)
+		return false;
+	memcpy(&ret->raw_size, &words[at], sizeof(ret->raw_size));
+	ret->raw = (const char *)&words[at] + sizeof(ret->raw_size);
+	if (ret->raw_size + sizeof(ret->raw_size) > (count - at) * sizeof(*words))
+		return false;
+	ret->place = place_of(perf, ret);
 	return true;
 }
 
@@ -279,7 +335,7 @@ static void take_record(struct tl_perf *perf, const struct perf_event_header *he
 	if (head->type == PERF_RECORD_LOST && count >= 2)
 		perf->lost += words[1];
 	else if (head->type == PERF_RECORD_SAMPLE &&
-		 parse_sample(words, count, perf->has_stacks, perf->has_raw, &sample))
+		 parse_sample(perf, words, count, &sample))
 		perf->fn(perf->arg, &sample);
 }
 
@@ -290,14 +346,14 @@ static void drain(struct tl_perf *perf, const struct ring *ring)
 	uint64_t tail = ring->page->data_tail;
 
 	while (tail < head) {
-		size_t place = tail & (RING_BYTES - 1);
+		size_t place = tail & (perf->ring_bytes - 1);
 		const void *record = data + place;
 		const struct perf_event_header *header = record; // never lies across the end
 		uint16_t size = header->size;
 		if (size < sizeof(*header) || size > head - tail)
 			break;
-		if (place + size > RING_BYTES) {
-			size_t first = RING_BYTES - place;
+		if (place + size > perf->ring_bytes) {
+			size_t first = perf->ring_bytes - place;
 			memcpy(perf->record, record, first);
 			memcpy(perf->record + first, data, size - first);
 			header = (const void *)perf->record;

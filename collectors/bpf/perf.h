@@ -11,17 +11,26 @@
 
 #define TL_PERF_FRAMES_MAX 127u // of a stack, both parts together; the kernel's own limit
 
+#define TL_PERF_TRACEPOINTS_MAX 4u
+#define TL_PERF_CLOCK UINT32_MAX // a sample's place: of the CPU clock
+
+// At least one of hz and tracepoints is asked for. What one CPU tells comes in order, whatever it is.
 struct tl_perf_options {
-	uint32_t hz;            // samples per second and CPU; 0: records of `tracepoint`
-	const char *tracepoint; // "sched/sched_process_hang"
-	const char *filter;     // of its fields ("prev_state == 2"), NULL: all; see trace/events.rst
+	uint32_t hz;                    // samples of the clock, per second and CPU; 0: none
+	const char *const *tracepoints; // "sched/sched_process_hang"; ended by NULL; NULL: none
+	const char *filter;             // of fields of each of them ("prev_state == 2"), NULL: all;
+					// see trace/events.rst
 	bool has_stacks;
+	bool is_kernel_only;            // stacks without the user's part
+	uint32_t stackless;             // bit i: without the stacks of tracepoints[i]
+	uint32_t ring_bytes;            // of each CPU, for 100 ms; a power of two; 0: 64 KiB
 };
 
 struct tl_perf_sample {
 	uint64_t time_ns;        // CLOCK_MONOTONIC
 	uint32_t pid, tid;       // 0: the idle task
 	uint32_t cpu;
+	uint32_t place;          // in tracepoints, or TL_PERF_CLOCK
 	uint32_t kernel_count, user_count;
 	const uint64_t *kernel;  // addresses, the innermost first
 	const uint64_t *user;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packets that the kernel dropped: why, where, of which flow. Drops that are known to mean nothing
 // are left out by what their stacks have in them.
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <regex.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,7 +51,10 @@ struct dropwatch {
 	bool has_issues;
 	uint32_t issue_count;
 	regex_t issues[ISSUES_MAX];
+	struct tl_tracepoint_field location, protocol, reason; // without BPF
 };
+
+static const char tracepoint[] = "skb/kfree_skb";
 
 static void set(struct tl_event *event, struct tl_ctx *ctx, struct tl_event_setting *ret)
 {
@@ -135,7 +140,10 @@ static void tell(struct tl_event *event, const void *data, uint32_t size)
 		(void)json_object_set_new(json, "tcp_state",
 					  json_string(tl_event_tcp_state(record->tcp_state)));
 	tl_event_add_task(json, &record->task);
-	tl_event_add_packet(json, &record->packet);
+	if (event->perf == NULL)
+		tl_event_add_packet(json, &record->packet);
+	else // nobody looked at it
+		tl_event_add_type(json, &record->packet);
 	tl_event_save(event, record->task.time_ns, json);
 out_free:
 	tl_text_free(&stack);
@@ -148,8 +156,50 @@ static const struct tl_bpf_hook hooks[] = {
 	{.name = "raw_tp", .code = &tl_bpf_code_dropwatch, .programs = raw},
 	{.name = NULL},
 };
+
+// ---- Without BPF ---------------------------------------------------------------------------------
+
+static int find_fields(struct tl_event *event)
+{
+	struct dropwatch *self = (struct dropwatch *)event;
+	int rc = tl_tracepoint_field(tracepoint, "location", &self->location);
+
+	if (rc == 0)
+		rc = tl_tracepoint_field(tracepoint, "protocol", &self->protocol);
+	if (tl_tracepoint_field(tracepoint, "reason", &self->reason) < 0) // before 5.17
+		self->reason = (struct tl_tracepoint_field) {0};
+	return rc;
+}
+
+// The record tells the packet's address, not what is in it: TCP is what IP is.
+static void take(struct tl_event *event, const struct tl_perf_sample *sample)
+{
+	const struct dropwatch *self = (const struct dropwatch *)event;
+	uint16_t protocol = (uint16_t)tl_event_field(sample, &self->protocol);
+	struct tl_dropwatch_record record = {
+		.location = tl_event_field(sample, &self->location),
+		.reason = (uint32_t)tl_event_field(sample, &self->reason),
+		.packet.protocol = htons(protocol),
+	};
+
+	if (event->setting.flags != 0 && protocol != ETH_P_IP && protocol != ETH_P_IPV6)
+		return;
+	if (!tl_event_may_tell(event, sample->time_ns))
+		return;
+	tl_event_task_of(sample, &record.task);
+	tl_event_stack_of(sample, &record.stack);
+	tell(event, &record, sizeof(record));
+}
+
+static const char *const tracepoints[] = {tracepoint, NULL};
+static const struct tl_event_perf perf = {
+	.options = {.tracepoints = tracepoints, .has_stacks = true, .is_kernel_only = true,
+		    .ring_bytes = 256u << 10},
+	.open = find_fields,
+	.take = take,
+};
 static const struct tl_event_kind kind = {
-	.name = "dropwatch", .hooks = hooks, .set = set, .tell = tell};
+	.name = "dropwatch", .hooks = hooks, .perf = &perf, .set = set, .tell = tell};
 
 // Once: the texts are those of the configuration that the agent began with.
 static int take_issues(struct dropwatch *self, const struct tl_ctx *ctx)

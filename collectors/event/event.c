@@ -79,13 +79,12 @@ static void take_counts(struct tl_event *event, bool is_end)
 static int set(struct tl_event *event, struct tl_ctx *ctx)
 {
 	const uint32_t zero = 0;
-	struct tl_event_setting setting = {0};
 	struct timespec tick;
 
 	(void)clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
-	setting.tick_ns = (uint64_t)tick.tv_nsec;
-	event->kind->set(event, ctx, &setting);
-	return tl_bpf_write(event->bpf, "settings", &zero, &setting);
+	event->setting = (struct tl_event_setting) {.tick_ns = (uint64_t)tick.tv_nsec};
+	event->kind->set(event, ctx, &event->setting);
+	return tl_bpf_write(event->bpf, "settings", &zero, &event->setting);
 }
 
 static uint32_t inode_of(const char *path)
@@ -138,16 +137,10 @@ static int load(struct tl_event *event, struct tl_ctx *ctx)
 	return tl_bpf_start(ctx, hooks, &event->bpf);
 }
 
-int tl_event_run(void *arg, struct tl_ctx *ctx)
+static int run_bpf(struct tl_event *event, struct tl_ctx *ctx)
 {
-	struct tl_event *event = arg;
-	int rc = load(event, ctx);
+	int rc = tl_bpf_listen(event->bpf, "events", on_record, event);
 
-	if (rc < 0)
-		return rc;
-	begin_run();
-	event->error = 0;
-	rc = tl_bpf_listen(event->bpf, "events", on_record, event);
 	while (rc == 0) {
 		rc = set(event, ctx);
 		take_counts(event, false);
@@ -157,6 +150,19 @@ int tl_event_run(void *arg, struct tl_ctx *ctx)
 	take_counts(event, true);
 	tl_bpf_unload(event->bpf);
 	event->bpf = NULL;
+	return rc;
+}
+
+int tl_event_run(void *arg, struct tl_ctx *ctx)
+{
+	struct tl_event *event = arg;
+	int rc = load(event, ctx);
+
+	if (rc < 0 && event->kind->perf == NULL)
+		return rc;
+	begin_run();
+	event->error = 0;
+	rc = rc < 0 ? tl_event_run_perf(event, ctx, rc) : run_bpf(event, ctx);
 	end_run();
 	return rc < 0 ? rc : event->error;
 }

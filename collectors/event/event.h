@@ -7,17 +7,29 @@
 #include <stdatomic.h>
 
 #include "collectors/bpf/bpf.h"
+#include "collectors/bpf/perf.h"
+#include "collectors/bpf/tracefs.h"
 #include "collectors/collector.h"
 #include "collectors/event/event_record.h"
+#include "collectors/event/gate.h"
 
 #define TL_EVENT_NETS_MAX 64u
 
 struct tl_event;
 
+// The same event without BPF, where the records of tracepoints are enough: they are paired and
+// weighed on this side, and make the record that the program would have sent.
+struct tl_event_perf {
+	struct tl_perf_options options;
+	int (*open)(struct tl_event *event); // finds the fields; 0 or -errno
+	void (*take)(struct tl_event *event, const struct tl_perf_sample *sample);
+};
+
 // What one event is; static.
 struct tl_event_kind {
 	const char *name;                // of the collector
 	const struct tl_bpf_hook *hooks; // best first, ended by one without a name
+	const struct tl_event_perf *perf; // what comes after them, or NULL
 	bool has_net;                    // the program has a constant host_net
 	// Fills what the program is to know, from the options; called at the start, and about every
 	// second.
@@ -36,7 +48,11 @@ struct tl_event_net {
 // The first member of a collector's own struct.
 struct tl_event {
 	const struct tl_event_kind *kind;
-	struct tl_bpf *bpf;                      // of the present run
+	struct tl_bpf *bpf;                      // of the present run, or NULL
+	struct tl_event_setting setting;         // as it was told last
+	struct tl_event_gate gate;               // of a run without BPF
+	struct tl_perf *perf;                    // of such a run
+	uint64_t perf_lost;                      // samples, before the present one
 	struct tl_event_counts past;             // of earlier runs
 	_Atomic uint64_t seen, suppressed, lost; // of all runs
 	_Atomic uint64_t saved, known;
@@ -72,6 +88,20 @@ void tl_event_stack(const struct tl_event_stack *stack, struct tl_text *ret_text
 void tl_event_add_task(json_t *data, const struct tl_event_task *task);
 // A text of at most `size` bytes as the kernel left it: a JSON string.
 json_t *tl_event_string(const char *text, size_t size);
-// Adds device, namespace, length and the decoded headers of a packet.
+// Adds type, device, namespace, length and the decoded headers of a packet; or its type only.
 void tl_event_add_packet(json_t *data, const struct tl_event_packet *packet);
+void tl_event_add_type(json_t *data, const struct tl_event_packet *packet);
 const char *tl_event_tcp_state(uint32_t state);
+
+// ---- For take(): event_perf.c --------------------------------------------------------------------
+
+// A run without BPF: what tl_event_run() turns to. `refusal` is why there is none.
+int tl_event_run_perf(struct tl_event *event, struct tl_ctx *ctx, int refusal);
+// Counts an event, and says whether it is within the rate.
+bool tl_event_may_tell(struct tl_event *event, uint64_t now_ns);
+// Who ran when the sample was taken, and the kernel's part of its stack.
+void tl_event_task_of(const struct tl_perf_sample *sample, struct tl_event_task *ret_task);
+void tl_event_stack_of(const struct tl_perf_sample *sample, struct tl_event_stack *ret_stack);
+// A number of the tracepoint's record; 0 where the field doesn't lie in it.
+uint64_t tl_event_field(const struct tl_perf_sample *sample,
+			const struct tl_tracepoint_field *field);

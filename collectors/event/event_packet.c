@@ -132,6 +132,14 @@ static void add_ipv6(json_t *layers, struct bytes rest)
 	add_transport(layers, next, &rest);
 }
 
+void tl_event_add_type(json_t *data, const struct tl_event_packet *packet)
+{
+	char text[8];
+
+	(void)snprintf(text, sizeof(text), "0x%04x", ntohs(packet->protocol));
+	(void)json_object_set_new(data, "packet_eth_proto", json_string(text));
+}
+
 void tl_event_add_packet(json_t *data, const struct tl_event_packet *packet)
 {
 	uint32_t len = packet->header_len;
@@ -139,14 +147,12 @@ void tl_event_add_packet(json_t *data, const struct tl_event_packet *packet)
 							   (uint32_t)sizeof(packet->header)};
 	json_t *layers = json_object();
 	uint16_t protocol = ntohs(packet->protocol);
-	char text[8];
 
 	if (protocol == ETH_P_IPV4)
 		add_ipv4(layers, rest);
 	else if (protocol == ETH_P_IPV6)
 		add_ipv6(layers, rest);
-	(void)snprintf(text, sizeof(text), "0x%04x", protocol);
-	(void)json_object_set_new(data, "packet_eth_proto", json_string(text));
+	tl_event_add_type(data, packet);
 	(void)json_object_set_new(data, "packet_len_bytes", json_integer(packet->len));
 	(void)json_object_set_new(data, "layers", layers);
 	(void)json_object_set_new(data, "net_namespace_inum", json_integer(packet->net_inum));

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A softirq that begins late or runs long, and a timer that could not interrupt in time: what holds
 // up packets, timers and RCU on a CPU, with the stack of who was in the way.
-#include <stddef.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "collectors/event/event.h"
@@ -69,13 +72,123 @@ static const struct tl_bpf_hook hooks[] = {
 	{.name = "raw_tp", .code = &tl_bpf_code_softirq, .programs = raw},
 	{.name = NULL},
 };
+
+// ---- Without BPF ---------------------------------------------------------------------------------
+
+// Begins and ends by their records, all of them; what was in the way by samples of the CPU clock. What
+// a timer is late can't be told: its records don't say what it was set for.
+
+enum { RAISE, ENTRY, EXIT }; // tracepoints
+
+#define VECTORS 16u // a power of 2; the kernel has 10
+#define CLOCK_HZ 199u
+
+struct cpu {
+	uint64_t raised_ns[VECTORS]; // 0: not pending
+	uint64_t entered_ns;         // 0: none runs
+	uint64_t stack_ns;
+	struct tl_event_stack stack; // of the last sample
+};
+
+struct softirq {
+	struct tl_event event; // first
+	struct tl_tracepoint_field vector;
+	uint64_t lost; // samples, when the last one was taken
+	uint32_t cpu_count;
+	struct cpu *cpus;
+};
+
+static int find_field(struct tl_event *event)
+{
+	struct softirq *self = (struct softirq *)event;
+	long count = sysconf(_SC_NPROCESSORS_CONF);
+
+	free(self->cpus);
+	self->cpu_count = count < 1 ? 1 : (uint32_t)count;
+	self->cpus = calloc(self->cpu_count, sizeof(*self->cpus));
+	self->lost = 0;
+	return self->cpus == NULL ? -ENOMEM :
+	       tl_tracepoint_field("irq/softirq_entry", "vec", &self->vector);
+}
+
+// `since_ns` is when the CPU began to be in the way: a stack that was taken since then shows it.
+static void tell_sample(struct tl_event *event, const struct tl_perf_sample *sample,
+			const struct cpu *cpu, enum tl_softirq_kind what, uint32_t vector,
+			uint64_t since_ns)
+{
+	struct tl_softirq_record record = {.duration_ns = sample->time_ns - since_ns,
+					   .threshold_ns = event->setting.threshold_ns[what],
+					   .kind = what, .vector = vector};
+
+	if (record.duration_ns <= record.threshold_ns ||
+	    !tl_event_may_tell(event, sample->time_ns))
+		return;
+	tl_event_task_of(sample, &record.task);
+	if (cpu->stack_ns >= since_ns)
+		record.stack = cpu->stack;
+	tell(event, &record, sizeof(record));
+}
+
+static void take(struct tl_event *event, const struct tl_perf_sample *sample)
+{
+	struct softirq *self = (struct softirq *)event;
+	uint32_t vector = (uint32_t)tl_event_field(sample, &self->vector) % VECTORS;
+
+	if (sample->cpu >= self->cpu_count)
+		return;
+	if (self->lost != event->perf_lost) // there may be begins and ends among them
+		memset(self->cpus, 0, self->cpu_count * sizeof(*self->cpus));
+	self->lost = event->perf_lost;
+	struct cpu *cpu = &self->cpus[sample->cpu];
+	uint64_t raised_ns = cpu->raised_ns[vector];
+	switch (sample->place) {
+	case RAISE:
+		if (raised_ns == 0)
+			cpu->raised_ns[vector] = sample->time_ns;
+		break;
+	case ENTRY:
+		cpu->raised_ns[vector] = 0;
+		cpu->entered_ns = sample->time_ns;
+		if (raised_ns != 0)
+			tell_sample(event, sample, cpu, TL_SOFTIRQ_LATE, vector, raised_ns);
+		break;
+	case EXIT:
+		if (cpu->entered_ns != 0)
+			tell_sample(event, sample, cpu, TL_SOFTIRQ_LONG, vector, cpu->entered_ns);
+		cpu->entered_ns = 0;
+		break;
+	default: // of the clock
+		tl_event_stack_of(sample, &cpu->stack);
+		cpu->stack_ns = sample->time_ns;
+	}
+}
+
+static void close_softirq(void *arg)
+{
+	struct softirq *self = arg;
+
+	free(self->cpus);
+	tl_event_destroy(self);
+}
+
+static const char *const tracepoints[] = {
+	[RAISE] = "irq/softirq_raise", [ENTRY] = "irq/softirq_entry", [EXIT] = "irq/softirq_exit", NULL};
+static const struct tl_event_perf perf = {
+	.options = {.hz = CLOCK_HZ, .tracepoints = tracepoints, .has_stacks = true,
+		    .is_kernel_only = true, .stackless = 1 << RAISE | 1 << ENTRY | 1 << EXIT,
+		    .ring_bytes = 512u << 10},
+	.open = find_field,
+	.take = take,
+};
 static const struct tl_event_kind kind = {
-	.name = "softirq", .hooks = hooks, .set = set, .tell = tell};
+	.name = "softirq", .hooks = hooks, .perf = &perf, .set = set, .tell = tell};
+static const struct tl_collector_ops ops = {
+	.start = tl_event_run, .update = tl_event_update, .close = close_softirq};
 
 static int new_softirq(const struct tl_collector_setup *setup, struct tl_collector *ret)
 {
 	(void)setup;
-	return tl_event_new(&kind, &tl_event_ops, 0, 10, ret);
+	return tl_event_new(&kind, &ops, sizeof(struct softirq), 10, ret);
 }
 
 TL_COLLECTOR(softirq, new_softirq,

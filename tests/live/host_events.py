@@ -93,7 +93,7 @@ def check_oom(tapline, folder):
     receiver = Receiver(default=200)
     port = receiver.port
     receiver.close() # nobody listens there yet
-    agent = Agent(tapline, folder, "  event: true\n  bpf: false\n", f"""exporters:
+    agent = Agent(tapline, folder, "  event: true\n  bpf: false\n  disabled: [dropwatch, memreclaim, netrecvlat, softirq]\n", f"""exporters:
   elasticsearch:
     - {{url: "http://127.0.0.1:{port}", queue: {{directory: {folder}/queue}},
        backoff: {{min: 50ms, max: 200ms}}, roundtrips: false, compression: none}}
@@ -172,6 +172,7 @@ def check_watchdogs(tapline, folder):
     (root / "proc/4242/comm").write_text("leaky\n")
     agent = Agent(tapline, folder, f"""  root: {root}
   bpf: false
+  disabled: [dropwatch, memreclaim, netrecvlat, softirq]
   event: true
   autotracing: true
   memburst: {{sample: 20ms, window: 5, growth: 100, floor: 70}}

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Events that programs in the kernel see, each caused for real in a place of our own: packets for
 closed ports (dropwatch), a tc program that spins on a veth (softirq, and netrecvlat on two of its
-stages), an application that reads late (netrecvlat), a memory cgroup that is too small
-(memreclaim). With TL_TEST_HUNGTASK=1 also a task that hangs (hungtask), which the kernel watches for
+stages), a program that keeps interrupts off (softirq), an application that reads late (netrecvlat),
+a memory cgroup that is too small (memreclaim). A second agent sees them without BPF, as far as
+perf events tell. With TL_TEST_HUNGTASK=1 also a task that hangs (hungtask), which the kernel watches for
 on the whole machine; TL_TEST_CYCLES is how often all are stopped and started."""
 import contextlib
+import ctypes
+import datetime
 import json
 import os
 import pathlib
@@ -25,6 +28,7 @@ from lab import HTTP, Skip, check, wait_for
 CLOSED, PORT = 5999, 6000
 MESSAGE = b"m" * 1000
 TRACERS = ("dropwatch", "softirq", "netrecvlat", "memreclaim")
+VECTORS = ("HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU")
 # The rate is shared with all that happens on this machine.
 SETTINGS = """  event: true
   dropwatch: {packets: ip, rate: 10000, known_issues: {closed-udp: "udp.*_rcv"}}
@@ -33,13 +37,16 @@ SETTINGS = """  event: true
   softirq: {rate: 10000}
   hungtask: {pause: 0s}
 """
+PLAIN = SETTINGS + "  bpf: false\n  disabled: [netrecvlat, hungtask]\n"
 
 
 class Watch:
     """An agent and its records. Other programs of this machine cause some, too: `is_ours` tells."""
 
-    def __init__(self, tapline, folder):
-        self.agent = Agent(tapline, folder, SETTINGS)
+    def __init__(self, tapline, folder, settings=SETTINGS, tracers=TRACERS,
+                 hooks=("tp_btf", "raw_tp")):
+        self.tracers, self.hooks = tracers, hooks
+        self.agent = Agent(tapline, folder, settings)
         self.store = pathlib.Path(folder) / f"events-{folder_of(self.agent)}"
         wait_for("programs in the kernel", self.is_attached, 30)
 
@@ -48,15 +55,15 @@ class Watch:
 
     def is_attached(self):
         states = self.states()
-        for name in TRACERS:
+        for name in self.tracers:
             state = states[name]
-            if "Operation not permitted" in state.get("hook", ""):
-                raise Skip(f"no program may be loaded here: {name}: {state}")
+            if any(text in state.get("hook", "") for text in
+                   ("none (tp_btf: Operation not permitted", "perf_event: Permission denied")):
+                raise Skip(f"the kernel may not be asked here: {name}: {state}")
             check(state["state"] == "active" and not state.get("reason"), f"{name}: {state}")
-        return all(states[name].get("hook", "").startswith(("tp_btf", "raw_tp"))
-                   for name in TRACERS)
+        return all(states[name].get("hook", "").startswith(self.hooks) for name in self.tracers)
 
-    def wait(self, what, tracer, is_ours, cause):
+    def wait(self, what, tracer, is_ours, cause, part=lambda one: one["tracer_data"]):
         """The first of our records. The cause is repeated, for a program is attached a moment
         before it knows its thresholds."""
         due = 0
@@ -66,7 +73,7 @@ class Watch:
             if time.monotonic() >= due:
                 cause()
                 due = time.monotonic() + 2
-            return [one for one in events_of(self.store, tracer) if is_ours(one["tracer_data"])]
+            return [one for one in events_of(self.store, tracer) if is_ours(part(one))]
         try:
             return wait_for(f"{tracer}: {what}", ours, 30)[0]
         except (lab.Failed, KeyError):
@@ -116,7 +123,7 @@ def inode(laboratory, namespace):
     return int(laboratory.on(namespace, "stat", "-Lc", "%i", "/proc/self/ns/net"))
 
 
-def check_drops(watch, laboratory, namespace):
+def check_drops(watch, plain, laboratory, namespace):
     net = inode(laboratory, namespace)
     with laboratory.inside(namespace):
         client = socket.socket()
@@ -144,6 +151,16 @@ def check_drops(watch, laboratory, namespace):
           "a known drop was saved")
     check(watch.counter("tapline_dropwatch_saved_total") >= 1, "saved drops are not counted")
     print(f"dropwatch: {json.dumps(one)}")
+    with laboratory.inside(namespace):
+        again = socket.socket()
+    with again:
+        one = plain.wait("the closed port's SYN", "dropwatch", lambda data:
+                         data["pid"] == os.getpid() and data["drop_reason"] == "NO_SOCKET" and
+                         data["drop_location"].startswith("tcp_v4_rcv+"),
+                         lambda: again.connect_ex(("127.0.0.1", CLOSED)))
+    data = one["tracer_data"]
+    check("tcp_v4_rcv+" in data["stack"] and data["packet_eth_proto"] == "0x0800" and
+          "layers" not in data and "net_namespace_inum" not in data, f"without BPF: {one}")
 
 
 class Talk:
@@ -193,7 +210,73 @@ class Talk:
         self.relay.close()
 
 
-def check_latency(watch, laboratory, program):
+def span_of(one):
+    """(CPU, begin, end) of what a record of softirq tells, in seconds."""
+    end = datetime.datetime.strptime(one["time"], "%Y-%m-%d %H:%M:%S.%f %z").timestamp()
+    return one["tracer_data"]["cpu"], end - one["tracer_data"]["duration_ns"] / 1e9, end
+
+
+def check_softirq(watch, talk):
+    """The filter's own softirq is long; one that was raised meanwhile on that CPU begins late."""
+    def is_long(data):
+        return (data["kind"] == "long" and data["vector"] == "NET_RX" and
+                data["duration_ns"] >= 25_000_000 and "tc" in data["stack"])
+
+    def is_late(one):
+        if one["tracer_data"]["kind"] != "late":
+            return False
+        cpu, raised, begun = span_of(one)
+        spins = [span_of(other) for other in events_of(watch.store, "softirq")
+                 if is_long(other["tracer_data"])]
+        # Raises are told to a tick, times to a millisecond.
+        return any(cpu == on and begin - 0.02 <= raised < end and end - 0.002 <= begun
+                   for on, begin, end in spins)
+    long = watch.wait("the filter that spins", "softirq", is_long, lambda: talk.say(MESSAGE))
+    check("__netif_receive_skb" in long["tracer_data"]["stack"] and
+          long["tracer_data"]["threshold_ns"] == 10_000_000, f"softirq: {long}")
+    print(f"softirq: {json.dumps(long)}")
+    late = watch.wait("one that had to wait for it", "softirq", is_late,
+                      lambda: talk.say(MESSAGE), part=lambda one: one)
+    check(late["tracer_data"]["vector"] in VECTORS and
+          late["tracer_data"]["duration_ns"] > late["tracer_data"]["threshold_ns"] == 10_000_000,
+          f"softirq: {late}")
+    print(f"softirq: {json.dumps(late)}")
+
+
+class Hold:
+    """hold.bpf.c in the kernel, by libbpf."""
+
+    def __init__(self, path):
+        self.bpf = ctypes.CDLL("libbpf.so.1")
+        for name in ("bpf_object__open_file", "bpf_object__find_program_by_name",
+                     "bpf_program__attach"):
+            getattr(self.bpf, name).restype = ctypes.c_void_p
+        self.object = ctypes.c_void_p(self.bpf.bpf_object__open_file(path.encode(), None))
+        check(self.object and self.bpf.bpf_object__load(self.object) == 0, f"{path} is not loaded")
+        program = ctypes.c_void_p(self.bpf.bpf_object__find_program_by_name(self.object, b"hold"))
+        self.link = ctypes.c_void_p(self.bpf.bpf_program__attach(program))
+        check(self.link, f"{path} is not attached")
+
+    def close(self):
+        self.bpf.bpf_link__destroy(self.link)
+        self.bpf.bpf_object__close(self.object)
+
+
+def check_timer(watch, path):
+    """The tick can't interrupt while a task of ours keeps interrupts off."""
+    code = ("import time\nopen('/proc/self/comm', 'w').write('tl-hold')\n"
+            "for _ in range(3): time.sleep(0.01)\n")
+    with contextlib.closing(Hold(path)):
+        one = watch.wait("interrupts off", "softirq", lambda data: data["kind"] == "timer" and
+                         data["comm"] == "tl-hold",
+                         lambda: subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True))
+    data = one["tracer_data"]
+    check(data["duration_ns"] > data["threshold_ns"] == 10_000_000 and "vector" not in data and
+          "hrtimer" in data["stack"], f"softirq: {one}")
+    print(f"softirq: {json.dumps(one)}")
+
+
+def check_latency(watch, plain, laboratory, program):
     talk = Talk(laboratory, program)
     net = inode(laboratory, talk.server)
 
@@ -201,13 +284,8 @@ def check_latency(watch, laboratory, program):
         return lambda data: (data["latency_stage"] == stage and data["net_namespace_inum"] == net and
                              data["layers"]["tcp"]["dport"] == PORT)
     with contextlib.closing(talk):
-        long = watch.wait("the filter that spins", "softirq", lambda data:
-                          data["kind"] == "long" and data["vector"] == "NET_RX" and
-                          data["duration_ns"] >= 25_000_000 and "tc" in data["stack"],
-                          lambda: talk.say(MESSAGE))
-        check("__netif_receive_skb" in long["tracer_data"]["stack"] and
-              long["tracer_data"]["threshold_ns"] == 10_000_000, f"softirq: {long}")
-        print(f"softirq: {json.dumps(long)}")
+        for one in (watch, plain):
+            check_softirq(one, talk)
         tcp = watch.wait("late at TCP", "netrecvlat", on_stage("RX_STAGE_TCPV4"),
                          lambda: talk.say(MESSAGE))
         data = tcp["tracer_data"]
@@ -241,7 +319,7 @@ def check_queue(watch, talk, is_ours):
     check(5 <= one["tracer_data"]["latency_ms"] < 60_000, f"netif: {one}")
 
 
-def check_reclaim(watch):
+def check_reclaim(watch, plain):
     # On a disk: /tmp may be a tmpfs, where reading a hole takes no memory.
     with tempfile.NamedTemporaryFile(dir="/var/tmp") as sparse, small_cgroup() as groups:
         sparse.truncate(200 << 20)
@@ -255,12 +333,17 @@ def check_reclaim(watch):
             reader = subprocess.Popen([sys.executable, "-c", code])
             readers.append(reader.pid)
             check(reader.wait(60) == 0, f"the reader ended with {reader.returncode}")
-        one = watch.wait("the reader's cgroup was full", "memreclaim",
-                         lambda data: data["pid"] in readers and data["pages_reclaimed"] > 0, run)
-    data = one["tracer_data"]
-    check(one["container_id"] == ID and data["type"] == "memcg" and data["tid"] == data["pid"] and
-          data["reclaim_duration_ns"] >= data["threshold_ns"] == 2000 and
-          "try_charge_memcg" in data["stack"], f"memreclaim: {one}")
+        # Without BPF its container is asked for when it may have ended.
+        for agent in (watch, plain):
+            one = agent.wait("the reader's cgroup was full", "memreclaim",
+                             lambda data: data["tracer_data"]["pid"] in readers and
+                             data["tracer_data"]["pages_reclaimed"] > 0 and "container_id" in data,
+                             run, part=lambda one: one)
+            data = one["tracer_data"]
+            check(one["container_id"] == ID and data["type"] == "memcg" and
+                  data["tid"] == data["pid"] and
+                  data["reclaim_duration_ns"] >= data["threshold_ns"] == 2000 and
+                  "try_charge_memcg" in data["stack"], f"memreclaim: {one}")
     print(f"memreclaim: {json.dumps(one)}")
 
 
@@ -318,8 +401,8 @@ def check_end(watch):
                 links.append(os.readlink(f"{process}/fd/{one}"))
         return [link for link in links if "bpf" in link or "perf" in link]
     names = [name for name, state in watch.states().items()
-             if state.get("hook", "").startswith(("tp_btf", "raw_tp"))]
-    check(set(TRACERS) <= set(names) and left(), f"{names} hold {left()}")
+             if state.get("hook", "").startswith(watch.hooks)]
+    check(set(watch.tracers) <= set(names) and left(), f"{names} hold {left()}")
     for _ in range(int(os.environ.get("TL_TEST_CYCLES", "1"))):
         for name in names: # where CPUs are short the kernel may take longer than the call waits
             check(watch.agent.call("PUT", f"/api/v1/tracers/{name}/stop") in (204, 409), name)
@@ -334,17 +417,21 @@ def check_end(watch):
 def test(laboratory):
     if not os.path.exists("/sys/kernel/btf/vmlinux"):
         raise Skip("this kernel does not describe its types")
-    if len(sys.argv) < 3:
+    if len(sys.argv) < 4:
         raise Skip("built without BPF")
     try:
         watch = Watch(laboratory.tapline, laboratory.folder)
-        check_drops(watch, laboratory, laboratory.namespace("d"))
-        check_latency(watch, laboratory, sys.argv[2])
-        check_reclaim(watch)
+        plain = Watch(laboratory.tapline, laboratory.folder, PLAIN,
+                      ("dropwatch", "softirq", "memreclaim"), ("perf_event",))
+        check_drops(watch, plain, laboratory, laboratory.namespace("d"))
+        check_latency(watch, plain, laboratory, sys.argv[2])
+        check_timer(watch, sys.argv[3])
+        check_reclaim(watch, plain)
         if os.environ.get("TL_TEST_HUNGTASK"):
             check_hang(watch, laboratory.folder)
-        check_end(watch)
-        watch.agent.stop()
+        for one in (watch, plain):
+            check_end(one)
+            one.agent.stop()
     finally:
         Agent.kill_all()
 

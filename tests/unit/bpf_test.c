@@ -353,8 +353,8 @@ static void count_record(void *arg, const struct tl_perf_sample *sample)
 static void tracepoints_without_bpf(void **state)
 {
 	char filter[32];
-	const struct tl_perf_options options = {.tracepoint = "raw_syscalls/sys_enter",
-						.filter = filter};
+	static const char *const tracepoints[] = {"raw_syscalls/sys_enter", NULL};
+	const struct tl_perf_options options = {.tracepoints = tracepoints, .filter = filter};
 	struct tl_tracepoint_field field;
 	struct tl_perf *perf = NULL;
 	uint32_t count = 0;
