@@ -6,14 +6,20 @@ test.
 usage: events_cost.py BUILD [ALTERNATIONS]
 
 One agent runs all the time. In each alternation its tracers are off, on, on and off again, and
-the load is measured each time: a byte that goes back and forth through pipes, and wrk against
-nginx. Prints the mean cost and its 95 % interval (Student's t, of the logarithms of the pairs'
-ratios). Wants a machine on which nothing else runs; takes about four minutes."""
+the load is measured each time: a byte that goes back and forth through pipes (time of a round),
+and requests of wrk to nginx (CPU time of a request: of both, of the agent and of ksoftirqd). The
+same processes work all the time, each on a CPU of its own, and each measurement is a median.
+Prints the mean cost and its 95 % interval (Student's t, of the logarithms of the pairs' ratios).
+Wants a machine on which nothing else runs; takes about six minutes."""
+import contextlib
 import json
 import math
 import os
 import pathlib
 import re
+import socket
+import statistics
+import subprocess
 import sys
 import time
 
@@ -37,14 +43,15 @@ class Tracers:
         self.names = sorted(name for name, state in self.states().items()
                             if {"event", "autotracing"} & set(state["roles"])
                             and state["state"] == "active")
+        self.is_on = False
 
     def states(self):
         return json.loads(self.agent.get("/api/v1/tracers"))["data"]
 
     def settle(self):
         """Until the agent has loaded or unloaded everything: it takes no more than it does idle."""
-        quiet = 0
-        while quiet < 3:
+        quiet, end = 0, time.monotonic() + 30
+        while quiet < 3 and time.monotonic() < end:
             before = cpu_of(self.agent.process.pid)
             time.sleep(0.1)
             quiet = quiet + 1 if cpu_of(self.agent.process.pid) - before <= 1 else 0
@@ -52,9 +59,10 @@ class Tracers:
     def switch(self, is_on):
         for name in self.names:
             status = self.agent.call("PUT", f"/api/v1/tracers/{name}/{'start' if is_on else 'stop'}")
-            lab.check(status == 204, f"{name}: {status}")
+            lab.check(status == 204 or status == 409 and not is_on, f"{name}: {status}") # it goes on
         lab.wait_for("the tracers", lambda: all(self.states()[name]["running"] == is_on
                                                 for name in self.names))
+        self.is_on = is_on
         self.settle()
 
 
@@ -72,8 +80,8 @@ def compare(tracers, name, measure):
     for _ in range(ALTERNATIONS):
         cost = {False: 0.0, True: 0.0}
         for is_on in (False, True, True, False):
-            tracers.switch(is_on) if is_on != tracers.is_on else None
-            tracers.is_on = is_on
+            if is_on != tracers.is_on:
+                tracers.switch(is_on)
             cost[is_on] += measure()
         ratios.append(cost[True] / cost[False])
     low, mean, high = interval(ratios)
@@ -82,32 +90,106 @@ def compare(tracers, name, measure):
           flush=True)
 
 
+class Pipe:
+    def __init__(self, build):
+        cpu = max(os.sched_getaffinity(0))
+        self.process = subprocess.Popen([build / "tests/bench/bench_pipe", "1000", "--ask"], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+
+    def measure(self):
+        self.process.stdin.write("?")
+        self.process.stdin.flush()
+        return float(re.search(r"value=(\S+)", self.process.stdout.readline())[1])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def tasks_of(pid):
+    with contextlib.suppress(FileNotFoundError):
+        return [f"/proc/{pid}/task/{tid}" for tid in os.listdir(f"/proc/{pid}/task")]
+    return []
+
+
+def pids(is_one):
+    """Of processes of whose comm and parent this holds."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            comm, rest = (folder / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+            if is_one(comm, int(rest.split()[1])):
+                found.append(int(folder.name))
+    return found
+
+
+class Web:
+    """wrk and nginx, on a CPU each; `agent` is the one under test."""
+    SLICES, SECONDS = 3, 0.5
+
+    def __init__(self, l, agent):
+        client, server = l.pair()
+        nginx = l.nginx(server)
+        wrk = l.start(client, "wrk", "-t1", "-c16", "-d86400s", f"http://{lab.HTTP}/", log="wrk.log")
+        with l.inside(server):
+            self.status = socket.create_connection(("127.0.0.1", 81))
+        lab.wait_for("requests", lambda: self.requests() > 1000)
+        workers = pids(lambda comm, parent: parent == nginx.pid)
+        lab.check(workers, "nginx has no worker")
+        cpus = sorted(os.sched_getaffinity(0))
+        for each, cpu in ((workers, cpus[0]), ([wrk.pid], cpus[-1])):
+            for pid in each:
+                for task in tasks_of(pid):
+                    os.sched_setaffinity(int(task.rsplit("/", 1)[1]), {cpu})
+        daemons = pids(lambda comm, parent: comm.startswith("ksoftirqd/"))
+        self.pids = [*workers, wrk.pid, agent.process.pid, *daemons]
+
+    def requests(self):
+        self.status.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        text = b""
+        while b"Waiting:" not in text:
+            more = self.status.recv(4096)
+            lab.check(more, "nginx closed the connection")
+            text += more
+        return int(text.split(b"handled requests")[1].split()[2])
+
+    def used(self):
+        """CPU time so far, in nanoseconds."""
+        total = 0
+        for pid in self.pids:
+            for task in tasks_of(pid):
+                with contextlib.suppress(OSError): # it has just ended
+                    total += int(pathlib.Path(task, "schedstat").read_text().split()[0])
+        return total
+
+    def measure(self):
+        costs = []
+        used, done = self.used(), self.requests()
+        for _ in range(self.SLICES):
+            time.sleep(self.SECONDS)
+            now_used, now_done = self.used(), self.requests()
+            costs.append((now_used - used) / (now_done - done))
+            used, done = now_used, now_done
+        return statistics.median(costs)
+
+
 def run(l, build):
     lab.need("wrk", "nginx")
-    client, server = l.pair()
-    l.nginx(server)
     agent = Agent(str(build / "tapline"), str(l.folder), "")
     try:
         tracers = Tracers(agent)
-        tracers.is_on = False
         print(f"tracers: {' '.join(tracers.names)}; load average {os.getloadavg()[0]:.1f}", flush=True)
         tracers.switch(True)
         for name, state in tracers.states().items():
             if name in tracers.names:
                 print(f"  {name}: {state.get('hook', '-')}", flush=True)
-        tracers.switch(False)
-
-        def pipe():
-            out = l.sh(build / "tests/bench/bench_pipe", 40000)
-            return float(re.search(r"value=(\S+)", out)[1])
-
-        def wrk():
-            out = l.on(client, "wrk", "-t1", "-c16", "-d1s", f"http://{lab.HTTP}/")
-            return 1 / float(re.search(r"Requests/sec:\s+(\S+)", out)[1])
-        pipe()
-        wrk()
-        compare(tracers, "pipe", pipe)
-        compare(tracers, "wrk", wrk)
+        with contextlib.closing(Pipe(build)) as pipe:
+            print(f"a round: {pipe.measure():.0f} ns", flush=True)
+            compare(tracers, "pipe", pipe.measure)
+        web = Web(l, agent)
+        print(f"a request: {web.measure() / 1e3:.1f} us", flush=True)
+        compare(tracers, "wrk", web.measure)
     finally:
         agent.process.kill()
 
