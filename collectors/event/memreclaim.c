@@ -112,8 +112,8 @@ static uint32_t place_of(const struct memreclaim *self, uint32_t tid)
 	return best;
 }
 
-// CPUs are looked at one after the other, ten times a second: of a task that moved to another one an end
-// may come before the begin. Such a pair is missed, unless it is longer than that.
+// CPUs are looked at one after the other, ten times a second: of a task that moved to another one an
+// end may come before the begin. Such a pair is missed, unless it is longer than that.
 static void take(struct tl_event *event, const struct tl_perf_sample *sample)
 {
 	struct memreclaim *self = (struct memreclaim *)event;
