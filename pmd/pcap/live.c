@@ -301,6 +301,7 @@ int tl_port_open_live(const struct tl_port_options *options, const char *interfa
 	}
 	live->options = *options;
 	live->port.ops = &live_ops;
+	live->port.is_stamped = true; // by the kernel
 	live->port.index = options->index;
 	(void)snprintf(live->interface, sizeof(live->interface), "%s", interface);
 	(void)snprintf(live->port.name, sizeof(live->port.name), "%s",

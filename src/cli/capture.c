@@ -46,12 +46,35 @@ static int add_port(struct capture *c, struct tl_port_spec port, char *error)
 	return 0;
 }
 
+// A port by what it looks like: net_NAME..., a PCI address, else an interface.
+static int add_any_port(struct capture *c, const char *text, char *error)
+{
+	unsigned int numbers[4];
+	struct tl_port_spec port = {.name = ""};
+
+	if (strncmp(text, "net_", 4) == 0)
+		port.devargs = text;
+	else if (sscanf(text, "%4x:%2x:%2x.%1x", &numbers[0], &numbers[1], &numbers[2], &numbers[3]) == 4 ||
+		 sscanf(text, "%2x:%2x.%1x", &numbers[0], &numbers[1], &numbers[2]) == 3)
+		port.pci = text;
+	else
+		port.interface = text;
+	return add_port(c, port, error);
+}
+
 static int set_ports(struct capture *c, const struct tl_capture_flags *flags, char *error)
 {
 	int given = (flags->ifaces[0] != '\0') + (flags->pcap_file[0] != '\0') +
 		    (flags->device[0] != '\0');
 	char *rest, *name;
 
+	for (uint32_t i = 0; i < flags->ports.count; i++) {
+		int rc = add_any_port(c, flags->ports.items[i], error);
+		if (rc < 0)
+			return rc;
+	}
+	if (flags->ports.count > 0)
+		return 0;
 	if (given > 1) {
 		(void)snprintf(error, ERROR_BYTES,
 			       "--ifaces, --pcap-file and --device exclude each other");
@@ -162,6 +185,8 @@ static int loop(const char *command, struct capture *c, const struct tl_capture_
 	tl_progress_end(&progress);
 	tl_totals_read(tl_probe_pipeline(probe), ret_totals);
 	tl_totals_read_names(tl_probe_pipeline(probe), ret_totals);
+	if (flags->at_end != NULL)
+		flags->at_end(arg, ret_totals);
 	// The summary still names the ports: their names must outlive the probe.
 	ret_totals->port_count = 0;
 	if (tl_probe_error(probe)[0] != '\0')

@@ -18,6 +18,10 @@ struct tl_capture_flags {
 	uint64_t workers;
 	uint64_t duration_ns;
 	bool redact;
+	// Not on command lines: ports of any kind instead of the three above, told apart by their form;
+	// and who sees the totals at the end, the ports among them, before the probe is gone.
+	struct tl_text_list ports;
+	void (*at_end)(void *arg, const struct tl_totals *totals);
 };
 
 extern const char *const tl_capture_ip_words[];

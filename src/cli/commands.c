@@ -10,6 +10,7 @@ const struct tl_command *const tl_commands[] = {
 	&tl_command_config,
 	&tl_command_protocols,
 	&tl_command_ifaces,
+	&tl_command_doctor,
 	&tl_command_version,
 	&tl_command_help,
 	NULL,

@@ -10,5 +10,6 @@ extern const struct tl_command tl_command_events;
 extern const struct tl_command tl_command_config;
 extern const struct tl_command tl_command_protocols;
 extern const struct tl_command tl_command_ifaces;
+extern const struct tl_command tl_command_doctor;
 extern const struct tl_command tl_command_version;
 extern const struct tl_command tl_command_help;

@@ -151,6 +151,18 @@ class Protocols(unittest.TestCase):
 
 
 class Others(unittest.TestCase):
+    def test_doctor_refuses_in_one_line(self):
+        for port, word in (("0000:ff:1f.7", "there is no PCI device 0000:ff:1f.7"),
+                           ("ff:1f.7", "there is no PCI device 0000:ff:1f.7"),
+                           ("net_nonsense0", "net_nonsense0")):
+            status, out, errors = run("doctor", "--port", port, "--seconds", "1")
+            self.assertEqual((status, out), (3, ""), errors)
+            self.assertIn(word, errors)
+            self.assertEqual(len(errors.splitlines()), 1)
+        for arguments in (("--seconds", "1s"), ("--seconds", "0"), ("--port",)):
+            status, out, errors = run("doctor", *arguments)
+            self.assertEqual((status, out, len(errors.splitlines())), (2, "", 1))
+
     def test_ifaces(self):
         status, out, errors = run("ifaces", "--output", "json")
         self.assertEqual((status, errors), (0, ""))

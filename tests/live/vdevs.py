@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""DPDK's own drivers for what Linux offers: what net_af_packet's kernel dropped is told, and net_tap,
-an interface that the probe itself makes, is read."""
+"""DPDK's own drivers for what Linux offers: what net_af_packet's kernel dropped is told, net_tap, an
+interface that the probe itself makes, is read, and `tapline doctor` judges a port."""
 import json
 import signal
 import socket
+import subprocess
+import threading
 import time
 
 import frames
@@ -67,7 +69,53 @@ def a_tap_is_read(l):
     check(l.stop(agent) == 0, "the agent did not end in order")
 
 
+def doctor(l, namespace, *arguments):
+    """What `tapline doctor` finds in a second, its exit status."""
+    done = subprocess.run(["ip", "netns", "exec", namespace, l.tapline, "doctor", "--seconds", "1", "-o",
+                           "json", *arguments], capture_output=True, text=True, timeout=120)
+    check(done.returncode in (0, 1), f"doctor: exit {done.returncode}: {done.stderr}")
+    return json.loads(done.stdout), done.returncode
+
+
+def keep_sending(l, namespace, interface, is_over):
+    number = 0
+    with sender(l, namespace, interface) as out:
+        while not is_over.is_set():
+            number = number % 20000 + 1
+            for is_up, packet in frames.http(ENDS[0], 20000 + number, ENDS[1], "/", b"x" * 500):
+                out.send(frames.ethernet(is_up, packet))
+            time.sleep(0.005)
+
+
+def the_doctor_judges(l):
+    """The same line, silent and with traffic; what it says of the traffic is the report's business."""
+    port = "net_pcap0,rx_iface=d1"
+    inside = l.namespace("d")
+    l.veth(inside, "d0", inside, "d1", offload=False)
+    l.on(inside, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+    found, status = doctor(l, inside, "--port", "d1", "--filter", "udp port 9")
+    check(status == 1 and found["verdict"] == "bad", f"a silent port: {found}")
+    is_over = threading.Event()
+    thread = threading.Thread(target=keep_sending, args=(l, inside, "d0", is_over))
+    thread.start()
+    try:
+        for _ in range(10):  # a busy machine may let no packet pass within a second
+            found, status = doctor(l, inside, "--port", "d1", "--port", port)
+            if not any(f["check"] == "traffic" and f["verdict"] == "bad" for f in found["findings"]):
+                break
+    finally:
+        is_over.set()
+        thread.join()
+    verdicts = {(f["port"], f["check"]): f["verdict"] for f in found["findings"]}
+    print(f"doctor: {verdicts}")
+    for name in ("d1", "net_pcap0"):
+        for what in ("link", "queues", "stamps", "traffic"):
+            check(verdicts.get((name, what)) == "ok", f"{name} {what}: {found}")
+    check(status == (1 if "bad" in verdicts.values() else 0), f"exit status {status}: {verdicts}")
+
+
 def run(l):
+    the_doctor_judges(l)
     kernel_drops_are_told(l)
     a_tap_is_read(l)
 
