@@ -124,20 +124,26 @@ static void remove_attribute(struct otlp_attributes *list, const char *key)
 			list->items[i--] = list->items[--list->count];
 }
 
-// What the protocol adds or says in another way than its fields do.
-static void add_rule(struct otlp_arena *arena, struct otlp_attributes *list,
-		     const struct tl_span_attribute *rule, const struct tl_roundtrip *record)
+// The word that stands for a value, NULL: none does.
+static const char *mapped(const struct tl_span_word *map, const char *value)
 {
-	struct tl_text text = {0};
+	while (map->value != NULL && strcmp(map->value, value) != 0)
+		map++;
+	return map->word;
+}
 
-	if (!tl_record_template(&text, rule->value, record))
-		return;
-	const char *value = text.data;
+static void add_ruled(struct otlp_arena *arena, struct otlp_attributes *list,
+		      const struct tl_span_attribute *rule, const char *value)
+{
 	bool is_known = rule->words == NULL;
+
 	for (uint32_t i = 0; rule->other != NULL && i < rule->word_count; i++)
 		is_known |= strcmp(rule->words[i], value) == 0;
 	remove_attribute(list, rule->name);
-	if (rule->other != NULL) {
+	if (rule->map != NULL) {
+		if (mapped(rule->map, value) != NULL)
+			tl_otlp_add_string(arena, list, rule->name, mapped(rule->map, value));
+	} else if (rule->other != NULL) {
 		tl_otlp_add_string(arena, list, rule->name, is_known ? value : rule->other);
 		if (!is_known)
 			tl_otlp_add_string(arena, list, rule->original, value);
@@ -148,6 +154,17 @@ static void add_rule(struct otlp_arena *arena, struct otlp_attributes *list,
 	} else {
 		tl_otlp_add_string(arena, list, rule->name, value);
 	}
+}
+
+// What the protocol adds or says in another way than its fields do.
+static void add_rule(struct otlp_arena *arena, struct otlp_attributes *list,
+		     const struct tl_span_attribute *rule, const struct tl_roundtrip *record)
+{
+	struct tl_text text = {0};
+
+	if (!tl_record_template(&text, rule->value, record))
+		return;
+	add_ruled(arena, list, rule, text.data);
 	tl_text_free(&text);
 }
 

@@ -92,7 +92,7 @@ static const struct tl_field amqp_fields[AMQP_FIELD_COUNT] = {
 		.help = "Queue.",
 	},
 	[AMQP_FIELD_CONSUMER_TAG] = {
-		.name = "consumer_tag", .attribute = "messaging.consumer.group.name",
+		.name = "consumer_tag", .attribute = "messaging.rabbitmq.consumer.tag",
 		.type = TL_FIELD_TEXT, .cardinality = TL_CARDINALITY_HIGH,
 		.flags = TL_FIELD_REQUEST | TL_FIELD_RESPONSE, .parent = TL_FIELD_TOP, .max = 255,
 		.help = "Consumer that a message is delivered to, or that is begun or cancelled.",
@@ -314,8 +314,12 @@ extern const struct tl_decoder tl_decoder_amqp;
 // OpenTelemetry, "RabbitMQ".
 static const char *const span_names[] = {"{method} {exchange}", "{method} {queue}",
 					 "{method} {routing_key}", "{method}", NULL};
+static const struct tl_span_word operation_types[] = {
+	{"Publish", "send"}, {"Get", "receive"}, {"Deliver", "process"}, {NULL, NULL},
+};
 static const struct tl_span_attribute span_attributes[] = {
 	{.name = "messaging.system", .value = "rabbitmq"},
+	{.name = "messaging.operation.type", .value = "{method}", .map = operation_types},
 	{.name = "network.protocol.name", .value = "amqp"},
 	// The later ones, where they say something, take the place of those before.
 	{.name = "messaging.destination.name", .value = "{queue}"},
@@ -325,7 +329,8 @@ static const struct tl_span_attribute span_attributes[] = {
 	{.name = NULL},
 };
 static const struct tl_span_rules span_rules = {
-	.kind = TL_SPAN_CLIENT, .names = span_names, .attributes = span_attributes,
+	.kind = TL_SPAN_CLIENT, .consumer_if = "{method}", .consumer_is = "Deliver",
+	.names = span_names, .attributes = span_attributes,
 	.error_type = "{reply_code}",
 };
 

@@ -165,8 +165,15 @@ extern const struct tl_decoder tl_decoder_kafka;
 
 // OpenTelemetry, "Kafka". Requests carry batches: their span is the client's, not a message's.
 static const char *const span_names[] = {"{api} {topic}", "{api}", NULL};
+static const struct tl_span_word operation_types[] = {
+	{"Produce", "send"},           {"Fetch", "receive"},
+	{"ShareFetch", "receive"},     {"OffsetCommit", "settle"},
+	{"TxnOffsetCommit", "settle"}, {"ShareAcknowledge", "settle"},
+	{NULL, NULL},
+};
 static const struct tl_span_attribute span_attributes[] = {
 	{.name = "messaging.system", .value = "kafka"},
+	{.name = "messaging.operation.type", .value = "{api}", .map = operation_types},
 	{.name = NULL},
 };
 static const struct tl_span_rules span_rules = {

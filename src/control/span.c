@@ -42,6 +42,19 @@ static bool is_error(uint8_t kind, uint8_t status)
 	}
 }
 
+// What a broker hands over on its own is the work of a consumer, in the conventions' words.
+static uint8_t kind_of(const struct tl_span_rules *rules, const struct tl_roundtrip *record,
+		       struct tl_text *scratch)
+{
+	if (rules == NULL)
+		return TL_SPAN_SERVER;
+	tl_text_clear(scratch);
+	bool is_consumer = rules->consumer_if != NULL &&
+			   tl_record_template(scratch, rules->consumer_if, record) &&
+			   strcmp(scratch->data, rules->consumer_is) == 0;
+	return is_consumer ? TL_SPAN_CONSUMER : rules->kind;
+}
+
 bool tl_span_make(const struct tl_roundtrip_signal *signal, struct tl_text *name,
 		  struct tl_span *ret_span)
 {
@@ -54,7 +67,7 @@ bool tl_span_make(const struct tl_roundtrip_signal *signal, struct tl_text *name
 	*ret_span = (struct tl_span) {
 		.record = record,
 		.names = signal->names,
-		.kind = rules == NULL ? TL_SPAN_SERVER : rules->kind,
+		.kind = kind_of(rules, record, name),
 		.start_ns = tl_roundtrip_time(record),
 		.end_ns = tl_roundtrip_time(record) + record->duration_ns,
 	};

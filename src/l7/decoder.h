@@ -404,6 +404,10 @@ struct tl_span_attribute {
 	// The words are all the values there may be: any other is `other`, and goes as it is into the
 	// attribute `original`.
 	const char *other, *original;
+	// The word for the value is told instead of it, and nothing where there is none; ended by NULL.
+	const struct tl_span_word {
+		const char *value, *word;
+	} *map;
 };
 
 enum tl_span_kind {
@@ -415,6 +419,8 @@ enum tl_span_kind {
 
 struct tl_span_rules {
 	uint8_t kind;              // enum tl_span_kind
+	// Kind consumer instead where the template `consumer_if` gives the text `consumer_is`. NULL: never.
+	const char *consumer_if, *consumer_is;
 	const char *const *names;  // templates, the first that says something; ended by NULL
 	const struct tl_span_attribute *attributes; // besides those of fields; ended by name NULL
 	const char *error_type;    // template, where the status is an error

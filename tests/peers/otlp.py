@@ -155,7 +155,7 @@ def check_golden(one, kind, expected):
 
 
 TCP = {'network.type': 'ipv4', 'network.transport': 'tcp'}
-SERVER, CLIENT = 2, 3
+SERVER, CLIENT, CONSUMER = 2, 3, 5
 
 
 def check_http(spans):
@@ -199,7 +199,19 @@ def check_mysql(spans):
     assert all(s.attributes['db.query.summary'] == s.span.name for s in selects)
 
 
+def check_operation_types(spans, types):
+    """The type of each operation that has one by the conventions, none of any other."""
+    for one in spans:
+        seen = one.attributes.get('messaging.operation.type')
+        assert seen == types.get(one.attributes['messaging.operation.name']), one.attributes
+    seen = {s.attributes['messaging.operation.type'] for s in spans
+            if 'messaging.operation.type' in s.attributes}
+    assert seen == set(types.values()), seen
+
+
 def check_kafka(spans):
+    check_operation_types(spans, {'Produce': 'send', 'Fetch': 'receive', 'OffsetCommit': 'settle',
+                                  'TxnOffsetCommit': 'settle'})
     check_golden(find(spans, 'CreateTopics orders', tapline__status='client_error'), CLIENT, {
         **TCP, 'messaging.system': 'kafka', 'messaging.operation.name': 'CreateTopics',
         'messaging.operation.version': 7, 'messaging.destination.name': 'orders',
@@ -239,9 +251,16 @@ def check_http2(spans):
 
 
 def check_amqp(spans):
+    check_operation_types(spans, {'Publish': 'send', 'Get': 'receive', 'Deliver': 'process'})
+    for one in spans:
+        consumed = one.attributes['messaging.operation.name'] == 'Deliver'
+        assert one.span.kind == (CONSUMER if consumed else CLIENT), one
+        assert 'messaging.consumer.group.name' not in one.attributes, 'a consumer tag is no group'
+    assert any(s.attributes.get('messaging.rabbitmq.consumer.tag') for s in spans)
     check_golden(find(spans, 'Publish no.such.queue'), CLIENT, {
         **TCP, 'messaging.system': 'rabbitmq', 'network.protocol.name': 'amqp',
-        'messaging.operation.name': 'Publish', 'messaging.rabbitmq.vhost': '/',
+        'messaging.operation.name': 'Publish', 'messaging.operation.type': 'send',
+        'messaging.rabbitmq.vhost': '/',
         'messaging.destination.name': 'no.such.queue',
         'messaging.rabbitmq.destination.routing_key': 'no.such.queue',
         'messaging.message.body.size': 4, 'error.type': '312', 'error.message': 'NO_ROUTE',

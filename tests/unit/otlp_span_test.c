@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Spans of messages, from the record to the bytes that are sent: what the tables of a protocol say
+// about it.
+#include "exporters/otlp/otlp.h"
+
+#include "base/check.h"
+#include "l7/decoder.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "trace_service.pb-c.h"
+
+#define TAIL_BYTES 256u
+
+struct record {
+	struct tl_roundtrip head;
+	uint8_t tail[TAIL_BYTES];
+};
+
+struct text_value {
+	const char *field, *text;
+};
+
+static void make_record(const char *protocol, const struct text_value *values, struct record *r)
+{
+	const struct tl_decoder *decoder = tl_decoder_by_name(protocol);
+	uint8_t *at = r->tail;
+	uint16_t id = 0;
+
+	assert_non_null(decoder);
+	while (tl_decoder_at(id) != decoder)
+		id++;
+	memset(r, 0, sizeof(*r));
+	for (; values->field != NULL; values++)
+		for (uint8_t i = 0; i < decoder->field_count; i++)
+			if (strcmp(decoder->fields[i].name, values->field) == 0)
+				at = tl_value_put(at, i, tl_bytes_of(values->text));
+	r->head = (struct tl_roundtrip) {
+		.protocol = id, .status = TL_STATUS_OK, .ip_version = 4, .l4 = 6, .server_port = 5672,
+		.duration_ns = 1500000, .size = sizeof(*r),
+		.request = {.seen = 1, .first_ns = UINT64_C(1700000000000000000),
+			    .tail_len = (uint32_t)(at - r->tail)},
+		.response = {.seen = 1, .first_ns = UINT64_C(1700000000001000000)},
+	};
+}
+
+static void encode(const struct record *r, struct tl_text *payload)
+{
+	static const struct tl_enrichment names = {
+		.probe = "probe-a", .port_name = "eth1", .server_name = "shop", .name_source = "host"};
+	static const struct otlp_settings settings = {.service_name = "", .resource_attributes = ""};
+	static const struct tl_text_map resource;
+	const struct otlp_identity identity = {.probe = "probe-a", .version = "0", .host = "here",
+					       .settings = &settings, .resource = &resource};
+	const struct tl_span span = {.record = &r->head, .names = &names, .kind = TL_SPAN_CLIENT,
+				     .name = "name", .start_ns = 1, .end_ns = 2};
+	struct otlp_item *item = tl_otlp_span_copy(&span);
+
+	assert_non_null(item);
+	tl_otlp_encode_spans(&identity, item, 1, payload);
+	free(item->copy);
+	free(item);
+}
+
+// The text of an attribute of the only span, NULL without it. `ret_request` owns it.
+static const char *attribute(const struct tl_text *payload, const char *key,
+			     Otlp__ExportTraceServiceRequest **ret_request)
+{
+	*ret_request = otlp__export_trace_service_request__unpack(
+		NULL, payload->len, (const uint8_t *)payload->data);
+	assert_non_null(*ret_request);
+	const Otlp__Span *span = (*ret_request)->resource_spans[0]->scope_spans[0]->spans[0];
+	for (size_t i = 0; i < span->n_attributes; i++)
+		if (strcmp(span->attributes[i]->key, key) == 0)
+			return span->attributes[i]->value->string_value;
+	return NULL;
+}
+
+static void operations_have_types(void **state)
+{
+	static const struct {
+		const char *protocol, *field, *operation, *type;
+	} vectors[] = {
+		{"amqp", "method", "Publish", "send"},      {"amqp", "method", "Get", "receive"},
+		{"amqp", "method", "Deliver", "process"},   {"amqp", "method", "Declare", NULL},
+		{"kafka", "api", "Produce", "send"},        {"kafka", "api", "Fetch", "receive"},
+		{"kafka", "api", "ShareFetch", "receive"},  {"kafka", "api", "OffsetCommit", "settle"},
+		{"kafka", "api", "TxnOffsetCommit", "settle"},
+		{"kafka", "api", "ShareAcknowledge", "settle"},
+		{"kafka", "api", "Metadata", NULL},         {"kafka", "api", "Produ", NULL},
+	};
+	struct tl_text payload = {0};
+
+	(void)state;
+	for (size_t i = 0; i < TL_COUNT_OF(vectors); i++) {
+		const struct text_value values[] = {{vectors[i].field, vectors[i].operation}, {NULL, NULL}};
+		Otlp__ExportTraceServiceRequest *request;
+		struct record r;
+		make_record(vectors[i].protocol, values, &r);
+		encode(&r, &payload);
+		const char *type = attribute(&payload, "messaging.operation.type", &request);
+		if (vectors[i].type == NULL ? type != NULL :
+		    type == NULL || strcmp(type, vectors[i].type) != 0)
+			fail_msg("%s %s: %s", vectors[i].protocol, vectors[i].operation, type);
+		otlp__export_trace_service_request__free_unpacked(request, NULL);
+	}
+	tl_text_free(&payload);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(operations_have_types),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
