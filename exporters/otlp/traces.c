@@ -162,10 +162,9 @@ static void add_rule(struct otlp_arena *arena, struct otlp_attributes *list,
 {
 	struct tl_text text = {0};
 
-	if (!tl_record_template(&text, rule->value, record))
-		return;
-	add_ruled(arena, list, rule, text.data);
-	tl_text_free(&text);
+	if (tl_record_template(&text, rule->value, record))
+		add_ruled(arena, list, rule, text.data);
+	tl_text_free(&text); // also where it says nothing: it may have begun to
 }
 
 static void add_peers(struct otlp_arena *arena, struct otlp_attributes *list,
