@@ -16,6 +16,7 @@
 #include "exporters/queue/queue.h"
 
 #define TL_HTTP_LANES_MAX 16u
+#define TL_HTTP_URL_BYTES_MAX 900u           // as configured; exporters append a path
 #define TL_HTTP_REPLY_BYTES_MAX (4u << 20)   // of an answer's body; the request is aborted beyond
 #define TL_HTTP_HEADER_BYTES_MAX (64u << 10) // of all lines of an answer's header
 #define TL_HTTP_RETRY_AFTER_NS_MAX UINT64_C(900000000000) // a longer wish is cut to this

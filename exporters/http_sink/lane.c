@@ -119,17 +119,18 @@ size_t tl_http_on_body(char *data, size_t size, size_t count, void *arg)
 
 // ---- Sending -----------------------------------------------------------------------------------
 
-// First line of a file, without its end. False when it can't be read.
-static bool read_secret(const char *path, char *ret, size_t size)
+// First line of a file, without its end. 0 or -errno, -ENODATA when that line is empty.
+static int read_secret(const char *path, char *ret, size_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a FIFO must not keep the others
 	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+	int rc = n < 0 ? -errno : 0;
 
 	if (fd >= 0)
 		(void)close(fd);
 	ret[n > 0 ? n : 0] = '\0';
 	ret[strcspn(ret, "\r\n")] = '\0';
-	return n > 0;
+	return rc == 0 && *ret == '\0' ? -ENODATA : rc;
 }
 
 static void set_error(struct tl_http_lane_state *lane, const char *what, const char *about)
@@ -178,8 +179,9 @@ static bool get_secret(struct tl_http_lane_state *lane, const char *given, const
 	tl_text_puts(&lane->secret, given);
 	if (*file == '\0')
 		return true;
-	if (!read_secret(file, secret, sizeof(secret))) {
-		set_error(lane, what, strerror(errno));
+	int rc = read_secret(file, secret, sizeof(secret));
+	if (rc < 0) {
+		set_error(lane, what, rc == -ENODATA ? "it is empty" : strerror(-rc));
 		return false;
 	}
 	tl_text_clear(&lane->secret);
@@ -273,8 +275,11 @@ static void set_up(struct tl_http_lane_state *lane)
 		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0l);
 		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0l);
 	}
-	if (*o->tls.ca_file != '\0')
+	if (*o->tls.ca_file != '\0') {
 		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, o->tls.ca_file);
+		// Debian's libcurl has a folder besides: without this, the system's certificates would do, too.
+		(void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
 	if (*o->tls.cert_file != '\0') {
 		(void)curl_easy_setopt(easy, CURLOPT_SSLCERT, o->tls.cert_file);
 		(void)curl_easy_setopt(easy, CURLOPT_SSLKEY, o->tls.key_file);

@@ -87,6 +87,8 @@ static int check_url(const char *url, char *error, uint32_t error_size)
 	if (memchr(host, '@', strcspn(host, "/?#")) != NULL)
 		return wrong(error, error_size, "url: must be without user and password, these go "
 			     "into basic_auth");
+	if (strlen(url) > TL_HTTP_URL_BYTES_MAX)
+		return wrong(error, error_size, "url: must be at most %u bytes", TL_HTTP_URL_BYTES_MAX);
 	if (strpbrk(url, " \t\r\n") != NULL)
 		return wrong(error, error_size, "url: must be without spaces");
 	return 0;

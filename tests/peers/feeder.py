@@ -53,7 +53,7 @@ class Feeder:
 
     def quit(self):
         self.ask('quit')
-        assert self.process.wait(10) == 0, self.logged()
+        assert self.process.wait(60) == 0, self.logged()
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -63,7 +63,7 @@ class Feeder:
         self.log.flush()
         return pathlib.Path(self.log.name).read_text()
 
-    def wait(self, condition, seconds=10, what=''):
+    def wait(self, condition, seconds=60, what=''):
         """Until condition(stats) holds."""
         end = time.monotonic() + seconds
         while not condition(stats := self.stats()):

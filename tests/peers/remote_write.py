@@ -7,8 +7,10 @@ arrives is decoded by python3-snappy and python3-protobuf.
 """
 import concurrent.futures
 import math
+import os
 import pathlib
 import random
+import shutil
 import ssl
 import subprocess
 import sys
@@ -319,6 +321,26 @@ def test_memory_only():
     assert 'lost at the end' in feed.logged()
 
 
+def test_a_flush_tells_nothing_new():
+    """A receiver that failed before and takes its time to fail again does not work meanwhile."""
+    def refuse(request):
+        time.sleep(0.4)
+        return 503
+    receiver = Receiver(default=503)
+    feed = feeder(receiver)
+    run_ticks(feed, [1])
+    feed.wait(lambda s: s['retries'] > 2)
+    feed.wait(lambda s: 'what comes is kept' in feed.logged())
+    receiver.default = refuse
+    feed.flush(3000)
+    assert 'works again' not in feed.logged(), feed.logged()
+    receiver.default = 204
+    feed.wait(lambda s: s['queued'] == 0)
+    feed.wait(lambda s: 'works again' in feed.logged())
+    feed.quit()
+    receiver.close()
+
+
 def certificate(folder, name, issuer=None):
     key, cert = f'{folder}/{name}.key', f'{folder}/{name}.pem'
     command = ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
@@ -347,6 +369,40 @@ def test_tls():
     for options, works in ((good, True), (f'tls: {{ca_file: {server_files[0]}}}', False),
                            (good.replace(server_files[0], authority), False)):
         feed = feeder(receiver, options)
+        run_ticks(feed, [1])
+        if works:
+            feed.wait(lambda s: s['delivered'] and s['queued'] == 0)
+        else:
+            feed.wait(lambda s: s['retries'] > 2)
+            assert feed.stats()['delivered'] == 0 and feed.stats()['last_error']
+        feed.quit()
+    receiver.close()
+
+
+def test_ca_file_alone_counts():
+    """The system trusts the server, the configuration another authority: nothing is sent. The system's
+    folder is one of the test's own, in a mount namespace that only the feeder is in."""
+    namespace = ['unshare', '--mount', '--propagation', 'private']
+    if not shutil.which('unshare') or not os.path.isdir('/etc/ssl/certs') or \
+            subprocess.run([*namespace, 'true'], capture_output=True).returncode != 0:
+        print('  skipped: needs root, unshare and /etc/ssl/certs, to mount another folder there')
+        return
+    folder = scratch('tl-tls-')
+    authority, _ = certificate(folder, 'authority')
+    server_files = certificate(folder, 'server')
+    trusted, program = pathlib.Path(folder, 'trusted'), pathlib.Path(folder, 'feed')
+    trusted.mkdir()
+    shutil.copy(server_files[0], trusted / 'ca-certificates.crt')
+    shutil.copy(server_files[0], trusted / 'server.pem')
+    subprocess.run(['openssl', 'rehash', trusted], check=True, capture_output=True)
+    program.write_text(f'#!/bin/sh\nexec {" ".join(namespace)} sh -c \'mount --bind {trusted} '
+                       f'/etc/ssl/certs && exec {os.path.abspath(FEED)} "$@"\' feed "$@"\n')
+    program.chmod(0o755)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*server_files)
+    receiver = Receiver(tls=context)
+    for options, works in (('', True), (f', tls: {{ca_file: {authority}}}', False)):
+        feed = Feeder(str(program), 'remote_write', f'url: "{receiver.url()}", {FAST}{options}')
         run_ticks(feed, [1])
         if works:
             feed.wait(lambda s: s['delivered'] and s['queued'] == 0)
