@@ -202,7 +202,8 @@ static void tell_drops(struct tl_http_sink *sink, const struct tl_exporter_stats
 	sink->logged_ns = now;
 }
 
-// A failure is told once when it begins, and once when it is over.
+// A failure is told once when it begins, and once when it is over. In a flush all begin anew, which
+// says nothing about a receiver that failed before.
 static void tell_changes(struct tl_http_sink *sink, const struct tl_exporter_stats *sum)
 {
 	const struct tl_http_lane_state *failing = NULL;
@@ -218,7 +219,8 @@ static void tell_changes(struct tl_http_sink *sink, const struct tl_exporter_sta
 	if (failing != NULL && !sink->is_failing)
 		say(sink, TL_EXPORTER_WARNING, "%s: %s; what comes is kept and sent later",
 		    sink->public_url, failing->error);
-	if (failing == NULL && sink->is_failing)
+	bool is_known = failing != NULL || !sink->is_flush_begun;
+	if (is_known && failing == NULL && sink->is_failing)
 		say(sink, TL_EXPORTER_INFO, "%s: works again, %" PRIu64 " items wait",
 		    sink->public_url, sum->queued);
 	if (is_disk_failing != sink->is_disk_failing)
@@ -226,7 +228,8 @@ static void tell_changes(struct tl_http_sink *sink, const struct tl_exporter_sta
 		    is_disk_failing ? "the queue in %s can't be written (is the disk full?); using "
 				      "memory meanwhile" : "the queue in %s can be written again",
 		    sink->options->queue.directory);
-	sink->is_failing = failing != NULL;
+	if (is_known)
+		sink->is_failing = failing != NULL;
 	sink->is_disk_failing = is_disk_failing;
 	tell_drops(sink, sum);
 }
@@ -501,7 +504,7 @@ int tl_http_sink_create(const struct tl_http_sink_spec *spec, struct tl_http_sin
 
 void tl_http_sink_destroy(struct tl_http_sink *sink)
 {
-	uint64_t lost = 0;
+	uint64_t waiting = 0, lost = 0;
 
 	if (sink == NULL)
 		return;
@@ -513,10 +516,16 @@ void tl_http_sink_destroy(struct tl_http_sink *sink)
 		(void)pthread_join(sink->thread, NULL);
 	}
 	for (uint32_t i = 0; i < sink->lane_count; i++) {
+		struct tl_queue_stats queue;
 		if (sink->lanes[i].is_busy)
 			(void)curl_multi_remove_handle(sink->multi, sink->lanes[i].easy);
+		tl_queue_stats(sink->lanes[i].queue, &queue);
+		waiting += queue.items;
 		lost += tl_http_lane_fini(&sink->lanes[i]);
 	}
+	if (waiting > lost)
+		say(sink, TL_EXPORTER_INFO, "%" PRIu64 " items stay in the queue for the next start",
+		    waiting - lost);
 	if (lost != 0)
 		say(sink, TL_EXPORTER_WARNING, "%" PRIu64 " items in memory were lost at the end",
 		    lost);
