@@ -170,6 +170,14 @@ static void es_discard(void *arg, void *job)
 	free_items(job);
 }
 
+static void add_halves(struct tl_bytes lines, uint32_t items, struct tl_http_pieces *pieces)
+{
+	uint32_t half = tl_bulk_half(lines, items);
+
+	tl_http_pieces_add(pieces, tl_bytes_first(lines, half), items / 2);
+	tl_http_pieces_add(pieces, tl_bytes_from(lines, half), items - items / 2);
+}
+
 static void es_accepted(void *arg, struct tl_bytes payload, uint32_t items,
 			const struct tl_http_reply *reply, struct tl_http_result *ret_result,
 			struct tl_http_pieces *again)
@@ -188,7 +196,9 @@ static void es_accepted(void *arg, struct tl_bytes payload, uint32_t items,
 	ret_result->delivered = outcome.delivered;
 	ret_result->rejected = outcome.rejected;
 	(void)snprintf(ret_result->message, sizeof(ret_result->message), "%s", outcome.message);
-	if (outcome.again_items != 0)
+	if (reply->is_cut && outcome.again_items == items && items > 1)
+		add_halves(lines, items, again); // half as many documents have half as long an answer
+	else if (outcome.again_items != 0)
 		tl_http_pieces_add(again, bytes_of(&self->again), outcome.again_items);
 	tl_text_clear(&self->plain);
 }
@@ -202,9 +212,7 @@ static bool es_split(void *arg, uint32_t lane, struct tl_bytes payload, uint32_t
 	(void)lane;
 	if (items < 2 || !tl_gzip_plain(payload, &self->plain, &lines))
 		return false;
-	uint32_t half = tl_bulk_half(lines, items);
-	tl_http_pieces_add(pieces, tl_bytes_first(lines, half), items / 2);
-	tl_http_pieces_add(pieces, tl_bytes_from(lines, half), items - items / 2);
+	add_halves(lines, items, pieces);
 	tl_text_clear(&self->plain);
 	return true;
 }

@@ -29,7 +29,7 @@ void tl_http_batch_add(struct tl_http_batch *batch, struct tl_http_item *item, u
 	batch->bytes += bytes;
 	if (batch->count++ == 0)
 		batch->due_ns = tl_clock_ns(CLOCK_MONOTONIC) + TL_HTTP_BATCH_NS;
-	if (batch->count >= batch->count_max)
+	if (batch->count >= batch->count_max || batch->bytes >= TL_HTTP_BATCH_BYTES)
 		tl_http_batch_submit(batch);
 }
 

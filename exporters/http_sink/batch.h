@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals that come one by one (spans, records, events) become jobs of many: they wait here until
-// there are enough of them, or the first has waited TL_HTTP_BATCH_NS. Control lcore.
+// there are enough of them, they take TL_HTTP_BATCH_BYTES, or the first has waited
+// TL_HTTP_BATCH_NS. Control lcore.
 #pragma once
 
 #include "exporters/http_sink/http_sink.h"
 
 #define TL_HTTP_BATCH_NS UINT64_C(1000000000)
+#define TL_HTTP_BATCH_BYTES (8u << 20)
 // Of a sink that is fed by batches: what its helper thread may be behind.
 #define TL_HTTP_BATCH_JOBS 64u
 #define TL_HTTP_BATCH_JOBS_BYTES (64u << 20)

@@ -192,6 +192,33 @@ def test_too_large_is_halved():
     assert max(store.requests) <= 4
 
 
+def test_an_answer_beyond_the_limit_is_halved():
+    """A receiver whose answer for many documents is longer than is read: fewer at a time."""
+    store = Store()
+
+    def verbose(request):
+        count = gzip.decompress(request.body).count(b'\n') // 2
+        return (200, {}, b'{"items": [' + b' ' * (5 << 20)) if count > 4 else store.answer(request)
+    run('http-nginx.pcap', Receiver(default=verbose))
+    check_all(store, 'http-nginx.pcap')
+    assert max(store.requests) <= 4
+
+
+def test_nobody_listens():
+    """The log says what failed and what stays."""
+    receiver = Receiver()
+    receiver.close()
+    with tempfile.TemporaryDirectory() as folder:
+        logged = run('http-nginx.pcap', receiver, queue=f'directory: {folder}')
+        count = len(records_of('http-nginx.pcap'))
+        assert f'{count} items stay in the queue for the next start' in logged, logged
+        assert 'what comes is kept' in logged, logged
+        store = Store()
+        logged = run('http-nginx.pcap', Receiver(default=store.answer), queue=f'directory: {folder}')
+    assert f'{count} items of an earlier run wait' in logged and 'stay in' not in logged, logged
+    assert len(store.documents) == 2 * count, len(store.documents)
+
+
 def test_a_file_is_read_no_faster_than_documents_are_made():
     """Far more documents than have room before the sink's thread: none is dropped for that."""
     count, store = 3000, Store()
