@@ -44,6 +44,7 @@ TALKS = {"mysql": ("mysql_text", "mysql_prepared", "mysql_rows"),
          "redis": ("redis_get_16", "redis_get_1"),
          "postgresql": ("postgresql_simple", "postgresql_prepared", "postgresql_pipeline")}
 figures = []
+only = ""  # parts that have this in their title
 
 
 def note(figure, value, unit, what):
@@ -67,6 +68,8 @@ def run(argv):
 
 
 def part(title, run_part):
+    if only not in title:
+        return
     before = steal()
     print(f"== {title} (load average {os.getloadavg()[0]:.2f})", flush=True)
     run_part()
@@ -284,13 +287,16 @@ def describe(build):
 
 
 def main():
+    global only
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="", help="parts that have this in their title")
     parser.add_argument("build", type=pathlib.Path)
     options = parser.parse_args()
     build = options.build.resolve()
     bench = build / "tests/bench"
     quick = ["--quick"] if options.quick else []
+    only = options.only
 
     describe(build)
     part("one worker, traffic from memory", lambda: run([bench / "bench_pipeline"] + quick))
@@ -306,9 +312,9 @@ def main():
     if not options.quick:
         part("decoding and hashing", lambda: run([bench / "bench_packet"]))
         part("metrics", lambda: run([bench / "bench_metrics"]))
-        part("sinks", lambda: run([bench / "bench_sinks"]))
-    part("spans, documents, lines", lambda: run([bench / "bench_export"] + quick))
-    part("scrapes of many series", lambda: scrapes(build, options.quick))
+        part("sinks: metrics", lambda: run([bench / "bench_sinks"]))
+    part("sinks: spans, documents, lines", lambda: run([bench / "bench_export"] + quick))
+    part("sinks: scrapes of many series", lambda: scrapes(build, options.quick))
     print(f"\nload average at the end: {' '.join(f'{a:.2f}' for a in os.getloadavg())}")
     print(f"\n{'figure':28} {'value':>10} {'unit':6} {'aim':10} of")
     for figure, value, unit, what in figures:
