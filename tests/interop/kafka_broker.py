@@ -23,6 +23,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = "4.1.0"
+CAPTURES = HERE.parent / "captures"
 NAMESPACE = f"tl-kafka-{os.getpid()}"
 PLAIN, SASL = "127.0.0.1:9092", "127.0.0.1:9094"
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
@@ -265,6 +266,36 @@ class Judge:
               f"{dict(collections.Counter(r['status'] for r in self.records))}")
 
 
+def check_sink(tapline, folder):
+    """The exporter `kafka`, by SCRAM: what the broker stored is what `watch` shows."""
+    if "kafka" not in subprocess.run((tapline, "version"), capture_output=True, text=True,
+                                     check=True).stdout.split("features")[1].splitlines()[0].split():
+        print("this tapline was built without librdkafka: its sink is not tested")
+        return
+    config, capture, empty = folder / "sink.yaml", CAPTURES / "http-nginx.pcap", folder / "empty.pcap"
+    empty.write_bytes(capture.read_bytes()[:24])
+    for source in [capture] + 20 * [empty]:  # a broker that was slow gets the rest from further runs
+        config.write_text(
+            f"capture: {{ports: [{{file: {source}}}]}}\nserver: {{enabled: false}}\n"
+            "collectors: {metrics: false}\nexporters: {kafka: [{topic: sink, brokers: '" + SASL + "', "
+            "properties: {security.protocol: sasl_plaintext, sasl.mechanism: SCRAM-SHA-256, "
+            f"sasl.username: app, sasl.password: secret}}, queue: {{directory: {folder}/queue}}}}]}}\n")
+        done = subprocess.run(("ip", "netns", "exec", NAMESPACE, tapline, "agent", "--config", str(config)),
+                              capture_output=True, text=True, timeout=120, check=False)
+        check(done.returncode == 0 and "lost" not in done.stderr, f"the agent: {done.stderr[-800:]}")
+        if "stay in the queue" not in done.stderr:
+            break
+    read = subprocess.run(("ip", "netns", "exec", NAMESPACE, "kcat", "-C", "-q", "-e", "-b", PLAIN, "-t",
+                           "sink", "-o", "beginning"), capture_output=True, text=True, timeout=120,
+                          check=False)
+    stored = {r["id"]: r for r in map(json.loads, read.stdout.splitlines())}.values()
+    seen, expected = (collections.Counter((r["time"], r["duration_ns"], r["status"]) for r in records)
+                      for records in (stored, records_of(tapline, capture)))
+    check(seen == expected, f"records in the broker {seen - expected}, missing {expected - seen}; "
+          f"{done.stderr[-500:]} {read.stderr[-300:]}")
+    print(f"{len(stored)} records by the sink")
+
+
 def play(folder, libraries, capture):
     sent, kinds = collections.Counter(), collections.Counter()
     states, consumed = java_calls(libraries, sent)
@@ -297,6 +328,7 @@ def main():
             path = folder / "kafka.pcap"
             children.append(start_capture(path))
             played = play(folder, libraries, children[-1])
+            check_sink(wish.tapline, folder)
         finally:
             for child in children:
                 if child.poll() is None:

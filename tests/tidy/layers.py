@@ -42,6 +42,7 @@ LIBRARIES = {
     r"bpf/\w+\.h|(lib|g)elf\.h": ["collectors/bpf"],
     r"yaml\.h": ["config", "src/cli/version.c"],
     r"zstd(_errors)?\.h|snappy-c\.h": ["src/l7/inflate.c", "src/cli/version.c", "exporters", "tests"],
+    r"librdkafka/\w+\.h": ["exporters/kafka", "tests"],
     r"zlib\.h": ["pmd/pcap", "collectors/store", "src/l7/inflate.c", "src/control", "exporters", "src/cli/version.c", "tests"],
     r"(stdio|time|pthread)\.h": ["src/base", "src/control", "src/cli", "src/metrics", "src/worker",
                                  "src/main.c", "src/l7/rules.c", "src/l7/rule_parse.c", "src/l7/rule_options.c", "src/l7/rule_filter.c",
