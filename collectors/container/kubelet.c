@@ -147,8 +147,10 @@ static void set_tls(CURL *curl, const struct tl_containers_options *options)
 		(void)curl_easy_setopt(curl, CURLOPT_SSLCERT, options->certificate);
 	if (options->key[0] != '\0')
 		(void)curl_easy_setopt(curl, CURLOPT_SSLKEY, options->key);
-	if (options->authority[0] != '\0')
+	if (options->authority[0] != '\0') {
 		(void)curl_easy_setopt(curl, CURLOPT_CAINFO, options->authority);
+		(void)curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); // the system's are none
+	}
 	// A kubelet's certificate is commonly its own and for its host name, not for 127.0.0.1.
 	(void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, (long)(options->authority[0] != '\0'));
 	(void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);

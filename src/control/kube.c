@@ -456,8 +456,10 @@ static void set_fixed(struct watch *w)
 	(void)curl_easy_setopt(w->curl, CURLOPT_ERRORBUFFER, w->detail);
 	(void)curl_easy_setopt(w->curl, CURLOPT_WRITEFUNCTION, take_bytes);
 	(void)curl_easy_setopt(w->curl, CURLOPT_WRITEDATA, w);
-	if (kube->authority[0] != '\0')
+	if (kube->authority[0] != '\0') {
 		(void)curl_easy_setopt(w->curl, CURLOPT_CAINFO, kube->authority);
+		(void)curl_easy_setopt(w->curl, CURLOPT_CAPATH, NULL); // the system's are none
+	}
 	if (kube->certificate[0] != '\0')
 		(void)curl_easy_setopt(w->curl, CURLOPT_SSLCERT, kube->certificate);
 	if (kube->key[0] != '\0')
