@@ -277,7 +277,7 @@ static void set_up(struct tl_http_lane_state *lane)
 	}
 	if (*o->tls.ca_file != '\0') {
 		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, o->tls.ca_file);
-		// Debian's libcurl has a folder besides: without this, the system's certificates would do, too.
+		// Debian's libcurl has a folder besides: the system's certificates would do, too.
 		(void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	}
 	if (*o->tls.cert_file != '\0') {

@@ -419,7 +419,7 @@ enum tl_span_kind {
 
 struct tl_span_rules {
 	uint8_t kind;              // enum tl_span_kind
-	// Kind consumer instead where the template `consumer_if` gives the text `consumer_is`. NULL: never.
+	// Kind consumer instead where the template `consumer_if` gives `consumer_is`. NULL: never.
 	const char *consumer_if, *consumer_is;
 	const char *const *names;  // templates, the first that says something; ended by NULL
 	const struct tl_span_attribute *attributes; // besides those of fields; ended by name NULL

@@ -101,7 +101,8 @@ static void operations_have_types(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < TL_COUNT_OF(vectors); i++) {
-		const struct text_value values[] = {{vectors[i].field, vectors[i].operation}, {NULL, NULL}};
+		const struct text_value values[] = {
+			{vectors[i].field, vectors[i].operation}, {NULL, NULL}};
 		Otlp__ExportTraceServiceRequest *request;
 		struct record r;
 		make_record(vectors[i].protocol, values, &r);
