@@ -178,7 +178,7 @@ static enum tl_status show_error(struct mysql_call *call)
 		message = tl_bytes_from(message, 6);
 	}
 	if (tl_mysql_error_quotes_values(code) &&
-	    (call->options->mask_literals || tl_redact(call->ctx)))
+	    (tl_mysql_options(call)->mask_literals || tl_redact(call->ctx)))
 		message = tl_bytes(masked, mask_quotes(message, masked, sizeof(masked)));
 	tl_message_text(call->ctx, call->lane, MYSQL_FIELD_ERROR_MESSAGE, message);
 	return tl_mysql_error_status(code, sqlstate);
@@ -663,27 +663,55 @@ static void read_packet(struct mysql_call *call)
 
 // ---- Packets ----------------------------------------------------------------------------------
 
+// The packet behind the definitions, which begins the view: an EOF that says nothing else, or a row.
+static bool passes_after_columns(struct mysql *my, struct tl_bytes view, uint32_t len)
+{
+	if (view.ptr[MYSQL_HEAD_BYTES] != MARK_EOF) {
+		my->eof = MYSQL_EOF_LEFT_OUT;
+		my->result.rows++;
+	} else {
+		if (len != EOF_BYTES || view.len < MYSQL_HEAD_BYTES + EOF_BYTES ||
+		    (tl_load_le16(view.ptr + MYSQL_HEAD_BYTES + 3) & MYSQL_STATUS_CURSOR_EXISTS) != 0)
+			return false;
+		my->eof = MYSQL_EOF_SENT;
+	}
+	my->phase = MYSQL_PHASE_ROWS;
+	return true;
+}
+
+// The same for any packet of a result set.
+static bool passes(struct mysql *my, struct tl_bytes view, uint32_t len)
+{
+	if (my->phase == MYSQL_PHASE_AFTER_COLUMNS)
+		return passes_after_columns(my, view, len);
+	if (my->phase == MYSQL_PHASE_COLUMNS) {
+		if (--my->left == 0)
+			my->phase = MYSQL_PHASE_AFTER_COLUMNS;
+		return true;
+	}
+	if (view.ptr[MYSQL_HEAD_BYTES] == MARK_EOF)
+		return false;
+	my->result.rows++;
+	return true;
+}
+
 uint64_t tl_mysql_pass_rows(struct mysql *my, struct tl_bytes view)
 {
-	bool is_row = my->phase == MYSQL_PHASE_ROWS;
-	bool is_definition = my->phase == MYSQL_PHASE_COLUMNS && my->left > 1;
 	uint64_t at = 0;
 
-	if (my->server_continues || !(is_row || is_definition))
+	if (my->server_continues || my->phase < MYSQL_PHASE_COLUMNS || my->phase > MYSQL_PHASE_ROWS)
 		return 0;
 	while (view.len - at > MYSQL_HEAD_BYTES) {
-		uint32_t head = tl_load_le32(view.ptr + at);
+		struct tl_bytes rest = tl_bytes_from(view, (uint32_t)at);
+		uint32_t head = tl_load_le32(rest.ptr);
 		uint32_t len = head & MYSQL_PACKET_MAX;
-		uint8_t mark = view.ptr[at + MYSQL_HEAD_BYTES];
 		// Whatever isn't surely the next of them is looked at more closely.
 		if (head >> 24 != my->sequence || len == 0 || len == MYSQL_PACKET_MAX ||
-		    mark == MARK_ERR || (is_row && mark == MARK_EOF))
+		    rest.ptr[MYSQL_HEAD_BYTES] == MARK_ERR || !passes(my, rest, len))
 			break;
 		my->sequence++;
 		at += MYSQL_HEAD_BYTES + len;
-		my->result.rows += is_row;
-		my->left -= is_definition;
-		if (at >= view.len || (is_definition && my->left <= 1))
+		if (at >= view.len)
 			break;
 	}
 	return at;

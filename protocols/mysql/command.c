@@ -128,8 +128,9 @@ static bool is_use(struct mysql_call *call, const struct tl_sql *sql)
 static void show_text(struct mysql_call *call, uint32_t command, struct tl_bytes raw, uint32_t full,
 		      struct tl_bytes masked, const struct tl_sql *sql)
 {
-	uint32_t max = (uint32_t)call->options->query_text_max;
-	bool mask = call->options->mask_literals || tl_redact(call->ctx);
+	const struct mysql_options *options = tl_mysql_options(call);
+	uint32_t max = (uint32_t)options->query_text_max;
+	bool mask = options->mask_literals || tl_redact(call->ctx);
 	struct tl_bytes text = mask ? masked : raw;
 	struct tl_values values;
 
@@ -252,7 +253,7 @@ static void read_query(struct mysql_call *call)
 		text = c.failed ? tl_bytes(NULL, 0) : tl_bytes_from(c.bytes, c.at);
 	}
 	uint32_t full = call->len - 1u - (c.failed ? 0 : c.at);
-	uint32_t room = (uint32_t)call->options->query_text_max;
+	uint32_t room = (uint32_t)tl_mysql_options(call)->query_text_max;
 	tl_sql_read(dialect_of(call->my), text, full, buffer, room, &sql);
 	tl_mysql_open(call, MYSQL_QUERY, is_use(call, &sql));
 	show_text(call, MYSQL_QUERY, text, full, tl_bytes(buffer, sql.text_len), &sql);
@@ -309,7 +310,7 @@ static void read_statement(struct mysql_call *call, uint32_t command)
 	if (!c.failed)
 		tl_values_uint(&values, MYSQL_FIELD_STATEMENT_ID, id);
 	if (is_known)
-		put_statement(&values, (uint32_t)call->options->query_text_max, &statement);
+		put_statement(&values, (uint32_t)tl_mysql_options(call)->query_text_max, &statement);
 	tl_values_close(&values);
 	if (!c.failed && !is_known)
 		tl_count(call->ctx, MYSQL_COUNT_STATEMENTS_UNKNOWN);

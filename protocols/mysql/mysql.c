@@ -49,7 +49,6 @@ static struct tl_step read_packet(struct tl_ctx *ctx, struct mysql *my, enum tl_
 	struct mysql_call call = {
 		.ctx = ctx,
 		.my = my,
-		.options = tl_options(ctx),
 		.lane = lane,
 		.payload = tl_bytes_first(tl_bytes_from(view->bytes, MYSQL_HEAD_BYTES), len),
 		.begin = view->offset,

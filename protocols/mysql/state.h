@@ -178,7 +178,6 @@ struct mysql {
 struct mysql_call {
 	struct tl_ctx *ctx;
 	struct mysql *my;
-	const struct mysql_options *options;
 	enum tl_lane lane;
 	struct tl_bytes payload; // as much of the packet as the view has
 	uint64_t begin;          // offset of the packet
@@ -187,6 +186,11 @@ struct mysql_call {
 	uint8_t sequence;
 	bool is_unpaired;        // a command whose answer can't be told
 };
+
+static inline const struct mysql_options *tl_mysql_options(const struct mysql_call *call)
+{
+	return (const struct mysql_options *)tl_options(call->ctx);
+}
 
 // A number in the protocol's length-encoded form; sets `failed` for what is none (NULL, ERR).
 uint64_t tl_mysql_lenenc(struct tl_cursor *c);
@@ -258,6 +262,6 @@ void tl_mysql_count_answer(const struct mysql_call *call);
 
 struct tl_step tl_mysql_client_step(struct mysql_call *call);
 struct tl_step tl_mysql_server_step(struct mysql_call *call);
-// Passes column definitions and rows of which nothing but that they are there is of interest. Gives
-// how many bytes they have, the last one may reach beyond the view.
+// Passes definitions, the EOF behind them and rows, of which nothing but that they are there is of
+// interest. Gives how many bytes they have, the last one may reach beyond the view.
 uint64_t tl_mysql_pass_rows(struct mysql *my, struct tl_bytes view);
