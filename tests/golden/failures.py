@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What packetd is known to get wrong in TCP, DNS and HTTP/1, through the whole program.
+"""What packetd is known to get wrong in TCP, DNS, HTTP/1 and the protocols of databases, through the
+whole program.
 
 usage: failures.py TAPLINE [--write FILE | --check FILE]
 
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 
+import failures_databases
 import variants
 
 BEGIN = "<!-- begin: tests/golden/failures.py --write -->\n"
@@ -88,8 +90,8 @@ class Connection:
         return self
 
 
-def whole(network, client, *turns, first=0):
-    Connection(network, client).open().say(*turns).close(first)
+def whole(network, client, *turns, first=0, to=80):
+    Connection(network, client, to=to).open().say(*turns).close(first)
 
 
 def tcp_cases(n):
@@ -244,6 +246,8 @@ def dns_cases(n):
 
 
 def words(record):
+    if record["protocol"] in ("mysql", "postgresql", "redis"):
+        return failures_databases.words(record)
     request, response = record.get("request") or {}, record.get("response") or {}
     if record["protocol"] == "dns":
         answers = [answer["data"] for answer in response.get("answers", [])]
@@ -280,6 +284,9 @@ def main():
     tcp_cases(network)
     http_cases(network)
     dns_cases(network)
+    failures_databases.mysql_cases(network, whole)
+    failures_databases.postgresql_cases(network, whole)
+    failures_databases.redis_cases(network, whole)
     records, report = run(sys.argv[1], network.packets)
     found = collections.defaultdict(list)
     for record in sorted(records, key=lambda record: record["time"]):
@@ -292,7 +299,8 @@ def main():
         wrong += not good
         print(f"{'ok  ' if good else 'FAIL'} {case.name}: {got}" +
               ("" if good else f" instead of {case.right}"))
-        right = "; ".join(f"`{line}`" for line in case.right) or "no record"
+        right = "; ".join(f"{count} times `{line}`" if count > 1 else f"`{line}`"
+                          for line, count in collections.Counter(case.right).items()) or "no record"
         lines.append(f"| {case.name} | {case.packetd} | {right} | "
                      f"{'as it is right' if good else '; '.join(got)} | {case.also} |")
     # The scan and the late ACK begin no connection: one per handshake.
