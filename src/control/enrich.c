@@ -207,3 +207,15 @@ const char *tl_enricher_name(void *arg, enum tl_name_of what, const uint8_t addr
 		return found->ns;
 	return what == TL_NAME_OF_POD ? found->pod : found->name;
 }
+
+struct tl_bytes tl_enricher_id_name(void *arg, uint16_t protocol, struct tl_bytes id)
+{
+	const struct tl_enricher *e = arg;
+
+	return tl_namer_find(e->namer, protocol, id);
+}
+
+bool tl_enricher_has_news(struct tl_enricher *e)
+{
+	return tl_namer_has_news(e->namer);
+}

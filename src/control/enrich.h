@@ -29,3 +29,7 @@ const struct tl_enrichment *tl_enrich(struct tl_enricher *enricher,
 // the next call. `arg` is the enricher.
 const char *tl_enricher_name(void *arg, enum tl_name_of what, const uint8_t address[16],
 			     uint16_t port);
+// The name of an id in records of `protocol`, likewise; empty if there is none. And whether any were
+// learned since the last call.
+struct tl_bytes tl_enricher_id_name(void *arg, uint16_t protocol, struct tl_bytes id);
+bool tl_enricher_has_news(struct tl_enricher *enricher);

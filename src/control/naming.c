@@ -25,6 +25,7 @@ struct entry {
 struct tl_namer {
 	struct entry *entries; // NULL: nothing was learned yet
 	uint64_t now;          // records so far
+	bool has_news;
 	uint8_t *copy;
 };
 
@@ -84,7 +85,11 @@ static void keep(struct tl_namer *namer, uint16_t protocol, struct tl_bytes id, 
 		entry->protocol = protocol;
 		entry->id_len = (uint16_t)id.len;
 		memcpy(entry->id, id.ptr, id.len);
+	} else if (tl_bytes_equal(tl_bytes(entry->name, entry->name_len), name)) {
+		entry->used = namer->now;
+		return;
 	}
+	namer->has_news = true;
 	entry->used = namer->now;
 	entry->name_len = (uint16_t)name.len;
 	memcpy(entry->name, name.ptr, name.len);
@@ -106,6 +111,21 @@ static void learn(struct tl_namer *namer, const struct tl_naming *naming,
 		else if (value.field == naming->list_name)
 			keep(namer, record->protocol, id, value.bytes);
 	}
+}
+
+struct tl_bytes tl_namer_find(const struct tl_namer *namer, uint16_t protocol, struct tl_bytes id)
+{
+	const struct entry *entry = find(namer, protocol, id);
+
+	return entry == NULL ? tl_bytes(NULL, 0) : tl_bytes(entry->name, entry->name_len);
+}
+
+bool tl_namer_has_news(struct tl_namer *namer)
+{
+	bool has_news = namer->has_news;
+
+	namer->has_news = false;
+	return has_news;
 }
 
 // ---- Naming -------------------------------------------------------------------------------------

@@ -15,6 +15,10 @@ struct tl_namer;
 struct tl_namer *tl_namer_create(void);
 void tl_namer_destroy(struct tl_namer *namer); // accepts NULL
 
+// The name of an id, empty if it isn't known. Good until the next record.
+struct tl_bytes tl_namer_find(const struct tl_namer *namer, uint16_t protocol, struct tl_bytes id);
+// Whether names were learned, or are others, since the last call.
+bool tl_namer_has_news(struct tl_namer *namer);
 // Learns what the record's answer tells. Gives the record, or a copy with the names of the ids in
 // its request that are known; good until the next call.
 const struct tl_roundtrip *tl_namer_name(struct tl_namer *namer, const struct tl_roundtrip *record);

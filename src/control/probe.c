@@ -78,6 +78,7 @@ int tl_probe_start(const struct tl_probe_options *options, const struct tl_rules
 		if (probe->metrics == NULL)
 			goto out_destroy;
 		tl_metrics_on_name(probe->metrics, tl_enricher_name, probe->enricher);
+		tl_metrics_on_id(probe->metrics, tl_enricher_id_name, probe->enricher);
 	}
 	rc = tl_pipeline_start(probe->pipeline);
 	if (rc < 0) {
@@ -106,6 +107,13 @@ void tl_probe_destroy(struct tl_probe *probe)
 	free(probe);
 }
 
+// What records have told since the last merge names series that had none.
+static void take_names(struct tl_probe *probe)
+{
+	if (tl_enricher_has_news(probe->enricher))
+		tl_metrics_rename(probe->metrics);
+}
+
 // Asks the workers to flip when it is time, merges once they did. Never waits.
 static void turn_metrics(struct tl_probe *probe)
 {
@@ -113,6 +121,8 @@ static void turn_metrics(struct tl_probe *probe)
 
 	if (probe->metrics == NULL)
 		return;
+	if (probe->is_flipping)
+		take_names(probe);
 	if (probe->is_flipping && tl_metrics_merge(probe->metrics, clock_ns(CLOCK_REALTIME))) {
 		probe->is_flipping = false;
 		probe->merges++;
@@ -177,8 +187,10 @@ uint32_t tl_probe_turn(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg
 		return handled;
 	}
 	if (handled == 0) {
-		if (probe->metrics != NULL && !probe->is_finished)
+		if (probe->metrics != NULL && !probe->is_finished) {
+			take_names(probe);
 			tl_metrics_merge_stopped(probe->metrics, clock_ns(CLOCK_REALTIME));
+		}
 		probe->is_finished = true;
 		*ret_finished = true;
 	}

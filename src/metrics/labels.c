@@ -80,6 +80,11 @@ static bool add_field_label(struct tl_plan *plan, const struct tl_decoder *decod
 		       *prefix != 0 ? "_" : "", name);
 	if (has_label(plan, label->name))
 		return false;
+	if (side == 0 && decoder->naming != NULL && decoder->naming->name == id) {
+		label->has_ids = true;
+		plan->id_field = decoder->naming->id;
+		plan->id_slot = (uint8_t)(captured + 1);
+	}
 	plan->label_count++;
 	return true;
 }
@@ -216,6 +221,23 @@ static inline uint32_t capture_tail(const uint8_t *wanted, struct tl_bytes tail,
 	return missing;
 }
 
+// Of a request that has no name where one is wanted: the id, if it has that. Gives the bit found.
+static uint32_t capture_id(const struct tl_plan *plan, struct tl_bytes tail,
+			   struct tl_captured *captured)
+{
+	struct tl_value value;
+	uint32_t at = 0;
+
+	while (tl_value_next(tail, &at, &value)) {
+		if (value.field != plan->id_field)
+			continue;
+		captured->values[plan->id_slot - 1] = value.bytes;
+		captured->ids = 1u << (plan->id_slot - 1);
+		break;
+	}
+	return captured->ids;
+}
+
 _Static_assert(TL_CAPTURED_MAX <= 16, "an index is a bit of captured_by");
 
 void tl_plan_capture(const struct tl_plan *plan, const struct tl_roundtrip *record,
@@ -225,9 +247,12 @@ void tl_plan_capture(const struct tl_plan *plan, const struct tl_roundtrip *reco
 
 	for (uint32_t i = 0; i < plan->captured_count; i++)
 		ret_captured->values[i] = tl_bytes(NULL, 0);
+	ret_captured->ids = 0;
 	uint32_t missing = all & ~plan->captured_by[0];
 	missing |= capture_tail(plan->wanted[0], tl_roundtrip_request_tail(record),
 				plan->captured_by[0], ret_captured);
+	if (plan->id_slot != 0 && (missing & 1u << (plan->id_slot - 1)) != 0)
+		missing &= ~capture_id(plan, tl_roundtrip_request_tail(record), ret_captured);
 	(void)capture_tail(plan->wanted[1], tl_roundtrip_response_tail(record),
 			   plan->captured_by[1] & missing, ret_captured);
 }
@@ -255,6 +280,14 @@ static inline uint8_t *put(uint8_t *at, const void *value, uint32_t len)
 	*at++ = (uint8_t)len;
 	memcpy(at, value, len);
 	return at + len;
+}
+
+static uint8_t *put_id(uint8_t *at, struct tl_bytes id)
+{
+	*at++ = (uint8_t)(1 + id.len);
+	*at++ = TL_LABEL_ID_MARK;
+	copy_value(at, id.ptr, id.len);
+	return at + id.len;
 }
 
 void tl_key_make(const struct tl_plan *plan, const struct tl_key_ends *ends,
@@ -293,6 +326,10 @@ void tl_key_make(const struct tl_plan *plan, const struct tl_key_ends *ends,
 			break;
 		case TL_LABEL_FIELD:
 			value = captured->values[label->captured];
+			if (TL_UNLIKELY((captured->ids & 1u << label->captured) != 0)) {
+				at = put_id(at, tl_bytes_first(value, bytes_max - 1));
+				break;
+			}
 			if (value.len > bytes_max) {
 				value.len = bytes_max;
 				while (value.len != 0 && (value.ptr[value.len] & 0xc0) == 0x80)
@@ -360,6 +397,8 @@ void tl_label_text(const struct tl_plan *plan, const struct tl_label_spec *label
 		tl_text_puts(text, plan->name);
 		break;
 	default:
+		if (label->has_ids && value.len != 0 && value.ptr[0] == TL_LABEL_ID_MARK)
+			break; // nobody has told its name yet
 		if (label->type == TL_FIELD_TEXT || label->type == TL_FIELD_BYTES)
 			tl_text_utf8(text, value, false);
 		else

@@ -38,7 +38,10 @@ struct tl_label_spec {
 	uint8_t name_of;  // NAME, PLACE: enum tl_name_of
 	uint8_t type;     // FIELD: enum tl_field_type
 	uint8_t captured; // FIELD: index of its value among those captured
+	bool has_ids;     // FIELD: a name, for which an id stands where the request has only that
 };
+
+#define TL_LABEL_ID_MARK 0u // a key's value that begins with it is such an id
 
 struct tl_extra_spec {
 	char family[96];
@@ -60,6 +63,8 @@ struct tl_plan {
 	struct tl_extra_spec extras[TL_EXTRAS_MAX];
 	uint16_t captured_by[2];             // of request and response: a bit per index captured
 	uint8_t wanted[2][TL_FIELDS_MAX];    // by field id: index among those captured + 1
+	uint8_t id_field; // of requests: its value stands for the name at id_slot
+	uint8_t id_slot;  // index among those captured + 1, 0: none
 };
 
 // A key: the protocol (2 bytes), then per label one length byte and that many bytes.
@@ -84,6 +89,7 @@ static inline uint32_t tl_key_words(uint32_t len)
 // Values of a record that its plan asks for; len 0 where the record has none.
 struct tl_captured {
 	struct tl_bytes values[TL_CAPTURED_MAX];
+	uint32_t ids; // a bit per index: it is an id whose name the control lcore may know
 };
 
 // What a key may take from the connection.

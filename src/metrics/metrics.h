@@ -103,6 +103,10 @@ enum tl_name_of { TL_NAME_OF_SERVICE, TL_NAME_OF_NAMESPACE, TL_NAME_OF_WORKLOAD,
 typedef const char *tl_metrics_name_fn(void *arg, enum tl_name_of what, const uint8_t address[16],
 				       uint16_t port);
 void tl_metrics_on_name(struct tl_metrics *metrics, tl_metrics_name_fn *fn, void *arg);
+// The same for ids that requests have instead of names (struct tl_naming of a decoder): empty where
+// nobody has told, and so is the label.
+typedef struct tl_bytes tl_metrics_id_fn(void *arg, uint16_t protocol, struct tl_bytes id);
+void tl_metrics_on_id(struct tl_metrics *metrics, tl_metrics_id_fn *fn, void *arg);
 // Other names hold from now on: series are looked up anew.
 void tl_metrics_rename(struct tl_metrics *metrics);
 // The picture as of the last merge; give back with tl_snapshot_put.

@@ -162,6 +162,12 @@ static void add_label(struct tl_metrics *m, const struct tl_plan *plan, uint32_t
 			return;
 		}
 	}
+	if (plan->labels[label].has_ids && !is_other && value.len != 0 &&
+	    value.ptr[0] == TL_LABEL_ID_MARK && m->id_name != NULL) {
+		value = m->id_name(m->id_arg, plan->protocol, tl_bytes_from(value, 1));
+		if (value.len == 0)
+			return;
+	}
 	if (one == NULL || is_other) {
 		tl_label_text(plan, &plan->labels[label], value, is_other, &m->scratch);
 		return;
@@ -273,6 +279,12 @@ void tl_metrics_on_name(struct tl_metrics *m, tl_metrics_name_fn *fn, void *arg)
 {
 	m->name = fn;
 	m->name_arg = arg;
+}
+
+void tl_metrics_on_id(struct tl_metrics *m, tl_metrics_id_fn *fn, void *arg)
+{
+	m->id_name = fn;
+	m->id_arg = arg;
 }
 
 void tl_metrics_rename(struct tl_metrics *m)

@@ -99,6 +99,8 @@ struct tl_metrics {
 	struct tl_text scratch;
 	tl_metrics_name_fn *name;    // NULL: servers have no names
 	void *name_arg;
+	tl_metrics_id_fn *id_name;   // NULL: ids have no names
+	void *id_arg;
 	struct tl_text value;        // of one label, scratch
 	struct tl_templates templates; // over what the workers made
 	struct tl_set_sample *set;

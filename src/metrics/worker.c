@@ -191,7 +191,8 @@ static bool apply_templates(struct tl_worker_metrics *m, const struct tl_plan *p
 	for (uint32_t i = 0; i < plan->label_count; i++) {
 		struct tl_template *one = tl_templates_at(&m->templates, plan->protocol, i);
 		struct tl_bytes *value = &captured->values[plan->labels[i].captured];
-		if (one != NULL && !tl_template_apply(one, *value, &m->rooms[i], value))
+		bool is_id = (captured->ids & 1u << plan->labels[i].captured) != 0;
+		if (one != NULL && !is_id && !tl_template_apply(one, *value, &m->rooms[i], value))
 			return false;
 	}
 	return true;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { FAKE_METHOD, FAKE_STATUS_CODE, FAKE_REASON, FAKE_ROWS, FAKE_SET_ROWS, FAKE_FIELDS };
+enum { FAKE_METHOD, FAKE_STATUS_CODE, FAKE_REASON, FAKE_ROWS, FAKE_SET_ROWS, FAKE_METHOD_ID, FAKE_FIELDS };
 
 static const struct tl_field fake_fields[FAKE_FIELDS] = {
 	[FAKE_METHOD] = {.name = "method", .label = "method", .type = TL_FIELD_TEXT,
@@ -23,12 +23,16 @@ static const struct tl_field fake_fields[FAKE_FIELDS] = {
 		       .flags = TL_FIELD_RESPONSE | TL_FIELD_COUNTER},
 	[FAKE_SET_ROWS] = {.name = "resultset_rows", .type = TL_FIELD_UINT, .help = "Rows sent.",
 			   .flags = TL_FIELD_RESPONSE | TL_FIELD_HISTOGRAM},
+	[FAKE_METHOD_ID] = {.name = "method_id", .label = "method_id", .type = TL_FIELD_TEXT,
+			    .parent = TL_FIELD_TOP, .flags = TL_FIELD_REQUEST},
 };
 
 static const char *const fake_counters[] = {"bad_line", "bad_chunk"};
+static const struct tl_naming fake_naming = {.id = FAKE_METHOD_ID, .name = FAKE_METHOD};
 static const struct tl_decoder fake_decoder = {
 	.name = "http", .title = "HTTP/1", .fields = fake_fields, .field_count = FAKE_FIELDS,
 	.counters = fake_counters, .counter_count = 2, .timeout_s = 30,
+	.naming = &fake_naming,
 };
 const struct tl_decoder *const tl_decoders[] = {NULL, &fake_decoder};
 const uint16_t tl_decoder_count = 2;

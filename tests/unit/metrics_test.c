@@ -246,6 +246,58 @@ static void an_orphan_is_labelled_by_its_response(void **state)
 	stop(&f);
 }
 
+static struct tl_bytes name_of_id(void *arg, uint16_t protocol, struct tl_bytes id)
+{
+	assert_int_equal(protocol, 1);
+	return tl_bytes_is(id, "id-of-get") ? tl_bytes_of((const char *)arg) : tl_bytes(NULL, 0);
+}
+
+static void by_id(struct fixture *f, const char *id)
+{
+	struct fake_record r;
+
+	fake_http(&r, "", 200, 1000);
+	r.head.request.tail_len = r.head.response.tail_len = 0;
+	fake_add_text(&r, 0, FAKE_METHOD_ID, id);
+	fake_add_text(&r, 0, FAKE_METHOD_ID, "another");
+	fake_add_text(&r, 1, FAKE_METHOD, "SAID"); // by the response: it doesn't count
+	tl_worker_metrics_roundtrip(f->workers[0], &r.head);
+}
+
+// A request that names something by an id: its label is the name as soon as that is known.
+static void ids_take_names_when_they_are_told(void **state)
+{
+	(void)state;
+	const char *paths[] = {"request.method", "request.method_id"};
+	struct tl_protocol_labels row = {"http", {paths, TL_COUNT_OF(paths)}};
+	struct fixture f = {.options = fake_options()};
+	struct fake_record r;
+	char name[8] = "";
+
+	f.options.labels = (struct tl_option_table) {&row, 1};
+	start(&f);
+	tl_metrics_on_id(f.metrics, name_of_id, name);
+	by_id(&f, "id-of-get");
+	by_id(&f, "unheard");
+	assert_true(value_after(&f, "http_requests_total",
+				"method=\"\",method_id=\"id-of-get\",status=\"ok\"") == 1);
+	assert_true(value_after(&f, "http_requests_total",
+				"method=\"\",method_id=\"unheard\",status=\"ok\"") == 1);
+	memcpy(name, "GET", 4);
+	tl_metrics_rename(f.metrics);
+	by_id(&f, "id-of-get");
+	by_id(&f, "id-of-get");
+	fake_http(&r, "GET", 200, 1000);
+	tl_worker_metrics_roundtrip(f.workers[1], &r.head);
+	assert_true(value_after(&f, "http_requests_total",
+				"method=\"GET\",method_id=\"id-of-get\",status=\"ok\"") == 2);
+	assert_true(value_after(&f, "http_requests_total",
+				"method=\"GET\",method_id=\"\",status=\"ok\"") == 1);
+	assert_true(value_after(&f, "http_requests_total",
+				"method=\"\",method_id=\"id-of-get\",status=\"ok\"") == 1);
+	stop(&f);
+}
+
 static void fields_can_be_metrics(void **state)
 {
 	(void)state;
@@ -723,6 +775,7 @@ int main(void)
 		cmocka_unit_test(labels_are_chosen_by_path),
 		cmocka_unit_test(values_become_templates),
 		cmocka_unit_test(an_orphan_is_labelled_by_its_response),
+		cmocka_unit_test(ids_take_names_when_they_are_told),
 		cmocka_unit_test(fields_can_be_metrics),
 		cmocka_unit_test(values_beyond_the_budget_become_other),
 		cmocka_unit_test(churn_stays_bounded_and_the_books_close),
