@@ -13,7 +13,7 @@
 
 static struct mongo_walked took(uint32_t bytes)
 {
-	return (struct mongo_walked) {.kind = MONGO_TAKE, .bytes = bytes};
+	return (struct mongo_walked) {.kind = MONGO_TAKE, .bytes = bytes, .read = bytes};
 }
 
 static struct mongo_walked want(uint32_t bytes)

@@ -283,14 +283,13 @@ static struct tl_step head(struct mongo_call *call, const struct tl_view *view)
 	return tl_ate(MONGO_HEAD_BYTES);
 }
 
-// To the message's end, a checksum's too; `used` bytes were read, or skipped beyond the view.
-static struct tl_step to_the_end(struct mongo_call *call, const struct tl_view *view, uint32_t used)
+// To the message's end, a checksum's too; `read` bytes were looked at.
+static struct tl_step to_the_end(struct mongo_call *call, const struct tl_view *view, uint32_t read)
 {
 	uint64_t left = call->m->end - view->offset;
-	uint32_t ate = used < view->bytes.len ? used : view->bytes.len;
 
 	finish(call);
-	return tl_ate_and_skip(ate < left ? ate : (uint32_t)left, left);
+	return tl_ate_and_skip(read < left ? read : (uint32_t)left, left);
 }
 
 // Unit after unit, as far as the view goes.
@@ -298,30 +297,32 @@ static struct tl_step plain(struct mongo_call *call, const struct tl_view *view)
 {
 	struct mongo_message *m = call->m;
 	uint32_t used = 0;
+	uint32_t read = 0; // of what was used; the rest was passed over
 
 	for (uint32_t n = 0; n < STEPS_MAX && m->at < m->size; n++) {
 		struct tl_bytes bytes =
 			tl_bytes_first(tl_bytes_from(view->bytes, used), m->size - m->at);
 		if (bytes.len == 0)
-			return tl_ate(used);
+			return tl_ate_and_skip(read, used);
 		struct mongo_walked walked = tl_mongo_walk(call, bytes);
 		if (walked.kind == MONGO_WANT) {
 			if (walked.bytes > MONGO_UNIT_BYTES_MAX || walked.bytes > m->size - m->at) {
 				tl_count(call->ctx, MONGO_COUNT_BAD_MESSAGE);
-				return to_the_end(call, view, used);
+				return to_the_end(call, view, read);
 			}
-			return used != 0 ? tl_ate(used) : tl_need(walked.bytes);
+			return used != 0 ? tl_ate_and_skip(read, used) : tl_need(walked.bytes);
 		}
 		m->at += walked.bytes;
+		read += walked.read;
 		if (m->phase == MONGO_REST)
 			break;
 		if (walked.bytes >= bytes.len && m->at < m->size)
-			return tl_ate_and_skip(used + bytes.len, (uint64_t)used + walked.bytes);
+			return tl_ate_and_skip(read, (uint64_t)used + walked.bytes);
 		used += walked.bytes;
 	}
 	if (m->at < m->size && m->phase != MONGO_REST)
-		return tl_ate(used);
-	return to_the_end(call, view, used);
+		return tl_ate_and_skip(read, used);
+	return to_the_end(call, view, read);
 }
 
 struct tl_step tl_mongo_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,

@@ -230,6 +230,7 @@ enum mongo_walk_kind { MONGO_TAKE, MONGO_WANT, MONGO_PASS };
 struct mongo_walked {
 	uint8_t kind; // enum mongo_walk_kind
 	uint32_t bytes;
+	uint32_t read; // TAKE, PASS: of them, that were looked at
 };
 
 // Reads one unit of the message's inside at the start of `view`.

@@ -34,7 +34,7 @@ enum bson {
 
 static struct mongo_walked took(uint32_t bytes)
 {
-	return (struct mongo_walked) {.kind = MONGO_TAKE, .bytes = bytes};
+	return (struct mongo_walked) {.kind = MONGO_TAKE, .bytes = bytes, .read = bytes};
 }
 
 static struct mongo_walked want(uint32_t bytes)
@@ -42,9 +42,10 @@ static struct mongo_walked want(uint32_t bytes)
 	return (struct mongo_walked) {.kind = MONGO_WANT, .bytes = bytes};
 }
 
-static struct mongo_walked pass(uint32_t bytes)
+// Of `bytes` the first `read` were looked at.
+static struct mongo_walked pass(uint32_t read, uint32_t bytes)
 {
-	return (struct mongo_walked) {.kind = MONGO_PASS, .bytes = bytes};
+	return (struct mongo_walked) {.kind = MONGO_PASS, .bytes = bytes, .read = read};
 }
 
 void tl_mongo_give_up(struct mongo_call *call)
@@ -57,7 +58,7 @@ static struct mongo_walked broken(struct mongo_call *call)
 {
 	tl_count(call->ctx, MONGO_COUNT_BAD_MESSAGE);
 	tl_mongo_give_up(call);
-	return pass(call->m->size - call->m->at);
+	return pass(0, call->m->size - call->m->at);
 }
 
 static bool is_reply(const struct mongo_call *call)
@@ -130,7 +131,7 @@ static struct mongo_walked documents(struct mongo_call *call, struct tl_bytes vi
 			tl_message_uint(call->ctx, call->lane, MONGO_FIELD_DOCUMENTS, m->documents);
 		m->phase = m->opcode == MONGO_OP_MSG ? MONGO_SECTION : MONGO_REST;
 	}
-	return pass(len);
+	return pass(4, len);
 }
 
 static struct mongo_walked document(struct mongo_call *call, struct tl_bytes view)
@@ -577,6 +578,7 @@ static struct mongo_walked value(struct mongo_call *call, struct tl_bytes view)
 	struct mongo_message *m = call->m;
 	uint32_t head = value_head(m->type);
 	uint32_t left = m->ends[m->depth - 1] - m->at;
+	uint32_t shown = head;
 	int64_t number;
 
 	if (head == 0 || head >= left)
@@ -590,8 +592,7 @@ static struct mongo_walked value(struct mongo_call *call, struct tl_bytes view)
 	if (is_document && len < BSON_DOCUMENT_BYTES_MIN)
 		return broken(call);
 	if (m->type == BSON_STRING && m->word != MONGO_WORD_NONE) {
-		uint32_t shown = len < 4 + MONGO_VALUE_BYTES_MAX ? (uint32_t)len
-								: 4 + MONGO_VALUE_BYTES_MAX;
+		shown = len < 4 + MONGO_VALUE_BYTES_MAX ? (uint32_t)len : 4 + MONGO_VALUE_BYTES_MAX;
 		if (view.len < shown)
 			return want(shown);
 		if (len > 4)
@@ -603,7 +604,7 @@ static struct mongo_walked value(struct mongo_call *call, struct tl_bytes view)
 		return took(4);
 	}
 	m->phase = MONGO_ELEMENT;
-	return pass((uint32_t)len);
+	return pass(shown, (uint32_t)len);
 }
 
 struct mongo_walked tl_mongo_walk(struct mongo_call *call, struct tl_bytes view)
@@ -628,5 +629,5 @@ struct mongo_walked tl_mongo_walk(struct mongo_call *call, struct tl_bytes view)
 	case MONGO_REST:
 		break;
 	}
-	return pass(call->m->size - call->m->at);
+	return pass(0, call->m->size - call->m->at);
 }
