@@ -5,6 +5,8 @@ types, GOAWAY that leaves streams, RST_STREAM; and the client that asks for it.
 
     h2_peer.py serve ADDRESS PORT
     h2_peer.py call ADDRESS PORT     prints its requests, a JSON line for each
+    h2_peer.py keep ADDRESS PORT     for each line of its input 40 requests in the same two connections,
+                                     which it prints likewise, then an empty line
 """
 import json
 import socket
@@ -83,13 +85,13 @@ class Client:
                 if isinstance(event, kind) and getattr(event, "stream_id", stream) == stream:
                     return
 
-    def ask(self, method, path, status, *more, wait=h2.events.StreamEnded, end=True):
+    def ask(self, method, path, status, *more, wait=h2.events.StreamEnded, end=True, before=UNKNOWN):
         stream = self.connection.get_next_available_stream_id()
         headers = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "h2")]
         if method == "CONNECT":
             headers.insert(1, (":protocol", "websocket"))
         self.connection.send_headers(stream, headers + list(more), end_stream=end)
-        self.sock.sendall(UNKNOWN)
+        self.sock.sendall(before)
         self.flush()
         print(json.dumps({"method": method, "path": path, "status": status}))
         if wait is not None:
@@ -110,4 +112,13 @@ def call(address, port):
     client.ask("GET", "/goaway", "cancelled", wait=h2.events.ConnectionTerminated)
 
 
-{"serve": serve, "call": call}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+def keep(address, port):
+    clients = [Client(address, port), Client(address, port)]
+    for _ in sys.stdin:
+        for n in range(40):
+            # Both encoders index; the number makes entries go from the table.
+            clients[n % 2].ask("GET", "/style.css", "ok", ("x-number", str(n)), before=b"")
+        print(flush=True)
+
+
+{"serve": serve, "call": call, "keep": keep}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
