@@ -16,9 +16,9 @@ static bool may_be_orphan(const struct http2 *http, uint32_t stream)
 	       (http->hole_high == 0 || stream < http->hole_high);
 }
 
-static enum http2_block kind_of(struct http2_call *call, uint32_t stream)
+static enum http2_block kind_of(const struct http2_call *call, uint32_t stream)
 {
-	const struct http2_memo *memo = tl_http2_memo(call, stream);
+	const struct http2_memo *memo = call->memo;
 
 	if (call->lane == TL_CLIENT)
 		return memo != NULL ? HTTP2_BLOCK_TRAILERS : HTTP2_BLOCK_REQUEST;
@@ -44,16 +44,11 @@ void tl_http2_block_begin(struct http2_call *call, uint32_t stream, bool promise
 		(void)tl_message_resume(call->ctx, call->lane, tl_http2_opener(stream), stream);
 	else if (me->block != HTTP2_BLOCK_NONE)
 		tl_message_begin(call->ctx, call->lane, call->view->offset);
-	if (me->block == HTTP2_BLOCK_RESPONSE && tl_http2_grpc(call, stream) != NULL)
+	if (me->block == HTTP2_BLOCK_RESPONSE && tl_http2_grpc(call) != NULL)
 		tl_message_as(call->ctx, TL_SERVER, call->http->grpc_id);
 }
 
 // ---- Fields ---------------------------------------------------------------------------------
-
-static bool is_of_request(const struct http2_call *call)
-{
-	return call->lane == TL_CLIENT || call->me->block == HTTP2_BLOCK_PROMISE;
-}
 
 static inline void text(struct http2_call *call, uint8_t field, uint32_t max, struct tl_bytes value)
 {
@@ -129,14 +124,6 @@ static void scheme_field(struct http2_call *call, struct tl_bytes value)
 	call->me->seen |= HTTP2_SEEN_OTHER;
 }
 
-static struct tl_grpc *grpc_of(struct http2_call *call)
-{
-	if (!call->has_grpc)
-		call->grpc = tl_http2_grpc(call, call->me->stream);
-	call->has_grpc = true;
-	return call->grpc;
-}
-
 static void type_field(struct http2_call *call, struct tl_bytes value)
 {
 	struct http2_lane *me = call->me;
@@ -147,41 +134,45 @@ static void type_field(struct http2_call *call, struct tl_bytes value)
 		me->content |= HTTP2_IS_TEXT;
 	if (tl_bytes_starts(value, "text/event-stream"))
 		me->content |= HTTP2_IS_EVENTS;
-	if (call->lane == TL_CLIENT)
+	if (call->lane == TL_CLIENT) {
 		me->grpc.kind = (uint8_t)tl_grpc_kind_of(value);
-	else if (grpc_of(call) != NULL)
-		tl_grpc_response_type(call->grpc, value);
+		return;
+	}
+	struct tl_grpc *grpc = tl_http2_grpc(call);
+	if (grpc != NULL)
+		tl_grpc_response_type(grpc, value);
 }
 
 // A stream of which too little was told to know it for a call is known by its status.
-static void become_grpc(struct http2_call *call)
+static struct tl_grpc *become_grpc(struct http2_call *call)
 {
-	const struct http2_memo *memo = tl_http2_memo(call, call->me->stream);
-
-	if (memo == NULL || !memo->may_be_grpc)
-		return;
+	if (call->memo == NULL || !call->memo->may_be_grpc)
+		return NULL;
 	tl_values_close(&call->values);
-	call->grpc = tl_http2_becomes_grpc(call, call->me->stream, TL_GRPC_NATIVE);
-	if (call->grpc != NULL)
+	struct tl_grpc *grpc = tl_http2_becomes_grpc(call, TL_GRPC_NATIVE);
+	if (grpc != NULL)
 		tl_message_as(call->ctx, TL_SERVER, call->http->grpc_id);
+	return grpc;
 }
 
 // What a response or its trailers say of a call.
 static void grpc_field(struct http2_call *call, const struct hpack_field *field)
 {
-	if (grpc_of(call) == NULL && field->tag == HTTP2_NAME_GRPC_STATUS)
-		become_grpc(call);
-	if (call->grpc == NULL)
+	struct tl_grpc *grpc = tl_http2_grpc(call);
+
+	if (grpc == NULL && field->tag == HTTP2_NAME_GRPC_STATUS)
+		grpc = become_grpc(call);
+	if (grpc == NULL)
 		return;
 	if (field->tag == HTTP2_NAME_GRPC_STATUS) {
-		tl_grpc_response_status(call->grpc, field->value);
+		tl_grpc_response_status(grpc, field->value);
 		return;
 	}
 	if (field->value.len == 0)
 		return;
 	tl_values_close(&call->values);
 	if (field->tag == HTTP2_NAME_GRPC_MESSAGE)
-		tl_grpc_response_message(call->grpc, call->ctx, field->value);
+		tl_grpc_response_message(grpc, call->ctx, field->value);
 	else
 		tl_grpc_response_encoding(call->ctx, field->value);
 }
@@ -193,6 +184,12 @@ static void request_field(struct http2_call *call, const struct hpack_field *fie
 	struct http2_lane *me = call->me;
 
 	switch ((enum http2_name)field->tag) {
+	case HTTP2_NAME_CONTENT_TYPE:
+		type_field(call, field->value);
+		break;
+	case HTTP2_NAME_CONTENT_ENCODING:
+		me->content |= HTTP2_IS_ENCODED;
+		break;
 	case HTTP2_NAME_METHOD:
 		method_field(call, field->value);
 		break;
@@ -250,6 +247,12 @@ static void request_field(struct http2_call *call, const struct hpack_field *fie
 static void response_field(struct http2_call *call, const struct hpack_field *field)
 {
 	switch ((enum http2_name)field->tag) {
+	case HTTP2_NAME_CONTENT_TYPE:
+		type_field(call, field->value);
+		break;
+	case HTTP2_NAME_CONTENT_ENCODING:
+		call->me->content |= HTTP2_IS_ENCODED;
+		break;
 	case HTTP2_NAME_STATUS:
 		status_field(call, field->value);
 		break;
@@ -268,20 +271,15 @@ static void response_field(struct http2_call *call, const struct hpack_field *fi
 
 static void plain_field(struct http2_call *call, const struct hpack_field *field)
 {
-	bool of_request = is_of_request(call);
-
-	if (field->tag == HTTP2_NAME_CONTENT_TYPE)
-		type_field(call, field->value);
-	else if (field->tag == HTTP2_NAME_CONTENT_ENCODING)
-		call->me->content |= HTTP2_IS_ENCODED;
-	else if (field->tag != HTTP2_NAME_OTHER && of_request)
+	if (call->of_request)
 		request_field(call, field);
-	else if (field->tag != HTTP2_NAME_OTHER)
+	else
 		response_field(call, field);
 	if (TL_LIKELY(!call->captures) || tl_http2_is_pseudo(field->tag) || field->name.len == 0)
 		return;
 	tl_values_close(&call->values);
-	tl_http_capture_header(call->ctx, call->lane, of_request, call->options, field->name, field->value);
+	tl_http_capture_header(call->ctx, call->lane, call->of_request, call->options, field->name,
+			       field->value);
 }
 
 // One of which not all is known, or not all is kept. False: it says nothing.
@@ -335,7 +333,7 @@ void tl_http2_block_field(void *arg, const struct hpack_field *field)
 static void trailers_end(struct http2_call *call)
 {
 	struct http2_lane *me = call->me;
-	struct http2_memo *memo = tl_http2_memo(call, me->stream);
+	struct http2_memo *memo = call->memo;
 
 	if (memo == NULL)
 		return;
@@ -343,7 +341,7 @@ static void trailers_end(struct http2_call *call)
 	if (me->ends_stream && call->lane == TL_CLIENT)
 		tl_message_end(call->ctx, TL_CLIENT, me->frame_end);
 	else if (me->ends_stream)
-		tl_http2_close(call, me->stream, me->frame_end);
+		tl_http2_close(call);
 }
 
 #define UNKNOWN "<unknown>"
@@ -370,7 +368,7 @@ void tl_http2_block_end(struct http2_call *call)
 
 	if (me->block != HTTP2_BLOCK_NONE && me->block != HTTP2_BLOCK_TRAILERS) {
 		tl_values_uint(&call->values, HTTP2_FIELD_STREAM_ID, me->stream);
-		if (is_of_request(call))
+		if (call->of_request)
 			request_end(call);
 		tl_values_close(&call->values);
 		if ((me->seen & HTTP2_SEEN_UNKNOWN) != 0)

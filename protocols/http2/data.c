@@ -50,8 +50,8 @@ static void end_stream(struct http2_call *call)
 	me->ends_data = false;
 	if (call->lane == TL_CLIENT)
 		tl_message_end(call->ctx, TL_CLIENT, me->frame_end);
-	else if (tl_http2_memo(call, me->stream) != NULL)
-		tl_http2_close(call, me->stream, me->frame_end);
+	else if (call->memo != NULL)
+		tl_http2_close(call);
 }
 
 void tl_http2_data_lost(struct http2_call *call)
@@ -76,7 +76,7 @@ static struct tl_step read_messages(struct http2_call *call, uint64_t at)
 {
 	struct http2_lane *me = call->me;
 	struct tl_bytes bytes = call->view->bytes;
-	struct tl_grpc *grpc = tl_http2_grpc(call, me->stream);
+	struct tl_grpc *grpc = tl_http2_grpc(call);
 	uint32_t read = (uint32_t)at;
 
 	if (grpc == NULL) // it ended meanwhile
@@ -111,7 +111,7 @@ static struct tl_step read_messages(struct http2_call *call, uint64_t at)
 struct tl_step tl_http2_data(struct http2_call *call)
 {
 	struct http2_lane *me = call->me;
-	struct http2_memo *memo = tl_http2_memo(call, me->stream);
+	struct http2_memo *memo = call->memo;
 
 	if (memo != NULL && memo->is_grpc)
 		return read_messages(call, 0);
@@ -131,29 +131,27 @@ struct tl_step tl_http2_data(struct http2_call *call)
 	return tl_copy(bytes, HTTP_FIELD_BODY, keep);
 }
 
-static enum look look_of(struct http2_call *call, const struct http2_memo *memo,
-			 const struct data *data, struct tl_bytes content)
+static enum look look_of(struct http2_call *call, const struct data *data, struct tl_bytes content)
 {
-	uint32_t stream = data->frame->stream;
+	const struct http2_memo *memo = call->memo;
 
 	if (memo == NULL || data->content == 0)
 		return LOOK_NOT;
 	if (memo->may_be_grpc && call->lane == TL_CLIENT && content.len >= TL_GRPC_HEAD_BYTES &&
-	    begins_like_grpc(data, content)) {
-		(void)tl_http2_becomes_grpc(call, stream, TL_GRPC_NATIVE);
-		memo = tl_http2_memo(call, stream);
-	}
+	    begins_like_grpc(data, content))
+		(void)tl_http2_becomes_grpc(call, TL_GRPC_NATIVE);
 	if (memo->is_grpc) {
-		struct tl_grpc *grpc = tl_http2_grpc(call, stream);
+		struct tl_grpc *grpc = tl_http2_grpc(call);
 		return grpc != NULL && is_readable(call, grpc) ? LOOK_GRPC : LOOK_NOT;
 	}
 	return is_captured(call, memo) ? LOOK_COPY : LOOK_NOT;
 }
 
 // The bytes that must be in view before anything is decided.
-static uint32_t bytes_needed(const struct http2_call *call, const struct http2_memo *memo,
-			     const struct data *data)
+static uint32_t bytes_needed(const struct http2_call *call, const struct data *data)
 {
+	const struct http2_memo *memo = call->memo;
+
 	if (memo == NULL || !memo->may_be_grpc || call->lane != TL_CLIENT ||
 	    data->content < TL_GRPC_HEAD_BYTES)
 		return data->head;
@@ -178,19 +176,19 @@ struct tl_step tl_http2_data_frame(struct http2_call *call, const struct frame *
 			data.padding = frame->length - 1;
 	}
 	data.content = frame->length - (data.head - FRAME_HEAD_BYTES) - data.padding;
-	const struct http2_memo *memo = tl_http2_memo(call, frame->stream);
-	uint32_t needed = bytes_needed(call, memo, &data);
+	uint32_t needed = bytes_needed(call, &data);
 	if (bytes.len < needed)
 		return tl_need(needed);
 	if (!tl_message_resume(ctx, call->lane, opener, frame->stream)) {
-		if (ends && call->lane == TL_SERVER && memo != NULL)
+		if (ends && call->lane == TL_SERVER && call->memo != NULL)
 			// The response's head was lost.
 			tl_cancel(ctx, opener, frame->stream, TL_STATUS_UNANSWERED, TL_REASON_GAP);
+		call->memo = NULL;
 		return tl_skip((uint64_t)FRAME_HEAD_BYTES + frame->length);
 	}
 	tl_message_body(ctx, call->lane, data.content);
-	enum look look = look_of(call, memo, &data, tl_bytes_from(bytes, data.head));
 	me->stream = frame->stream;
+	enum look look = look_of(call, &data, tl_bytes_from(bytes, data.head));
 	me->left = data.content;
 	me->padding = data.padding;
 	me->frame_end = call->view->offset + FRAME_HEAD_BYTES + frame->length;

@@ -15,8 +15,10 @@ static bool http2_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64
 	tl_http2_begin_call(&call, ctx, state, lane, NULL);
 	bool had_frame = call.me->had_frame;
 	tl_hpack_rejoin(call.table);
-	if (call.me->in_data)
+	if (call.me->in_data) {
+		tl_http2_look_up(&call, call.me->stream);
 		tl_http2_data_lost(&call);
+	}
 	tl_message_set_aside(ctx, lane);
 	tl_flag_open(ctx, TL_FLAG_GAP); // parts of any stream may have been in the hole
 	uint16_t epoch = (uint16_t)(call.me->epoch + 1u); // calls see that messages were lost
@@ -99,6 +101,7 @@ const struct tl_decoder tl_decoder_http2 = {
 	.state_size = sizeof(struct http2),
 	.need_max = PREFACE_BYTES,
 	.room_size = sizeof(struct http2_room),
+	.request_bytes = 512, // those of a call of gRPC
 	.timeout_s = 60,
 	.ports = http2_ports,
 	.fields = http2_fields,

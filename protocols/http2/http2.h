@@ -133,11 +133,11 @@ struct http2_call {
 	struct http2_lane *me; // http->lane[lane]
 	struct hpack *table;   // of this lane
 	const struct tl_view *view;
+	struct http2_memo *memo; // of the open request of the stream that is read, NULL: none
 	struct tl_values values; // of the current message, while a block is read
-	struct tl_grpc *grpc;    // with has_grpc: that the block's stream carries
 	enum tl_lane lane;
-	bool has_grpc;
-	bool captures;           // some of the lane's headers are to be recorded
+	bool of_request;         // the block that is read
+	bool captures;           // some of its headers are to be recorded
 };
 
 void tl_http2_begin_call(struct http2_call *ret, struct tl_ctx *ctx, void *state, enum tl_lane lane,
@@ -147,7 +147,7 @@ struct tl_step tl_http2_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 
 // -- block.c
 
-// A header block of `stream` begins at the frame in view; `promised`: by PUSH_PROMISE.
+// A header block of `stream`, which was looked up, begins at the frame in view; `promised`: by PUSH_PROMISE.
 void tl_http2_block_begin(struct http2_call *call, uint32_t stream, bool promised);
 // Takes in one field of it.
 void tl_http2_block_field(void *arg, const struct hpack_field *field);
@@ -161,25 +161,25 @@ static inline enum tl_lane tl_http2_opener(uint32_t stream)
 {
 	return (stream & 1) != 0 ? TL_CLIENT : TL_SERVER;
 }
-static inline struct http2_memo *tl_http2_memo(struct http2_call *call, uint32_t stream)
+// Finds the open request of the stream that is read now.
+static inline void tl_http2_look_up(struct http2_call *call, uint32_t stream)
 {
-	return (struct http2_memo *)tl_pending(call->ctx, tl_http2_opener(stream), stream);
+	call->memo = (struct http2_memo *)tl_pending(call->ctx, tl_http2_opener(stream), stream);
 }
-// The call that the stream carries, NULL if it carries none.
-static inline struct tl_grpc *tl_http2_grpc(struct http2_call *call, uint32_t stream)
+// The call that it carries, NULL if it carries none.
+static inline struct tl_grpc *tl_http2_grpc(const struct http2_call *call)
 {
-	return (struct tl_grpc *)tl_inner_state(call->ctx, tl_http2_opener(stream), stream);
+	return call->memo == NULL ? NULL : (struct tl_grpc *)tl_inner_of(call->ctx, call->memo);
 }
 // The stream's block of this kind is complete.
 void tl_http2_request(struct http2_call *call);
 void tl_http2_promise(struct http2_call *call);
 void tl_http2_response(struct http2_call *call);
 void tl_http2_orphan(struct http2_call *call);
-// The stream's response ends with the frame that ends at `end`.
-void tl_http2_close(struct http2_call *call, uint32_t stream, uint64_t end);
+// The stream's response ends with the frame that ends at me->frame_end.
+void tl_http2_close(struct http2_call *call);
 // It turns out to be a call, its request being of `kind`.
-struct tl_grpc *tl_http2_becomes_grpc(struct http2_call *call, uint32_t stream,
-				      enum tl_grpc_kind kind);
+struct tl_grpc *tl_http2_becomes_grpc(struct http2_call *call, enum tl_grpc_kind kind);
 // RST_STREAM, GOAWAY by the server.
 void tl_http2_reset(struct http2_call *call, uint32_t stream, uint32_t error);
 void tl_http2_goaway(struct http2_call *call, uint32_t last, uint32_t error);

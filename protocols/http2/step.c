@@ -4,6 +4,8 @@
 
 #include "base/check.h"
 
+#define FRAMES_AT_ONCE_MAX 16u
+
 // Everything about the connection's begin is decided at its first bytes. One that was upgraded from
 // HTTP/1 begins with a request: stream 1 (RFC 7540 section 3.2).
 static void get_ready(struct http2_call *call)
@@ -75,9 +77,9 @@ static void fragment_ends(struct http2_call *call)
 static void open_values(struct http2_call *call)
 {
 	struct http2_lane *me = call->me;
-	bool of_request = call->lane == TL_CLIENT || me->block == HTTP2_BLOCK_PROMISE;
 
-	call->captures = (of_request ? call->options->request_headers.count
+	call->of_request = call->lane == TL_CLIENT || me->block == HTTP2_BLOCK_PROMISE;
+	call->captures = (call->of_request ? call->options->request_headers.count
 				     : call->options->response_headers.count) != 0;
 	call->table->only_tagged = !call->captures;
 	if (me->block != HTTP2_BLOCK_NONE && me->block != HTTP2_BLOCK_TRAILERS)
@@ -177,6 +179,8 @@ static struct tl_step frame_begins(struct http2_call *call, const struct frame *
 	}
 	if (!continues)
 		tl_message_set_aside(call->ctx, call->lane);
+	if (frame->type <= FRAME_HEADERS || continues)
+		tl_http2_look_up(call, frame->stream);
 	switch ((enum frame_type)frame->type) {
 	case FRAME_DATA:
 		return tl_http2_data_frame(call, frame);
@@ -229,6 +233,43 @@ static struct tl_step preface(struct http2_call *call)
 	return tl_ate(PREFACE_BYTES);
 }
 
+static uint32_t read_by(const struct tl_step *step)
+{
+	return step->kind == TL_STEP_ATE ? (uint32_t)step->bytes : step->keep;
+}
+
+// Frames of one stream that follow one another, as those of a short request or answer do, are read
+// in one step: their message stays the lane's current one, nothing else happens in between.
+static struct tl_step go_on(struct http2_call *call, const struct frame *first, struct tl_step step)
+{
+	const struct http2_lane *me = call->me;
+	const struct tl_view *view = call->view;
+	uint8_t flags = first->flags;
+
+	for (uint32_t n = 0; n < FRAMES_AT_ONCE_MAX; n++) {
+		if ((step.kind != TL_STEP_ATE && step.kind != TL_STEP_SKIP) || call->memo == NULL ||
+		    (flags & FRAME_END_STREAM) != 0 || me->in_block || me->in_fragment || me->in_data ||
+		    step.bytes + FRAME_HEAD_BYTES > view->bytes.len)
+			break;
+		uint32_t used = (uint32_t)step.bytes;
+		struct tl_view rest = {.bytes = tl_bytes_from(view->bytes, used),
+				       .offset = view->offset + used};
+		struct frame frame = tl_http2_frame(rest.bytes.ptr);
+		flags = frame.flags;
+		if (frame.stream != first->stream || frame.type > FRAME_HEADERS ||
+		    (flags & (FRAME_PADDED | FRAME_HAS_PRIORITY)) != 0)
+			break;
+		call->view = &rest;
+		struct tl_step more = frame.type == FRAME_DATA ? tl_http2_data_frame(call, &frame)
+							       : fragment_begins(call, &frame, 0);
+		call->view = view;
+		if (more.kind == TL_STEP_NEED)
+			break;
+		step = tl_ate_and_skip(read_by(&step) + read_by(&more), step.bytes + more.bytes);
+	}
+	return step;
+}
+
 struct tl_step tl_http2_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			     const struct tl_view *view)
 {
@@ -236,6 +277,8 @@ struct tl_step tl_http2_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 
 	tl_http2_begin_call(&call, ctx, state, lane, view);
 
+	if (call.me->in_fragment || call.me->in_data)
+		tl_http2_look_up(&call, call.me->stream);
 	if (call.me->in_fragment)
 		return read_fragment(&call, 0);
 	if (call.me->in_data)
@@ -250,5 +293,6 @@ struct tl_step tl_http2_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 		return tl_stop();
 	}
 	call.me->had_frame = true;
-	return frame_begins(&call, &frame);
+	struct tl_step step = frame_begins(&call, &frame);
+	return frame.type <= FRAME_HEADERS ? go_on(&call, &frame, step) : step;
 }

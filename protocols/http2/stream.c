@@ -16,27 +16,25 @@ static void note_stream(struct http2 *http, uint32_t stream)
 }
 
 // The stream's request is open; `is_current`: and the client lane's current message.
-static struct tl_grpc *begin_grpc(struct http2_call *call, uint32_t stream,
-				  const struct tl_grpc_request *request, bool is_current)
+static struct tl_grpc *begin_grpc(struct http2_call *call, const struct tl_grpc_request *request,
+				  bool is_current)
 {
 	const struct http2 *http = call->http;
-	struct tl_grpc *grpc = tl_grpc_begin(call->ctx, stream, http->grpc_id, request, is_current);
-	struct http2_memo *memo = tl_http2_memo(call, stream);
+	struct tl_grpc *grpc =
+		tl_grpc_begin(call->ctx, call->me->stream, http->grpc_id, request, is_current);
 
-	memo->may_be_grpc = false;
-	memo->is_grpc = grpc != NULL;
+	call->memo->may_be_grpc = false;
+	call->memo->is_grpc = grpc != NULL;
 	for (uint32_t i = 0; i < TL_LANE_COUNT && grpc != NULL; i++)
 		grpc->lane[i].epoch = http->lane[i].epoch;
 	return grpc;
 }
 
-struct tl_grpc *tl_http2_becomes_grpc(struct http2_call *call, uint32_t stream,
-				      enum tl_grpc_kind kind)
+struct tl_grpc *tl_http2_becomes_grpc(struct http2_call *call, enum tl_grpc_kind kind)
 {
 	struct tl_grpc_request request = {.kind = (uint8_t)kind};
-	bool is_late[TL_LANE_COUNT] = {call->lane == TL_SERVER,
-				       tl_http2_memo(call, stream)->answered};
-	struct tl_grpc *grpc = begin_grpc(call, stream, &request, false);
+	bool is_late[TL_LANE_COUNT] = {call->lane == TL_SERVER, call->memo->answered};
+	struct tl_grpc *grpc = begin_grpc(call, &request, false);
 
 	// Messages before were passed over.
 	for (uint32_t i = 0; i < TL_LANE_COUNT && grpc != NULL; i++)
@@ -64,14 +62,17 @@ void tl_http2_request(struct http2_call *call)
 	note_stream(http, me->stream);
 	memo.content[TL_CLIENT] = me->content;
 	tl_open(call->ctx, TL_CLIENT, me->stream, &memo);
-	if (me->grpc.kind != TL_GRPC_NONE && tl_http2_memo(call, me->stream) != NULL)
-		(void)begin_grpc(call, me->stream, &me->grpc, true);
+	tl_http2_look_up(call, me->stream);
+	if (me->grpc.kind != TL_GRPC_NONE && call->memo != NULL)
+		(void)begin_grpc(call, &me->grpc, true);
 	bool refused = http->is_going && me->stream > http->goaway;
 	if (me->ends_stream || memo.is_connect || refused)
 		tl_message_end(call->ctx, TL_CLIENT, me->frame_end);
-	if (refused)
+	if (refused) {
+		call->memo = NULL;
 		tl_cancel(call->ctx, TL_CLIENT, me->stream, TL_STATUS_CANCELLED,
 			  TL_REASON_GOAWAY_UNPROCESSED);
+	}
 }
 
 void tl_http2_promise(struct http2_call *call)
@@ -90,12 +91,11 @@ static enum tl_status status_of(uint32_t code)
 						      : TL_STATUS_SERVER_ERROR;
 }
 
-void tl_http2_close(struct http2_call *call, uint32_t stream, uint64_t end)
+void tl_http2_close(struct http2_call *call)
 {
-	const struct http2_memo *memo = tl_http2_memo(call, stream);
+	const struct http2_memo *memo = call->memo;
 	uint32_t code = memo == NULL ? 0 : memo->code;
-	const struct tl_grpc *grpc =
-		memo != NULL && memo->is_grpc ? tl_http2_grpc(call, stream) : NULL;
+	const struct tl_grpc *grpc = memo != NULL && memo->is_grpc ? tl_http2_grpc(call) : NULL;
 	// A status in the part of the table that is not known.
 	struct tl_grpc_outcome outcome = {.status = status_of(code), .is_estimated = code == 0};
 
@@ -103,14 +103,16 @@ void tl_http2_close(struct http2_call *call, uint32_t stream, uint64_t end)
 		outcome = tl_grpc_outcome(grpc, code, memo->hides);
 	if (outcome.is_estimated)
 		tl_message_flag(call->ctx, TL_SERVER, TL_FLAG_ESTIMATED);
-	tl_message_end(call->ctx, TL_SERVER, end);
-	tl_close(call->ctx, TL_SERVER, stream, outcome.status, outcome.reason);
+	tl_message_end(call->ctx, TL_SERVER, call->me->frame_end);
+	tl_close(call->ctx, TL_SERVER, call->me->stream, outcome.status, outcome.reason);
+	call->memo = NULL;
 }
 
 // The response of an open request begins with the block.
-static void answer(struct http2_call *call, struct http2_memo *memo)
+static void answer(struct http2_call *call)
 {
 	struct http2_lane *me = call->me;
+	struct http2_memo *memo = call->memo;
 	bool tunnel = memo->is_connect && me->code >= 200 && me->code < 300;
 
 	memo->code = me->code;
@@ -119,7 +121,7 @@ static void answer(struct http2_call *call, struct http2_memo *memo)
 	memo->hides = (me->seen & HTTP2_SEEN_UNKNOWN) != 0;
 	bool is_long = memo->is_grpc || (me->content & HTTP2_IS_EVENTS) != 0;
 	if (me->ends_stream || tunnel) {
-		tl_http2_close(call, me->stream, me->frame_end);
+		tl_http2_close(call);
 		return;
 	}
 	(void)tl_answer(call->ctx, TL_SERVER, me->stream);
@@ -130,9 +132,8 @@ static void answer(struct http2_call *call, struct http2_memo *memo)
 void tl_http2_response(struct http2_call *call)
 {
 	struct http2_lane *me = call->me;
-	struct http2_memo *memo = tl_http2_memo(call, me->stream);
 
-	if (memo == NULL) // it ended meanwhile
+	if (call->memo == NULL) // it ended meanwhile
 		return;
 	if (me->code >= 100 && me->code < 200 && !me->ends_stream) {
 		tl_part(call->ctx, TL_SERVER, me->stream);
@@ -142,11 +143,12 @@ void tl_http2_response(struct http2_call *call)
 					      : (me->seen & HTTP2_SEEN_UNKNOWN) == 0)) {
 		// Trailers: what they belong to was lost.
 		tl_message_set_aside(call->ctx, TL_SERVER);
+		call->memo = NULL;
 		tl_cancel(call->ctx, tl_http2_opener(me->stream), me->stream, TL_STATUS_UNANSWERED,
 			  TL_REASON_GAP);
 		return;
 	}
-	answer(call, memo);
+	answer(call);
 }
 
 void tl_http2_orphan(struct http2_call *call)
@@ -162,18 +164,18 @@ void tl_http2_orphan(struct http2_call *call)
 	if (call->http->client_gap)
 		tl_message_flag(call->ctx, TL_SERVER, TL_FLAG_GAP);
 	tl_open_unseen(call->ctx, TL_CLIENT, me->stream, &memo);
-	struct http2_memo *open = tl_http2_memo(call, me->stream);
-	if (open == NULL)
+	tl_http2_look_up(call, me->stream);
+	if (call->memo == NULL)
 		return;
 	struct tl_bytes type = tl_message_value(call->ctx, TL_SERVER, HTTP_FIELD_CONTENT_TYPE);
 	struct tl_grpc_request request = {.kind = (uint8_t)tl_grpc_kind_of(type)};
 	struct tl_grpc *grpc =
-		request.kind == TL_GRPC_NONE ? NULL : begin_grpc(call, me->stream, &request, false);
+		request.kind == TL_GRPC_NONE ? NULL : begin_grpc(call, &request, false);
 	if (grpc != NULL) {
 		grpc->lane[TL_CLIENT].has_missed = true;
 		tl_message_as(call->ctx, TL_SERVER, call->http->grpc_id);
 	}
-	answer(call, open);
+	answer(call);
 }
 
 // ---- Ends -----------------------------------------------------------------------------------
@@ -194,12 +196,13 @@ void tl_http2_reset(struct http2_call *call, uint32_t stream, uint32_t error)
 {
 	struct tl_ctx *ctx = call->ctx;
 	enum tl_lane opener = tl_http2_opener(stream);
-	const struct http2_memo *memo = tl_http2_memo(call, stream);
 	uint64_t offset = call->view->offset;
 
+	tl_http2_look_up(call, stream);
+	const struct http2_memo *memo = call->memo;
 	if (memo == NULL)
 		return; // it changes nothing any more
-	struct tl_grpc *grpc = memo->is_grpc ? tl_http2_grpc(call, stream) : NULL;
+	struct tl_grpc *grpc = memo->is_grpc ? tl_http2_grpc(call) : NULL;
 	struct tl_grpc_outcome outcome = reset_outcome(call, grpc, stream, error);
 	if (call->lane == TL_CLIENT) {
 		tl_request_uint(ctx, opener, stream, HTTP2_FIELD_ERROR_CODE, error);

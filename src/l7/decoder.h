@@ -72,7 +72,8 @@ static inline struct tl_step tl_skip(uint64_t bytes)
 	return (struct tl_step) {.kind = TL_STEP_SKIP, .bytes = bytes};
 }
 
-// Skips what follows the first `ate` bytes, in all `bytes` of them.
+// Skips what follows the first `ate` bytes, in all `bytes` of them. What is read may as well be
+// spread over the view, as long as nobody needs the rest: the numbers are what counts.
 static inline struct tl_step tl_ate_and_skip(uint32_t ate, uint64_t bytes)
 {
 	return (struct tl_step) {.kind = TL_STEP_SKIP, .keep = ate, .bytes = bytes};
@@ -328,6 +329,8 @@ void *tl_inner_begin(struct tl_ctx *ctx, enum tl_lane opener, uint64_t key, uint
 // The state, good until the next call that opens or closes. NULL: no such request, or it carries
 // nothing.
 void *tl_inner_state(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key);
+// The same of the request that tl_pending() gave this memo of.
+void *tl_inner_of(const struct tl_ctx *ctx, const void *memo);
 
 // -- Children: streams inside this connection, each with its own decoder state and pairing.
 //    `id` is the protocol's stream id. Offsets of a child count the bytes fed to it.
@@ -453,6 +456,7 @@ struct tl_decoder {
 	uint32_t room_size;   // <= TL_ROOM_BYTES_MAX, see tl_room(); 0: none. Charged to the worker's
 			      // budget of field values; without it the connection isn't decoded.
 	bool room_later;      // only some connections need the room: see tl_room()
+	uint16_t request_bytes; // of values that a usual request takes, where these are more than 256
 	uint32_t timeout_s;   // default time to wait for an answer
 	const char *carrier;  // TL_AS_INNER: the protocol whose connections rules for it mean
 	const uint16_t *ports; // usual server ports, a hint; ended by 0

@@ -2,6 +2,7 @@
 // Requests that carry a protocol of their own: its state lies with the open request.
 #include "l7/core.h"
 
+#include <stddef.h>
 #include <string.h>
 
 uint64_t tl_elapsed_ns(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset,
@@ -50,6 +51,14 @@ void *tl_inner_state(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key
 		       : tl_slab_at(&ctx->l7->states, exchange->inner);
 }
 
+void *tl_inner_of(const struct tl_ctx *ctx, const void *memo)
+{
+	const struct tl_exchange *exchange =
+		(const void *)((const uint8_t *)memo - offsetof(struct tl_exchange, memo));
+
+	return exchange->inner == TL_SLAB_NONE ? NULL
+					       : tl_slab_at(&ctx->l7->states, exchange->inner);
+}
 
 // The inner decoder adds what is known only now to the messages that were seen.
 void tl_inner_end(struct tl_ctx *ctx, const struct tl_exchange *exchange,

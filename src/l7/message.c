@@ -384,15 +384,18 @@ void tl_values_open(struct tl_values *values, struct tl_ctx *ctx, enum tl_lane l
 	}
 	struct tl_slab *slab = &ctx->l7->values;
 	uint32_t block = TL_SLAB_NONE;
-	if (ctx->conn->tail_bytes + TL_TAIL_BYTES_FIRST <= TL_CONN_TAIL_BYTES_MAX)
-		block = tl_slab_take_fixed(slab, TL_TAIL_BYTES_FIRST);
+	uint32_t size = TL_TAIL_BYTES_FIRST;
+	if (lane == TL_CLIENT && tl_decoders[ctx->unit->protocol]->request_bytes > size)
+		size = 2 * TL_TAIL_BYTES_FIRST;
+	if (ctx->conn->tail_bytes + size <= TL_CONN_TAIL_BYTES_MAX)
+		block = tl_slab_take_fixed(slab, size);
 	if (block == TL_SLAB_NONE)
 		return; // counted with the first value
 	message->tail = block;
-	ctx->conn->tail_bytes += TL_TAIL_BYTES_FIRST;
+	ctx->conn->tail_bytes += size;
 	values->message = message;
 	values->tail = values->at = tl_slab_at(slab, block);
-	values->end = values->at + TL_TAIL_BYTES_FIRST;
+	values->end = values->at + size;
 }
 
 void tl_values_close(struct tl_values *values)
