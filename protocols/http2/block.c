@@ -40,17 +40,23 @@ void tl_http2_block_begin(struct http2_call *call, uint32_t stream, bool promise
 	me->trace_source = 0;
 	memset(&me->grpc, 0, sizeof(me->grpc));
 	me->block = (uint8_t)(promised ? HTTP2_BLOCK_PROMISE : kind_of(call, stream));
-	if (me->block == HTTP2_BLOCK_TRAILERS)
-		(void)tl_message_resume(call->ctx, call->lane, tl_http2_opener(stream), stream);
-	else if (me->block != HTTP2_BLOCK_NONE)
+	if (me->block == HTTP2_BLOCK_TRAILERS) {
+		if (!tl_message_is_of(call->ctx, call->lane, call->memo))
+			(void)tl_message_resume(call->ctx, call->lane, tl_http2_opener(stream), stream);
+	} else if (me->block != HTTP2_BLOCK_NONE) {
 		tl_message_begin(call->ctx, call->lane, call->view->offset);
+	}
 	if (me->block == HTTP2_BLOCK_RESPONSE && tl_http2_grpc(call) != NULL)
 		tl_message_as(call->ctx, TL_SERVER, call->http->grpc_id);
 }
 
 // ---- Fields ---------------------------------------------------------------------------------
 
-static inline void text(struct http2_call *call, uint8_t field, uint32_t max, struct tl_bytes value)
+// What tells fields apart calls one of these as its last act, and keeps nothing meanwhile: inlined
+// into it they would all pay for the registers of the longest.
+#define LAST_ACT __attribute__((noinline)) static
+
+LAST_ACT void text(struct http2_call *call, uint8_t field, uint32_t max, struct tl_bytes value)
 {
 	tl_values_text(&call->values, field, max, value);
 }
@@ -70,7 +76,7 @@ __attribute__((noinline)) static void masked_fields(struct http2_call *call, str
 }
 
 // Without userinfo, which RFC 9113 forbids and some send.
-static void host_field(struct http2_call *call, struct tl_bytes authority)
+LAST_ACT void host_field(struct http2_call *call, struct tl_bytes authority)
 {
 	if ((call->me->seen & HTTP2_SEEN_HOST) != 0)
 		return;
@@ -80,7 +86,7 @@ static void host_field(struct http2_call *call, struct tl_bytes authority)
 	text(call, HTTP_FIELD_HOST, TL_FIELD_BYTES_DEFAULT, authority);
 }
 
-static void status_field(struct http2_call *call, struct tl_bytes value)
+LAST_ACT void status_field(struct http2_call *call, struct tl_bytes value)
 {
 	uint32_t code = 0;
 
@@ -95,7 +101,7 @@ static void status_field(struct http2_call *call, struct tl_bytes value)
 	tl_values_uint(&call->values, HTTP_FIELD_STATUS_CODE, code);
 }
 
-static void method_field(struct http2_call *call, struct tl_bytes value)
+LAST_ACT void method_field(struct http2_call *call, struct tl_bytes value)
 {
 	struct http2_lane *me = call->me;
 
@@ -106,7 +112,7 @@ static void method_field(struct http2_call *call, struct tl_bytes value)
 	text(call, HTTP_FIELD_METHOD, TL_HTTP_METHOD_BYTES_MAX, value);
 }
 
-static void path_field(struct http2_call *call, struct tl_bytes value)
+LAST_ACT void path_field(struct http2_call *call, struct tl_bytes value)
 {
 	if ((call->me->seen & HTTP2_SEEN_PATH) != 0)
 		return;
@@ -117,14 +123,14 @@ static void path_field(struct http2_call *call, struct tl_bytes value)
 		target_fields(call, value);
 }
 
-static void scheme_field(struct http2_call *call, struct tl_bytes value)
+LAST_ACT void scheme_field(struct http2_call *call, struct tl_bytes value)
 {
 	if ((call->me->seen & HTTP2_SEEN_OTHER) == 0)
 		text(call, HTTP2_FIELD_SCHEME, HTTP2_SCHEME_BYTES_MAX, value);
 	call->me->seen |= HTTP2_SEEN_OTHER;
 }
 
-static void type_field(struct http2_call *call, struct tl_bytes value)
+LAST_ACT void type_field(struct http2_call *call, struct tl_bytes value)
 {
 	struct http2_lane *me = call->me;
 
@@ -156,7 +162,7 @@ static struct tl_grpc *become_grpc(struct http2_call *call)
 }
 
 // What a response or its trailers say of a call.
-static void grpc_field(struct http2_call *call, const struct hpack_field *field)
+LAST_ACT void grpc_field(struct http2_call *call, const struct hpack_field *field)
 {
 	struct tl_grpc *grpc = tl_http2_grpc(call);
 
@@ -178,7 +184,7 @@ static void grpc_field(struct http2_call *call, const struct hpack_field *field)
 }
 
 // Of a request, promised ones too.
-static void request_field(struct http2_call *call, const struct hpack_field *field)
+static inline void request_field(struct http2_call *call, const struct hpack_field *field)
 {
 	struct tl_ctx *ctx = call->ctx;
 	struct http2_lane *me = call->me;
@@ -244,7 +250,7 @@ static void request_field(struct http2_call *call, const struct hpack_field *fie
 	}
 }
 
-static void response_field(struct http2_call *call, const struct hpack_field *field)
+static inline void response_field(struct http2_call *call, const struct hpack_field *field)
 {
 	switch ((enum http2_name)field->tag) {
 	case HTTP2_NAME_CONTENT_TYPE:
@@ -267,19 +273,6 @@ static void response_field(struct http2_call *call, const struct hpack_field *fi
 	default:
 		break;
 	}
-}
-
-static void plain_field(struct http2_call *call, const struct hpack_field *field)
-{
-	if (call->of_request)
-		request_field(call, field);
-	else
-		response_field(call, field);
-	if (TL_LIKELY(!call->captures) || tl_http2_is_pseudo(field->tag) || field->name.len == 0)
-		return;
-	tl_values_close(&call->values);
-	tl_http_capture_header(call->ctx, call->lane, call->of_request, call->options, field->name,
-			       field->value);
 }
 
 // One of which not all is known, or not all is kept. False: it says nothing.
@@ -307,24 +300,79 @@ static void one_too_many(struct http2_call *call)
 	me->seen |= HTTP2_SEEN_CUT;
 }
 
-void tl_http2_block_field(void *arg, const struct hpack_field *field)
+// False: it says nothing.
+static inline bool is_of_use(struct http2_call *call, const struct hpack_field *field)
+{
+	if (TL_UNLIKELY(field->flags != 0) && !is_told(call, field))
+		return false;
+	if (TL_LIKELY(++call->me->field_count <= HTTP2_FIELDS_MAX))
+		return true;
+	one_too_many(call);
+	return false;
+}
+
+static void take_request_field(void *arg, const struct hpack_field *field)
+{
+	if (is_of_use((struct http2_call *)arg, field))
+		request_field((struct http2_call *)arg, field);
+}
+
+static void take_response_field(void *arg, const struct hpack_field *field)
+{
+	if (is_of_use((struct http2_call *)arg, field))
+		response_field((struct http2_call *)arg, field);
+}
+
+static void take_trailer(void *arg, const struct hpack_field *field)
 {
 	struct http2_call *call = (struct http2_call *)arg;
-	struct http2_lane *me = call->me;
 
-	if (TL_UNLIKELY(field->flags != 0) && !is_told(call, field))
-		return;
-	if (me->block == HTTP2_BLOCK_NONE)
-		return;
-	if (TL_UNLIKELY(++me->field_count > HTTP2_FIELDS_MAX)) {
-		one_too_many(call);
-		return;
-	}
-	if (me->block != HTTP2_BLOCK_TRAILERS)
-		plain_field(call, field);
-	else if (call->lane == TL_SERVER && (field->tag == HTTP2_NAME_GRPC_STATUS ||
-					     field->tag == HTTP2_NAME_GRPC_MESSAGE))
+	if (is_of_use(call, field) && call->lane == TL_SERVER &&
+	    (field->tag == HTTP2_NAME_GRPC_STATUS || field->tag == HTTP2_NAME_GRPC_MESSAGE))
 		grpc_field(call, field);
+}
+
+// Of a block that belongs to nothing: only what is unknown is counted.
+static void take_nothing(void *arg, const struct hpack_field *field)
+{
+	if (field->flags != 0)
+		(void)is_told((struct http2_call *)arg, field);
+}
+
+// The same where headers are to be recorded.
+static void take_and_capture(void *arg, const struct hpack_field *field)
+{
+	struct http2_call *call = (struct http2_call *)arg;
+
+	if (!is_of_use(call, field))
+		return;
+	if (call->of_request)
+		request_field(call, field);
+	else
+		response_field(call, field);
+	if (tl_http2_is_pseudo(field->tag) || field->name.len == 0)
+		return;
+	tl_values_close(&call->values);
+	tl_http_capture_header(call->ctx, call->lane, call->of_request, call->options, field->name,
+			       field->value);
+}
+
+tl_hpack_fn *tl_http2_block_fn(const struct http2_call *call)
+{
+	switch ((enum http2_block)call->me->block) {
+	case HTTP2_BLOCK_NONE:
+		return take_nothing;
+	case HTTP2_BLOCK_TRAILERS:
+		return take_trailer;
+	case HTTP2_BLOCK_REQUEST:
+	case HTTP2_BLOCK_RESPONSE:
+	case HTTP2_BLOCK_ORPHAN:
+	case HTTP2_BLOCK_PROMISE:
+		break;
+	}
+	if (TL_UNLIKELY(call->captures))
+		return take_and_capture;
+	return call->of_request ? take_request_field : take_response_field;
 }
 
 // ---- The end of a block ---------------------------------------------------------------------

@@ -108,6 +108,31 @@ static struct tl_step read_messages(struct http2_call *call, uint64_t at)
 	return at == read ? tl_ate(read) : tl_ate_and_skip(read, at);
 }
 
+// DATA that holds one message and nothing else, as that of short calls does.
+static bool is_one_message(const struct tl_grpc_lane *lane, const struct data *data,
+			   struct tl_bytes content)
+{
+	return content.len >= TL_GRPC_HEAD_BYTES && data->padding == 0 &&
+	       tl_load_be32(content.ptr + 1) + (uint64_t)TL_GRPC_HEAD_BYTES == data->content &&
+	       lane->left == 0 && lane->head_len == 0 && lane->kind == TL_GRPC_NATIVE;
+}
+
+static struct tl_step read_one_message(struct http2_call *call, struct tl_grpc *grpc,
+				       const struct data *data, struct tl_bytes content)
+{
+	uint32_t read = data->head + TL_GRPC_HEAD_BYTES;
+
+	(void)tl_grpc_read(grpc, call->ctx, call->lane, tl_bytes_first(content, TL_GRPC_HEAD_BYTES),
+			   call->view->offset + data->head);
+	if (grpc->lane[call->lane].is_lost)
+		tl_count(call->ctx, HTTP2_COUNT_BAD_MESSAGE);
+	else
+		grpc->lane[call->lane].left = 0;
+	call->me->left = 0;
+	end_stream(call);
+	return tl_ate_and_skip(read, data->head + (uint64_t)data->content);
+}
+
 struct tl_step tl_http2_data(struct http2_call *call)
 {
 	struct http2_lane *me = call->me;
@@ -158,6 +183,11 @@ static uint32_t bytes_needed(const struct http2_call *call, const struct data *d
 	return data->head + TL_GRPC_HEAD_BYTES;
 }
 
+static bool goes_on(const struct http2_call *call)
+{
+	return call->memo != NULL && tl_message_is_of(call->ctx, call->lane, call->memo);
+}
+
 struct tl_step tl_http2_data_frame(struct http2_call *call, const struct frame *frame)
 {
 	struct tl_ctx *ctx = call->ctx;
@@ -165,6 +195,8 @@ struct tl_step tl_http2_data_frame(struct http2_call *call, const struct frame *
 	struct tl_bytes bytes = call->view->bytes;
 	struct data data = {.frame = frame, .head = FRAME_HEAD_BYTES};
 	bool ends = (frame->flags & FRAME_END_STREAM) != 0;
+	struct tl_bytes content;
+	struct tl_grpc *grpc;
 	enum tl_lane opener = tl_http2_opener(frame->stream);
 
 	if ((frame->flags & FRAME_PADDED) != 0 && frame->length != 0) {
@@ -179,7 +211,7 @@ struct tl_step tl_http2_data_frame(struct http2_call *call, const struct frame *
 	uint32_t needed = bytes_needed(call, &data);
 	if (bytes.len < needed)
 		return tl_need(needed);
-	if (!tl_message_resume(ctx, call->lane, opener, frame->stream)) {
+	if (!goes_on(call) && !tl_message_resume(ctx, call->lane, opener, frame->stream)) {
 		if (ends && call->lane == TL_SERVER && call->memo != NULL)
 			// The response's head was lost.
 			tl_cancel(ctx, opener, frame->stream, TL_STATUS_UNANSWERED, TL_REASON_GAP);
@@ -195,7 +227,11 @@ struct tl_step tl_http2_data_frame(struct http2_call *call, const struct frame *
 	me->ends_data = ends;
 	switch (look) {
 	case LOOK_GRPC:
-		return read_messages(call, data.head);
+		content = tl_bytes_from(bytes, data.head);
+		grpc = tl_http2_grpc(call);
+		return is_one_message(&grpc->lane[call->lane], &data, content)
+			       ? read_one_message(call, grpc, &data, content)
+			       : read_messages(call, data.head);
 	case LOOK_COPY:
 		me->in_data = true;
 		return tl_ate(data.head);

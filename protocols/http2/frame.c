@@ -8,16 +8,6 @@
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 _Static_assert(sizeof(preface) - 1 == PREFACE_BYTES, "RFC 9113 section 3.4");
 
-struct frame tl_http2_frame(const uint8_t *head)
-{
-	return (struct frame) {
-		.length = tl_load_be32(head) >> 8,
-		.type = head[3],
-		.flags = head[4],
-		.stream = tl_load_be32(head + 5) & 0x7fffffff,
-	};
-}
-
 bool tl_http2_frame_is_valid(enum tl_lane lane, const struct frame *frame)
 {
 	bool has_stream = frame->stream != 0;

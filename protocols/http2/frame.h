@@ -40,7 +40,15 @@ struct frame {
 };
 
 // `head` has FRAME_HEAD_BYTES.
-struct frame tl_http2_frame(const uint8_t *head);
+static inline struct frame tl_http2_frame(const uint8_t *head)
+{
+	return (struct frame) {
+		.length = tl_load_be32(head) >> 8,
+		.type = head[3],
+		.flags = head[4],
+		.stream = tl_load_be32(head + 5) & 0x7fffffff,
+	};
+}
 // A frame that RFC 9113 allows on this lane; types of extensions are allowed.
 bool tl_http2_frame_is_valid(enum tl_lane lane, const struct frame *frame);
 

@@ -146,27 +146,22 @@ static inline const struct hpack_entry *entry_at(const struct hpack *hpack, uint
 	return &hpack->entries[(hpack->first + hpack->count - back) % HPACK_ENTRIES_MAX];
 }
 
-// The field at `index`; false if there can't be one. No literal is held meanwhile: its buffers may
-// take what lies across the arena's end.
-static inline bool look_up(struct hpack *hpack, uint32_t index, struct hpack_field *ret,
-			   bool with_name)
+static inline void show_row(uint32_t index, struct hpack_field *ret)
 {
-	if (index <= HPACK_STATIC_COUNT) {
-		ret->name = static_table[index].name;
-		ret->value = static_table[index].value;
-		ret->name_len = ret->name.len;
-		ret->value_len = ret->value.len;
-		ret->flags = 0;
-		ret->tag = static_table[index].tag;
-		return index != 0;
-	}
-	uint32_t back = index - HPACK_STATIC_COUNT;
-	if (TL_UNLIKELY(back > hpack->count)) {
-		*ret = (struct hpack_field) {.flags = HPACK_NAME_UNKNOWN | HPACK_VALUE_UNKNOWN};
-		return hpack->incomplete;
-	}
-	const struct hpack_entry *entry = entry_at(hpack, back);
+	ret->name = static_table[index].name;
+	ret->value = static_table[index].value;
+	ret->name_len = ret->name.len;
+	ret->value_len = ret->value.len;
+	ret->flags = 0;
+	ret->tag = static_table[index].tag;
+}
+
+// No literal is held meanwhile: its buffers may take what lies across the arena's end.
+static inline void show_entry(struct hpack *hpack, const struct hpack_entry *entry,
+			      struct hpack_field *ret, bool with_name)
+{
 	uint32_t at = entry->at;
+
 	if (!with_name)
 		ret->name = tl_bytes(NULL, 0);
 	else if (entry->static_name != 0)
@@ -180,19 +175,22 @@ static inline bool look_up(struct hpack *hpack, uint32_t index, struct hpack_fie
 	ret->value_len = entry->value_len;
 	ret->flags = entry->flags;
 	ret->tag = entry->tag;
-	return true;
 }
 
-// Is the field at `index`, which is not 0, one that nobody asks for?
-static inline bool is_untagged(const struct hpack *hpack, uint32_t index)
+// The field at `index`; false if there can't be one.
+static bool look_up(struct hpack *hpack, uint32_t index, struct hpack_field *ret)
 {
-	if (index <= HPACK_STATIC_COUNT)
-		return static_table[index].tag == HTTP2_NAME_OTHER;
+	if (index <= HPACK_STATIC_COUNT) {
+		show_row(index, ret);
+		return index != 0;
+	}
 	uint32_t back = index - HPACK_STATIC_COUNT;
-	if (back > hpack->count)
-		return false;
-	const struct hpack_entry *entry = entry_at(hpack, back);
-	return entry->tag == HTTP2_NAME_OTHER && (entry->flags & HPACK_ANY_UNKNOWN) == 0;
+	if (back > hpack->count) {
+		*ret = (struct hpack_field) {.flags = HPACK_NAME_UNKNOWN | HPACK_VALUE_UNKNOWN};
+		return hpack->incomplete;
+	}
+	show_entry(hpack, entry_at(hpack, back), ret, true);
+	return true;
 }
 
 // ---- Representations ------------------------------------------------------------------------
@@ -232,7 +230,7 @@ static bool name_by_index(struct hpack *hpack, uint32_t index)
 {
 	struct hpack_field field;
 
-	if (!look_up(hpack, index, &field, true))
+	if (!look_up(hpack, index, &field))
 		return false;
 	hpack->tag = field.tag;
 	hpack->static_name = index <= HPACK_STATIC_COUNT ? (uint8_t)index : 0;
@@ -252,7 +250,7 @@ static bool number_done(struct hpack *hpack, tl_hpack_fn *fn, void *arg)
 
 	switch ((enum kind)hpack->kind) {
 	case INDEXED:
-		if (!look_up(hpack, hpack->number, &field, true))
+		if (!look_up(hpack, hpack->number, &field))
 			return false;
 		hpack->phase = AT_FIELD;
 		show(hpack, &field, fn, arg);
@@ -519,22 +517,33 @@ static bool read_byte(struct hpack *hpack, uint8_t byte, tl_hpack_fn *fn, void *
 }
 
 // Reads fields that are an index in one byte, as most are. Gives what comes behind; NULL when one
-// can't be.
+// can't be. The table stays as it is meanwhile.
 static const uint8_t *read_indices(struct hpack *hpack, const uint8_t *at, const uint8_t *end,
 				   tl_hpack_fn *fn, void *arg)
 {
+	const bool only_tagged = hpack->only_tagged;
+	const uint32_t count = hpack->count;
+	const uint8_t *begin = at;
 	struct hpack_field field;
-	bool only_tagged = hpack->only_tagged;
 
 	for (; at != end && *at > 0x80 && *at < 0xff; at++) {
-		uint32_t index = *at & 0x7fu;
-		hpack->begun = true;
-		if (only_tagged && is_untagged(hpack, index))
-			continue;
-		if (!look_up(hpack, index, &field, !only_tagged))
+		uint32_t index = *at - 0x80u;
+		if (index <= HPACK_STATIC_COUNT) {
+			if (only_tagged && static_table[index].tag == HTTP2_NAME_OTHER)
+				continue;
+			show_row(index, &field);
+		} else if (TL_LIKELY(index - HPACK_STATIC_COUNT <= count)) {
+			const struct hpack_entry *entry = entry_at(hpack, index - HPACK_STATIC_COUNT);
+			if (only_tagged && entry->tag == HTTP2_NAME_OTHER &&
+			    (entry->flags & HPACK_ANY_UNKNOWN) == 0)
+				continue;
+			show_entry(hpack, entry, &field, !only_tagged);
+		} else if (!look_up(hpack, index, &field)) {
 			return NULL;
+		}
 		fn(arg, &field);
 	}
+	hpack->begun = hpack->begun || at != begin;
 	return at;
 }
 

@@ -99,7 +99,7 @@ static struct tl_step read_fragment(struct http2_call *call, uint32_t at)
 	if (me->block_bytes > HTTP2_BLOCK_BYTES_MAX) {
 		if (me->block_bytes - part.len <= HTTP2_BLOCK_BYTES_MAX)
 			block_breaks(call, HTTP2_COUNT_LONG_BLOCK);
-	} else if (!tl_hpack_read(call->table, part, tl_http2_block_field, call)) {
+	} else if (!tl_hpack_read(call->table, part, tl_http2_block_fn(call), call)) {
 		block_breaks(call, HTTP2_COUNT_BAD_BLOCK);
 		me->block_bytes = HTTP2_BLOCK_BYTES_MAX + 1; // the rest of it says nothing
 	}

@@ -292,6 +292,9 @@ void tl_message_set_aside(struct tl_ctx *ctx, enum tl_lane lane);
 // the beginning of its answer. The current message is set aside. False: nothing of it. A request
 // that has ended is taken up too, for fields that are known only later.
 bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opener, uint64_t key);
+// Nothing has to be taken up: the lane's current message is that of the request whose memo this is, or
+// its answer, and goes on.
+bool tl_message_is_of(const struct tl_ctx *ctx, enum tl_lane lane, const void *memo);
 
 // -- The connection
 

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -647,6 +648,17 @@ bool tl_answer(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
 	message->exchange = found;
 	message->protocol = tl_pair_protocol(ctx, exchange);
 	return true;
+}
+
+bool tl_message_is_of(const struct tl_ctx *ctx, enum tl_lane lane, const void *memo)
+{
+	const struct tl_exchange *exchange =
+		(const void *)((const uint8_t *)memo - offsetof(struct tl_exchange, memo));
+	uint32_t index = ctx->unit->lanes[lane].message;
+
+	return index != TL_NONE &&
+	       index == (lane == answerer_of(exchange) ? exchange->response : exchange->request) &&
+	       !tl_l7_message(ctx->l7, index)->ended;
 }
 
 bool tl_message_resume(struct tl_ctx *ctx, enum tl_lane lane, enum tl_lane opener, uint64_t key)

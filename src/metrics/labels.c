@@ -207,15 +207,20 @@ int tl_plan_make(struct tl_plan *plan, uint16_t protocol, const struct tl_decode
 static inline uint32_t capture_tail(const uint8_t *wanted, struct tl_bytes tail, uint32_t missing,
 				    struct tl_captured *captured)
 {
-	struct tl_value value;
-	uint32_t at = 0;
+	struct tl_value_head head;
+	uint32_t size = sizeof(head);
 
-	while (missing != 0 && tl_value_next(tail, &at, &value)) {
-		uint32_t slot = value.field < TL_FIELDS_MAX ? wanted[value.field] : 0;
+	// tl_value_next() without its detour: most values are not wanted.
+	for (uint32_t at = 0; missing != 0 && at + size <= tail.len; at += (head.len + 3u) & ~3u) {
+		memcpy(&head, tail.ptr + at, size);
+		at += size;
+		if (head.len > tail.len - at)
+			break;
+		uint32_t slot = head.field < TL_FIELDS_MAX ? wanted[head.field] : 0;
 		// Of a repeated field the first value counts.
 		if (slot == 0 || (missing & 1u << (slot - 1)) == 0)
 			continue;
-		captured->values[slot - 1] = value.bytes;
+		captured->values[slot - 1] = tl_bytes(tail.ptr + at, head.len);
 		missing &= ~(1u << (slot - 1));
 	}
 	return missing;
