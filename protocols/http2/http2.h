@@ -147,7 +147,8 @@ struct tl_step tl_http2_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 
 // -- block.c
 
-// A header block of `stream`, which was looked up, begins at the frame in view; `promised`: by PUSH_PROMISE.
+// A header block of `stream`, which was looked up, begins at the frame in view; `promised`: by
+// PUSH_PROMISE.
 void tl_http2_block_begin(struct http2_call *call, uint32_t stream, bool promised);
 // What takes in its fields; the call is the argument.
 tl_hpack_fn *tl_http2_block_fn(const struct http2_call *call);

@@ -7,7 +7,10 @@
 
 #include <string.h>
 
-enum { FAKE_METHOD, FAKE_STATUS_CODE, FAKE_REASON, FAKE_ROWS, FAKE_SET_ROWS, FAKE_METHOD_ID, FAKE_FIELDS };
+enum {
+	FAKE_METHOD, FAKE_STATUS_CODE, FAKE_REASON, FAKE_ROWS, FAKE_SET_ROWS, FAKE_METHOD_ID,
+	FAKE_FIELDS
+};
 
 static const struct tl_field fake_fields[FAKE_FIELDS] = {
 	[FAKE_METHOD] = {.name = "method", .label = "method", .type = TL_FIELD_TEXT,
