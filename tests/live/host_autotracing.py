@@ -29,11 +29,13 @@ while True:
     burning(time.monotonic() + 5)
 """
 # At the same time as all others that do. Before it there is a quiet time that it stands out from,
-# longer than the window of waitrate; that of BURN is shorter, or it would be waitrate's, too.
+# longer than the window of waitrate; that of BURN is shorter, or it would be waitrate's, too. Who
+# wakes up in between waits more than it runs: nobody does.
 SPIN = """import time
 while True:
-    if time.time() % 9.5 < 7: sum(range(20000))
-    else: time.sleep(0.05)
+    phase = time.time() % 9.5
+    if phase < 7: sum(range(20000))
+    else: time.sleep(9.5 - phase)
 """
 # Direct I/O, and through the page cache with a sync after each write.
 DIRECT = """import mmap, os, sys
@@ -175,7 +177,7 @@ CONFIG = """  autotracing: true
   iotracer: {sample: 200ms, util: 5, read_await: 1h, write_await: 1h, capture: 1s, stall: 10us,
              hold_off: 0s, limit: 1000}
   cpuidle: {sample: 500ms, capture: 1s, frequency: 199, hold_off: 0s}
-  waitrate: {sample: 200ms, window: 8, sigmas_guaranteed: 5, floor: 20, capture: 1s,
+  waitrate: {sample: 200ms, window: 8, sigmas_guaranteed: 8, floor: 40, capture: 1s,
              hold_off: 0s, limit: 1000}
 """
 
