@@ -113,7 +113,8 @@ static void on_error(rd_kafka_t *kafka, int code, const char *reason, void *opaq
 	(void)kafka;
 	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		producer->is_down = true;
-	note_error(producer, (rd_kafka_resp_err_t)code, reason);
+	else
+		note_error(producer, (rd_kafka_resp_err_t)code, reason); // says why
 }
 
 // The library's own lines name what an operator doesn't know; its errors come to on_error().

@@ -267,7 +267,7 @@ class Judge:
 
 
 def check_sink(tapline, folder):
-    """The exporter `kafka`, by SCRAM: what the broker stored is what `watch` shows."""
+    """The exporter `kafka`, by SASL: what the broker stored is what `watch` shows."""
     if "kafka" not in subprocess.run((tapline, "version"), capture_output=True, text=True,
                                      check=True).stdout.split("features")[1].splitlines()[0].split():
         print("this tapline was built without librdkafka: its sink is not tested")
@@ -278,7 +278,7 @@ def check_sink(tapline, folder):
         config.write_text(
             f"capture: {{ports: [{{file: {source}}}]}}\nserver: {{enabled: false}}\n"
             "collectors: {metrics: false}\nexporters: {kafka: [{topic: sink, brokers: '" + SASL + "', "
-            "properties: {security.protocol: sasl_plaintext, sasl.mechanism: SCRAM-SHA-256, "
+            "properties: {security.protocol: sasl_plaintext, sasl.mechanism: PLAIN, "
             f"sasl.username: app, sasl.password: secret}}, queue: {{directory: {folder}/queue}}}}]}}\n")
         done = subprocess.run(("ip", "netns", "exec", NAMESPACE, tapline, "agent", "--config", str(config)),
                               capture_output=True, text=True, timeout=120, check=False)
