@@ -60,7 +60,8 @@ static inline struct past *past(struct writer *w, uint32_t back)
 }
 
 // There is room for a part of the token, or none.
-static void put_cut(struct writer *w, uint32_t at, uint32_t before, struct tl_bytes shown)
+__attribute__((noinline)) static void
+put_cut(struct writer *w, uint32_t at, uint32_t before, struct tl_bytes shown)
 {
 	if (before != 0 && at < w->size)
 		w->text[at] = ' ';
@@ -69,8 +70,8 @@ static void put_cut(struct writer *w, uint32_t at, uint32_t before, struct tl_by
 		memcpy(w->text + at, shown.ptr, shown.len < w->size - at ? shown.len : w->size - at);
 }
 
-static inline void put(struct writer *w, struct tl_bytes shown, bool blank, uint64_t hash,
-		       uint8_t class)
+__attribute__((always_inline)) static inline void
+put(struct writer *w, struct tl_bytes shown, bool blank, uint64_t hash, uint8_t class)
 {
 	uint32_t at = w->now.len;
 	uint32_t before = blank && at != 0;
@@ -172,6 +173,14 @@ static bool is_value(struct writer *w, enum sql_word word)
 	return last == '(' || last == ',' || last == '=';
 }
 
+// A semicolon counts only when something follows it.
+__attribute__((noinline)) static void put_semicolon(struct writer *w, bool blank)
+{
+	static const uint8_t semicolon[] = {';'};
+
+	put(w, tl_bytes(semicolon, 1), blank, ';' * SQL_HASH_PRIME, ';');
+}
+
 static inline void put_token(struct writer *w, const struct sql_token *token, enum sql_word word)
 {
 	static const uint8_t mark[] = {'?'};
@@ -203,7 +212,6 @@ void tl_sql_read(enum tl_sql_dialect dialect, struct tl_bytes sql, uint64_t full
 	struct sql_scanner scanner;
 	struct sql_summary summary = {.ret = ret};
 	struct writer w;
-	static const uint8_t semicolon[] = {';'};
 	struct sql_token token;
 	bool is_separated = false;
 	bool blank = false;
@@ -224,9 +232,8 @@ void tl_sql_read(enum tl_sql_dialect dialect, struct tl_bytes sql, uint64_t full
 		bool may_mean = token.kind == SQL_WORD && token.name.len > 1;
 		enum sql_word word = may_mean ? tl_sql_word(&token) : SQL_WORD_OTHER;
 		sql_summarise(&summary, &token, word);
-		// A semicolon counts only when something follows it.
-		if (is_separated)
-			put(&w, tl_bytes(semicolon, 1), blank, ';' * SQL_HASH_PRIME, ';');
+		if (TL_UNLIKELY(is_separated))
+			put_semicolon(&w, blank);
 		is_separated = token.punct == ';';
 		blank = token.blank_before;
 		if (!is_separated)

@@ -78,21 +78,25 @@ static void leave_group(struct pg *pg)
 	pg->is_settled = true;
 }
 
+static void put_session(const struct pg *pg, struct tl_values *values)
+{
+	if (pg->database_len != 0)
+		tl_values_text(values, PG_FIELD_DATABASE, PG_NAME_BYTES_MAX,
+			       tl_bytes(pg->database, pg->database_len));
+	if (pg->user_len != 0)
+		tl_values_text(values, PG_FIELD_USER, PG_NAME_BYTES_MAX,
+			       tl_bytes(pg->user, pg->user_len));
+	if (pg->application_len != 0)
+		tl_values_text(values, PG_FIELD_APPLICATION, PG_NAME_BYTES_MAX,
+			       tl_bytes(pg->application, pg->application_len));
+}
+
 void tl_pg_client_session(struct pg_call *call)
 {
-	const struct pg *pg = call->pg;
 	struct tl_values values;
 
 	tl_values_open(&values, call->ctx, TL_CLIENT);
-	if (pg->database_len != 0)
-		tl_values_text(&values, PG_FIELD_DATABASE, PG_NAME_BYTES_MAX,
-			       tl_bytes(pg->database, pg->database_len));
-	if (pg->user_len != 0)
-		tl_values_text(&values, PG_FIELD_USER, PG_NAME_BYTES_MAX,
-			       tl_bytes(pg->user, pg->user_len));
-	if (pg->application_len != 0)
-		tl_values_text(&values, PG_FIELD_APPLICATION, PG_NAME_BYTES_MAX,
-			       tl_bytes(pg->application, pg->application_len));
+	put_session(call->pg, &values);
 	tl_values_close(&values);
 }
 
@@ -229,13 +233,19 @@ static void put_text(struct pg_call *call, struct tl_values *values, const struc
 		       tl_bytes(digest, TL_SQL_DIGEST_TEXT_BYTES - 1));
 }
 
-static void show_statement(struct pg_call *call, const struct pg_statement *s)
+// All that is said of a request that runs a statement; `has_text`: its text is shown already.
+static void show_statement(struct pg_call *call, const struct pg_statement *s, bool has_text,
+			   uint32_t statements)
 {
 	struct tl_values values;
 
 	tl_values_open(&values, call->ctx, TL_CLIENT);
 	tl_values_text(&values, PG_FIELD_COMMAND, PG_COMMAND_BYTES_MAX, tl_pg_command(s->command));
-	put_text(call, &values, s);
+	if (!has_text)
+		put_text(call, &values, s);
+	if (statements > 1)
+		tl_values_uint(&values, PG_FIELD_STATEMENTS, statements);
+	put_session(call->pg, &values);
 	tl_values_close(&values);
 }
 
@@ -289,10 +299,7 @@ static void read_query(struct pg_call *call, const struct pg_message *m)
 	if (enter_group(call, m->offset)) {
 		begin_request(call, m->offset);
 		read_text(call, text, full, &sql, masked, &s);
-		show_statement(call, &s);
-		if (sql.statements > 1)
-			tl_message_uint(call->ctx, TL_CLIENT, PG_FIELD_STATEMENTS, sql.statements);
-		tl_pg_client_session(call);
+		show_statement(call, &s, false, sql.statements);
 		tl_message_end(call->ctx, TL_CLIENT, m->end);
 		tl_pg_client_queue(call, PG_KIND_QUERY, true);
 	}
@@ -421,12 +428,10 @@ static void show_executed(struct pg_call *call, bool is_known, uint32_t statemen
 		// Its Parse was not seen, or had to go for others.
 		bool was_lost = tl_is_late_join(call->ctx) || call->pg->has_lost;
 		tl_message_flag(call->ctx, TL_CLIENT, was_lost ? TL_FLAG_GAP : TL_FLAG_TRUNCATED);
+		tl_pg_client_session(call);
 		return;
 	}
-	if (me->has_text)
-		tl_message_text(call->ctx, TL_CLIENT, PG_FIELD_COMMAND, tl_pg_command(s.command));
-	else
-		show_statement(call, &s);
+	show_statement(call, &s, me->has_text, 1);
 }
 
 static void read_execute(struct pg_call *call, const struct pg_message *m)
@@ -444,7 +449,6 @@ static void read_execute(struct pg_call *call, const struct pg_message *m)
 	bool is_known = !c.failed &&
 			tl_pg_portal_get(call->statements, portal, &statement);
 	show_executed(call, is_known, statement);
-	tl_pg_client_session(call);
 	tl_message_end(call->ctx, TL_CLIENT, m->end);
 	me->making = PG_MAKING_DONE;
 }

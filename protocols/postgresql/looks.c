@@ -62,18 +62,14 @@ static const struct shape *shape_of(enum tl_lane lane, uint8_t type)
 	return &(lane == TL_CLIENT ? client_shapes : server_shapes)[type & 0x7f];
 }
 
-bool tl_pg_head_is_plausible(enum tl_lane lane, struct tl_bytes first)
+bool tl_pg_head_is_plausible(enum tl_lane lane, struct tl_bytes first, uint32_t *ret_wanted)
 {
 	uint8_t type = first.ptr[0];
 	const struct shape *shape = shape_of(lane, type);
 	uint32_t length = tl_load_be32(first.ptr + 1);
 
+	*ret_wanted = shape->wanted;
 	return type < 128 && shape->max != 0 && length >= shape->min && length <= shape->max;
-}
-
-uint32_t tl_pg_body_wanted(enum tl_lane lane, uint8_t type)
-{
-	return shape_of(lane, type)->wanted;
 }
 
 // ---- Bodies -----------------------------------------------------------------------------------
@@ -196,6 +192,7 @@ static struct chain follow(enum tl_lane lane, struct tl_bytes view)
 	struct chain chain = {.is_exact = false};
 
 	for (uint32_t i = 0; i < CHAIN_MAX; i++) {
+		uint32_t wanted;
 		if (view.len == 0) {
 			chain.is_exact = true;
 			return chain;
@@ -206,7 +203,7 @@ static struct chain follow(enum tl_lane lane, struct tl_bytes view)
 					  (view.len > 1 && view.ptr[1] >= 0x40);
 			return chain;
 		}
-		if (!tl_pg_head_is_plausible(lane, view)) {
+		if (!tl_pg_head_is_plausible(lane, view, &wanted)) {
 			chain.is_broken = true;
 			return chain;
 		}

@@ -67,13 +67,13 @@ static struct reading read_typed(struct pg_call *call, enum tl_lane lane,
 				 const struct tl_view *view)
 {
 	struct tl_bytes bytes = view->bytes;
+	uint32_t wanted;
 
 	if (bytes.len < PG_HEAD_BYTES)
 		return (struct reading) {NEED, PG_HEAD_BYTES};
-	if (!tl_pg_head_is_plausible(lane, bytes))
+	if (!tl_pg_head_is_plausible(lane, bytes, &wanted))
 		return (struct reading) {BROKEN, 0};
 	uint32_t full = tl_load_be32(bytes.ptr + 1) - 4;
-	uint32_t wanted = tl_pg_body_wanted(lane, bytes.ptr[0]);
 	uint32_t seen = full < wanted ? full : wanted;
 	if (bytes.len - PG_HEAD_BYTES < seen)
 		return (struct reading) {NEED, PG_HEAD_BYTES + seen};
@@ -324,7 +324,7 @@ static const struct tl_field fields[PG_FIELD_COUNT] = {
 	[PG_FIELD_STATE] = {
 		.name = "transaction_state", .label = "transaction_state", .type = TL_FIELD_TEXT,
 		.cardinality = TL_CARDINALITY_LOW, .flags = TL_FIELD_RESPONSE,
-		.parent = TL_FIELD_TOP, .max = 16,
+		.parent = TL_FIELD_TOP, .max = PG_STATE_BYTES_MAX,
 		.help = "idle, transaction or failed, after the group that the request was last in.",
 	},
 	[PG_FIELD_AUTH] = {

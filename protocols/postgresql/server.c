@@ -80,13 +80,16 @@ static bool answer(struct pg_call *call, const struct pg_message *m)
 	return true;
 }
 
-static void show_counts(struct pg_call *call)
+// `state`: what ReadyForQuery says, NULL if it doesn't end the answer.
+static void show_result(struct pg_call *call, const char *state)
 {
 	struct pg_server *me = &call->pg->server;
 	uint64_t copied = me->is_copy_in ? call->pg->client.copied : me->copied;
 	struct tl_values values;
 
 	tl_values_open(&values, call->ctx, TL_SERVER);
+	if (state != NULL)
+		tl_values_text(&values, PG_FIELD_STATE, PG_STATE_BYTES_MAX, tl_bytes_of(state));
 	if (me->statements > 1)
 		tl_values_uint(&values, PG_FIELD_STATEMENTS, me->statements);
 	if (me->statements != 0)
@@ -104,7 +107,7 @@ static void show_counts(struct pg_call *call)
 }
 
 // The answer is complete at `end`.
-static void finish(struct pg_call *call, uint64_t end)
+static void finish(struct pg_call *call, uint64_t end, const char *state)
 {
 	struct pg_server *me = &call->pg->server;
 	struct pg_client *client = &call->pg->client;
@@ -114,7 +117,7 @@ static void finish(struct pg_call *call, uint64_t end)
 	me->is_answering = false;
 	if (tl_pending_oldest(ctx, TL_CLIENT, &key) == NULL)
 		return;
-	show_counts(call);
+	show_result(call, state);
 	me->notices = 0;
 	if (client->opened_early && key == client->key) {
 		// Refused before the request was complete: the rest of it will be skipped.
@@ -132,7 +135,7 @@ static void finish_statement(struct pg_call *call, const struct pg_message *m)
 	const struct pg_server *me = &call->pg->server;
 
 	if (me->kind == PG_KIND_EXECUTE && !me->is_last)
-		finish(call, m->end);
+		finish(call, m->end, NULL);
 }
 
 // ---- Messages ---------------------------------------------------------------------------------
@@ -215,7 +218,7 @@ static void read_error(struct pg_call *call, const struct pg_message *m)
 	me->status = (uint8_t)tl_pg_status(error.sqlstate);
 	me->has_failed = true;
 	if (error.is_fatal)
-		finish(call, m->end);
+		finish(call, m->end, NULL);
 	else
 		finish_statement(call, m);
 }
@@ -310,7 +313,7 @@ static void read_notification(struct pg_call *call, const struct pg_message *m)
 			tl_count(ctx, PG_COUNT_HIDDEN_NOTIFICATIONS);
 			return;
 		}
-		finish(call, m->offset);
+		finish(call, m->offset, NULL);
 	}
 	tl_message_begin(ctx, TL_SERVER, m->offset);
 	tl_message_text(ctx, TL_SERVER, PG_FIELD_COMMAND, tl_pg_command(PG_COMMAND_NOTIFY));
@@ -362,9 +365,7 @@ static void read_ready(struct pg_call *call, const struct pg_message *m)
 		return;
 	}
 	if (me->is_answering && (me->kind != PG_KIND_EXECUTE || me->is_last)) {
-		if (state != NULL)
-			tl_message_text(call->ctx, TL_SERVER, PG_FIELD_STATE, tl_bytes_of(state));
-		finish(call, m->end);
+		finish(call, m->end, state);
 	} else if (me->is_answering) {
 		tl_count(call->ctx, PG_COUNT_MISALIGNED);
 		tl_pg_lose_track(call);
@@ -390,7 +391,7 @@ static void read_copy_start(struct pg_call *call, const struct pg_message *m)
 	me->is_copy_in = m->type == 'G';
 	if (m->type == 'W') {
 		me->in_replication = true;
-		finish(call, m->end);
+		finish(call, m->end, NULL);
 	}
 }
 
@@ -468,5 +469,5 @@ void tl_pg_server_end(struct pg_call *call, uint64_t offset)
 		return;
 	// What came says how it went, only the ReadyForQuery is missing.
 	tl_message_flag(call->ctx, TL_SERVER, TL_FLAG_TRUNCATED);
-	finish(call, offset);
+	finish(call, offset, NULL);
 }

@@ -20,6 +20,7 @@
 #define PG_ERROR_BYTES_MAX 8192u      // read of an ErrorResponse
 #define PG_NAME_BYTES_MAX 63u         // NAMEDATALEN of the server without the NUL
 #define PG_COMMAND_BYTES_MAX 32u      // of a command's name
+#define PG_STATE_BYTES_MAX 16u        // of the word for a transaction's state
 #define PG_NEED_MAX (PG_TEXT_BYTES_MAX + PG_HEAD_BYTES)
 #define PG_SETTLE_GROUPS 4u           // flagged after a loss, until pairing is trusted again
 // Groups in good order that it takes to pair again behind a loss, by the calm ones before it, which
@@ -195,10 +196,9 @@ enum { PG_CODE_CANCEL = 5678, PG_CODE_SSL = 5679, PG_CODE_GSS = 5680 };
 
 // Is `first` (at least 8 bytes) the head of a packet of the start-up phase? Gives its length.
 bool tl_pg_is_startup(struct tl_bytes first, uint32_t *ret_len);
-// Could a message of `lane` begin with these bytes (at least a head)?
-bool tl_pg_head_is_plausible(enum tl_lane lane, struct tl_bytes first);
-// Bytes of the body that are looked at.
-uint32_t tl_pg_body_wanted(enum tl_lane lane, uint8_t type);
+// Could a message of `lane` begin with these bytes (at least a head)? Gives how many bytes of its
+// body are looked at.
+bool tl_pg_head_is_plausible(enum tl_lane lane, struct tl_bytes first, uint32_t *ret_wanted);
 enum tl_match tl_pg_match(enum tl_lane lane, struct tl_bytes first);
 uint32_t tl_pg_find_start(enum tl_lane lane, struct tl_bytes view);
 

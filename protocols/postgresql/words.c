@@ -136,11 +136,9 @@ uint64_t tl_pg_tag_rows(struct tl_bytes tag)
 
 struct tl_bytes tl_pg_tag_words(struct tl_bytes tag)
 {
-	uint32_t len = 0;
+	uint32_t len = tag.len;
 
-	while (len < tag.len && !is_digit(tag.ptr[len]))
-		len++;
-	while (len > 0 && tag.ptr[len - 1] == ' ')
+	while (len > 0 && (is_digit(tag.ptr[len - 1]) || tag.ptr[len - 1] == ' '))
 		len--;
 	return tl_bytes_first(tag, len);
 }

@@ -263,6 +263,20 @@ const struct tl_trace *tl_message_trace_of(const struct tl_ctx *ctx, enum tl_lan
 
 // ---- Field values ---------------------------------------------------------------------------
 
+// The first block of a message's values.
+static inline bool tail_begin(struct tl_ctx *ctx, struct tl_message *message, uint32_t size)
+{
+	struct tl_conn *conn = ctx->conn;
+
+	if (conn->tail_bytes + size > TL_CONN_TAIL_BYTES_MAX)
+		return false;
+	message->tail = tl_slab_take_fixed(&ctx->l7->values, size);
+	if (message->tail == TL_SLAB_NONE)
+		return false;
+	conn->tail_bytes += size;
+	return true;
+}
+
 static bool tail_grow(struct tl_ctx *ctx, struct tl_message *message, uint32_t need)
 {
 	struct tl_slab *slab = &ctx->l7->values;
@@ -290,6 +304,9 @@ static bool tail_grow(struct tl_ctx *ctx, struct tl_message *message, uint32_t n
 __attribute__((noinline)) static bool
 tail_make_room(struct tl_ctx *ctx, struct tl_message *message, uint32_t need)
 {
+	if (message->tail == TL_SLAB_NONE && need <= TL_TAIL_BYTES_FIRST &&
+	    tail_begin(ctx, message, TL_TAIL_BYTES_FIRST))
+		return true;
 	if (need <= TL_MESSAGE_TAIL_BYTES_MAX && tail_grow(ctx, message, need))
 		return true;
 	tl_l7_count(ctx->l7, TL_COUNT_MESSAGE_CUT, 1);
@@ -382,19 +399,13 @@ void tl_values_open(struct tl_values *values, struct tl_ctx *ctx, enum tl_lane l
 		values_go_on(values);
 		return;
 	}
-	struct tl_slab *slab = &ctx->l7->values;
-	uint32_t block = TL_SLAB_NONE;
 	uint32_t size = TL_TAIL_BYTES_FIRST;
 	if (lane == TL_CLIENT && tl_decoders[ctx->unit->protocol]->request_bytes > size)
 		size = 2 * TL_TAIL_BYTES_FIRST;
-	if (ctx->conn->tail_bytes + size <= TL_CONN_TAIL_BYTES_MAX)
-		block = tl_slab_take_fixed(slab, size);
-	if (block == TL_SLAB_NONE)
+	if (!tail_begin(ctx, message, size))
 		return; // counted with the first value
-	message->tail = block;
-	ctx->conn->tail_bytes += size;
 	values->message = message;
-	values->tail = values->at = tl_slab_at(slab, block);
+	values->tail = values->at = tl_slab_at(&ctx->l7->values, message->tail);
 	values->end = values->at + size;
 }
 
