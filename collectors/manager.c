@@ -123,6 +123,17 @@ static int start_thread(void *(*run)(void *), struct slot *slot)
 
 // ---- The tracing role ----------------------------------------------------------------------------
 
+// With the lock held: for good. What it tried and why that was refused says more than the number.
+static void end_role(struct slot *slot)
+{
+	slot->state = TL_COLLECTOR_NOT_SUPPORTED;
+	(void)pthread_mutex_lock(&slot->ctx.lock);
+	if (slot->ctx.hook[0] != '\0')
+		(void)snprintf(slot->reason, sizeof(slot->reason), "start: %.*s",
+			       (int)sizeof(slot->reason) - 8, slot->ctx.hook);
+	(void)pthread_mutex_unlock(&slot->ctx.lock);
+}
+
 static void *run_tracer(void *arg)
 {
 	struct slot *slot = arg;
@@ -140,7 +151,7 @@ static void *run_tracer(void *arg)
 		else if (rc == 0)
 			forget_failure(slot, "start");
 		if (rc == -EOPNOTSUPP)
-			slot->state = TL_COLLECTOR_NOT_SUPPORTED;
+			end_role(slot);
 		(void)pthread_mutex_unlock(&c->lock);
 		goes_on = rc != -EOPNOTSUPP &&
 			  tl_ctx_sleep(&slot->ctx, collector->interval_s * UINT64_C(1000000000));

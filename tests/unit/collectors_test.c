@@ -36,6 +36,7 @@ static void pause_ms(long ms)
 
 static _Atomic bool is_released; // ends what blocks
 static _Atomic int runs;
+static _Atomic bool is_refused; // what the patient one would see by
 
 static int block(void *self, struct tl_ctx *ctx)
 {
@@ -64,6 +65,10 @@ static int run_until_told(void *self, struct tl_ctx *ctx)
 {
 	(void)self;
 	runs++;
+	if (is_refused) {
+		tl_ctx_hook(ctx, "none (%s)", "no horn");
+		return -EOPNOTSUPP;
+	}
 	while (tl_ctx_sleep(ctx, 1000000000))
 		;
 	return 0;
@@ -305,6 +310,15 @@ static void start_and_stop(void **state)
 		assert_int_equal(tl_collectors_stop(c, "patient"), 0);
 	}
 	assert_int_equal(status_of(c, "patient").hits, 100);
+	// One that is refused ends for good, and says what it had tried.
+	is_refused = true;
+	assert_int_equal(tl_collectors_start(c, "patient"), 0);
+	for (int i = 0; i < 500 && status_of(c, "patient").is_running; i++)
+		pause_ms(10);
+	is_refused = false;
+	assert_int_equal(status_of(c, "patient").state, TL_COLLECTOR_NOT_SUPPORTED);
+	assert_string_equal(status_of(c, "patient").reason, "start: none (no horn)");
+	assert_int_equal(tl_collectors_start(c, "patient"), -EOPNOTSUPP);
 	// A thread that has said it is done may still be on its way out.
 	for (int i = 0; i < 500 && count_entries("/proc/self/task") > threads; i++)
 		pause_ms(10);
