@@ -49,28 +49,30 @@ static __always_inline __u64 latest_ns(__u64 tick_ns)
 }
 
 // A stamp is of the wall clock, unless it says otherwise: the time of departure on the monotonic
-// clock, that a packet from this host keeps until it is delivered, or on that of TAI.
-static __always_inline __u32 stamp_type(struct sk_buff *skb)
+// clock, that a packet from this host keeps until it is delivered, or on that of TAI. `may_look`: as
+// in HOOKS.
+static __always_inline __u32 stamp_type(struct sk_buff *skb, bool may_look)
 {
 	struct sk_buff___typed *typed = (void *)skb;
 	struct sk_buff___flagged *flagged = (void *)skb;
 
 	if (bpf_core_field_exists(typed->tstamp_type))
-		return BPF_CORE_READ_BITFIELD_PROBED(typed, tstamp_type);
+		return may_look ? BPF_CORE_READ_BITFIELD(typed, tstamp_type) :
+				  BPF_CORE_READ_BITFIELD_PROBED(typed, tstamp_type);
 	if (bpf_core_field_exists(flagged->mono_delivery_time))
 		return BPF_CORE_READ_BITFIELD_PROBED(flagged, mono_delivery_time);
 	return 0;
 }
 
 static __always_inline int on_packet(void *ctx, struct sk_buff *skb, struct sock *sk,
-				     __s64 stamp_ns, __u32 stage)
+				     __s64 stamp_ns, bool may_look, __u32 stage)
 {
 	const struct tl_event_setting *setting = bpf_map_lookup_elem(&settings, &zero);
 	__u32 type;
 
 	if (stamp_ns == 0 || setting == NULL)
 		return 0;
-	type = stamp_type(skb);
+	type = stamp_type(skb, may_look);
 	__s64 *offset_ns = bpf_map_lookup_elem(&offsets, &type);
 	if (offset_ns == NULL)
 		return 0;
@@ -107,21 +109,22 @@ static __always_inline int on_packet(void *ctx, struct sk_buff *skb, struct sock
 	return 0;
 }
 
-// `stamp` is how the two kinds read a member: one may look at it, the other must copy it.
-#define HOOKS(kind, suffix, stamp) \
+// The two kinds read members in different ways: one may look at them, the other must copy them. On
+// every packet a copy would be the dearest part.
+#define HOOKS(kind, suffix, stamp, may_look) \
 	SEC(kind "/netif_receive_skb") int BPF_PROG(netif_##suffix, struct sk_buff *skb) \
 	{ \
-		return on_packet(ctx, skb, NULL, stamp, TL_RX_NETIF); \
+		return on_packet(ctx, skb, NULL, stamp, may_look, TL_RX_NETIF); \
 	} \
 	SEC(kind "/tcp_probe") \
 	int BPF_PROG(tcp_##suffix, struct sock *sk, struct sk_buff *skb) \
 	{ \
-		return on_packet(ctx, skb, sk, stamp, TL_RX_TCP); \
+		return on_packet(ctx, skb, sk, stamp, may_look, TL_RX_TCP); \
 	} \
 	SEC(kind "/skb_copy_datagram_iovec") int BPF_PROG(copy_##suffix, struct sk_buff *skb) \
 	{ \
-		return on_packet(ctx, skb, NULL, stamp, TL_RX_USERCOPY); \
+		return on_packet(ctx, skb, NULL, stamp, may_look, TL_RX_USERCOPY); \
 	}
 
-HOOKS("tp_btf", btf, skb->tstamp)
-HOOKS("raw_tp", raw, BPF_CORE_READ(skb, tstamp))
+HOOKS("tp_btf", btf, skb->tstamp, true)
+HOOKS("raw_tp", raw, BPF_CORE_READ(skb, tstamp), false)
