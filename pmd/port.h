@@ -144,6 +144,9 @@ struct tl_port_ops {
 	// came back empty. True when nothing more will come from it, and all it gave has been stamped.
 	bool (*is_at_end)(struct tl_port *port, uint16_t queue);
 	void (*stats)(struct tl_port *port, struct tl_port_stats *ret_stats);
+	// Whether so much waits for a worker that it must not be left waiting; with a distributor.
+	// Called by the worker; NULL: never.
+	bool (*is_pressed)(const struct tl_port *port, uint32_t worker);
 	// Brings `link` up to date; NULL where it never changes. Main thread.
 	void (*describe)(struct tl_port *port);
 	// The driver's own counters that tell of lost packets and aren't 0: up to `max`, gives how

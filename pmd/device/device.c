@@ -68,6 +68,7 @@ struct device {
 	struct tl_distributor *distributor; // NULL: workers poll the queues
 	struct tl_sieve sieve;
 	struct tl_kernel_sockets sockets; // of net_af_packet
+	struct tl_kernel_interface interface; // of net_af_xdp
 	const struct tl_quirk *quirk;
 	char link_text[48];
 	// where drivers write their stamps
@@ -215,6 +216,18 @@ static int refuse(struct device *dev, int rc, const char *what)
 	return rc;
 }
 
+static void watch_interface(struct device *dev)
+{
+	const char *at = strstr(dev->devargs, "iface=");
+	char name[sizeof(dev->interface.name)];
+
+	if (at == NULL)
+		return;
+	at += strlen("iface=");
+	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ","), at);
+	tl_kernel_interface_watch(&dev->interface, name);
+}
+
 static int probe(struct device *dev)
 {
 	struct tl_kernel_sockets before;
@@ -237,6 +250,8 @@ static int probe(struct device *dev)
 	dev->has_ethdev = true;
 	if (strncmp(dev->device, "net_af_packet", strlen("net_af_packet")) == 0)
 		tl_kernel_sockets_since(&dev->sockets, &before);
+	if (strncmp(dev->device, "net_af_xdp", strlen("net_af_xdp")) == 0)
+		watch_interface(dev);
 	return 0;
 }
 
@@ -610,8 +625,10 @@ static void device_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
 		(void)rte_eth_stats_get(dev->ethdev, &stats);
 	ret_stats->received = stats.ipackets;
 	ret_stats->bytes = stats.ibytes;
-	ret_stats->kernel_dropped = stats.imissed + stats.rx_nombuf +
-				    tl_kernel_sockets_dropped(&dev->sockets);
+	// What both count is counted once.
+	uint64_t by_interface = tl_kernel_interface_dropped(&dev->interface);
+	ret_stats->kernel_dropped = (by_interface > stats.imissed ? by_interface : stats.imissed) +
+				    stats.rx_nombuf + tl_kernel_sockets_dropped(&dev->sockets);
 	if (dev->distributor == NULL)
 		return;
 	tl_distributor_stats(dev->distributor, ret_stats);

@@ -2,7 +2,9 @@
 #include "pmd/device/kernel.h"
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -77,4 +79,43 @@ uint64_t tl_kernel_sockets_dropped(struct tl_kernel_sockets *s)
 	    atomic_compare_exchange_strong(&s->next_read, &next, now + rte_get_tsc_hz() / 100))
 		(void)atomic_fetch_add_explicit(&s->dropped, read_drops(s), memory_order_relaxed);
 	return atomic_load_explicit(&s->dropped, memory_order_relaxed);
+}
+
+static uint64_t interface_count(const char *interface, const char *counter)
+{
+	char path[128];
+	uint64_t value = 0;
+
+	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/%s", interface, counter);
+	FILE *file = fopen(path, "re");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%" SCNu64, &value) != 1)
+		value = 0;
+	(void)fclose(file);
+	return value;
+}
+
+static uint64_t interface_drops(const char *interface)
+{
+	return interface_count(interface, "rx_dropped") +
+	       interface_count(interface, "rx_missed_errors");
+}
+
+void tl_kernel_interface_watch(struct tl_kernel_interface *i, const char *name)
+{
+	(void)snprintf(i->name, sizeof(i->name), "%s", name);
+	i->before = interface_drops(i->name);
+}
+
+uint64_t tl_kernel_interface_dropped(struct tl_kernel_interface *i)
+{
+	uint64_t now = rte_get_tsc_cycles();
+	uint64_t next = atomic_load_explicit(&i->next_read, memory_order_relaxed);
+
+	if (*i->name != '\0' && now >= next &&
+	    atomic_compare_exchange_strong(&i->next_read, &next, now + rte_get_tsc_hz() / 100))
+		atomic_store_explicit(&i->dropped, interface_drops(i->name) - i->before,
+				      memory_order_relaxed);
+	return atomic_load_explicit(&i->dropped, memory_order_relaxed);
 }

@@ -459,6 +459,11 @@ bool tl_distributor_is_done(const struct tl_distributor *d)
 	return atomic_load_explicit(&d->is_done, memory_order_acquire);
 }
 
+bool tl_distributor_is_pressed(const struct tl_distributor *d, uint32_t worker)
+{
+	return queued(d, &d->outputs[worker]) > d->packets_max / 2;
+}
+
 void tl_distributor_stats(const struct tl_distributor *d, struct tl_port_stats *ret_stats)
 {
 	ret_stats->ring_dropped = d->stats.ring_dropped;

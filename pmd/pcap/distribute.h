@@ -45,6 +45,8 @@ void tl_distributor_end(struct tl_distributor *distributor);
 // Any thread.
 uint64_t tl_distributor_clock(const struct tl_distributor *distributor);
 bool tl_distributor_is_done(const struct tl_distributor *distributor);
+// Half of what may wait for the worker does.
+bool tl_distributor_is_pressed(const struct tl_distributor *distributor, uint32_t worker);
 // Fills what the distributor knows: drops, queued, fragments. Values may be torn while it runs.
 void tl_distributor_stats(const struct tl_distributor *distributor,
 			  struct tl_port_stats *ret_stats);

@@ -429,6 +429,11 @@ static uint64_t live_clock(const struct tl_port *port)
 	return tl_distributor_clock(((const struct live *)port)->distributor);
 }
 
+static bool live_is_pressed(const struct tl_port *port, uint32_t worker)
+{
+	return tl_distributor_is_pressed(((const struct live *)port)->distributor, worker);
+}
+
 static bool live_is_done(const struct tl_port *port)
 {
 	return tl_distributor_is_done(((const struct live *)port)->distributor);
@@ -465,6 +470,7 @@ static const struct tl_port_ops live_ops = {
 	.set_filter = live_set_filter,
 	.clock = live_clock,
 	.is_done = live_is_done,
+	.is_pressed = live_is_pressed,
 	.stats = live_stats,
 	.close = live_close,
 };

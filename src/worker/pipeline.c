@@ -156,6 +156,16 @@ static int start_eal(struct tl_pipeline *p, const struct tl_pipeline_options *op
 	return tl_eal_start(&eal, &p->eal, error, error_size);
 }
 
+// Several live ports that are read for the workers, each stamped by the kernel.
+static bool merges_live(const struct tl_pipeline *p)
+{
+	for (uint32_t i = 0; i < p->port_count; i++)
+		if (!p->ports[i]->has_distributor || !p->ports[i]->is_stamped ||
+		    p->ports[i]->is_lossless)
+			return false;
+	return p->port_count > 1;
+}
+
 static int init_workers(struct tl_pipeline *p, const struct tl_pipeline_options *options,
 			const struct tl_rules *rules, char *error, uint32_t error_size)
 {
@@ -164,6 +174,8 @@ static int init_workers(struct tl_pipeline *p, const struct tl_pipeline_options 
 		.metrics = options->metrics,
 		.rules = rules,
 		.record_ring_bytes = options->want_records ? options->record_ring_bytes : 0,
+		.merges = merges_live(p),
+		.is_crowded = p->eal.is_crowded,
 	};
 
 	if (options->want_records && init.record_ring_bytes == 0)
@@ -238,6 +250,7 @@ static int start_steer(struct tl_pipeline *p, const struct tl_pipeline_options *
 		.seed = spread_seed(options),
 		.left_alone = options->engine.left_alone,
 		.is_lossless = p->is_lossless,
+		.is_crowded = p->eal.is_crowded,
 		.defrag = options->engine.defrag,
 	};
 	p->steer = tl_steer_create(&steer);

@@ -16,7 +16,10 @@
 #define BURST TL_BURST_MAX
 #define RING_SLOTS_MIN (2 * BURST)
 #define RING_SLOTS_MAX 4096u
-#define MERGE_WAIT_US 2000u     // at most a live packet waits for older ones of other sources
+// At most so long a live packet waits for older ones of a worker that was scheduled away; less if its
+// ring fills meanwhile.
+#define MERGE_WAIT_US 20000u
+#define MERGE_WAIT_CROWDED_US 200000u
 #define SAMPLES 4096u           // conversations that are watched at once
 #define SAMPLES_JUDGED 1024u    // ... and afterwards enough is known
 #define CHUNK_MBUFS_MAX TL_CHUNKS_MAX
@@ -68,6 +71,7 @@ struct port_samples {
 struct tl_steer {
 	struct tl_steer_options options;
 	uint32_t source_count;
+	uint32_t slots;      // of each ring
 	uint64_t merge_wait; // cycles
 	struct port_samples *samples; // one per port
 	struct station stations[];
@@ -109,7 +113,6 @@ static struct rte_ring *create_ring(uint32_t slots)
 static bool init_station(struct tl_steer *s, struct station *station)
 {
 	const struct tl_steer_options *options = &s->options;
-	uint32_t slots = ring_slots(options);
 
 	station->sources = zeroed(options->port_count * sizeof(*station->sources));
 	station->inboxes = zeroed(s->source_count * sizeof(*station->inboxes));
@@ -117,7 +120,7 @@ static bool init_station(struct tl_steer *s, struct station *station)
 	if (station->sources == NULL || station->inboxes == NULL || station->defrag == NULL)
 		return false;
 	for (uint32_t i = 0; i < s->source_count; i++) {
-		station->inboxes[i].ring = create_ring(slots);
+		station->inboxes[i].ring = create_ring(s->slots);
 		if (station->inboxes[i].ring == NULL)
 			return false;
 	}
@@ -139,7 +142,9 @@ struct tl_steer *tl_steer_create(const struct tl_steer_options *options)
 		return NULL;
 	s->options = *options;
 	s->source_count = options->workers * options->port_count;
-	s->merge_wait = rte_get_tsc_hz() / 1000000 * MERGE_WAIT_US;
+	s->slots = ring_slots(options);
+	s->merge_wait = rte_get_tsc_hz() / 1000000 *
+			(options->is_crowded ? MERGE_WAIT_CROWDED_US : MERGE_WAIT_US);
 	s->samples = zeroed(options->port_count * sizeof(*s->samples));
 	is_good = s->samples != NULL;
 	for (uint32_t i = 0; i < options->workers && is_good; i++)
@@ -455,6 +460,8 @@ static struct inbox *oldest(struct tl_steer *s, uint32_t me, uint64_t *ret_until
 		return best;
 	if (s->options.is_lossless)
 		return NULL;
+	if (rte_ring_count(best->ring) > s->slots / 2)
+		return best;
 	uint64_t now = rte_rdtsc();
 	if (best->since == 0)
 		best->since = now;

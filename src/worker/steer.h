@@ -24,6 +24,7 @@ struct tl_steer_options {
 	uint64_t seed;        // of the distributors, too
 	uint32_t left_alone;
 	bool is_lossless;
+	bool is_crowded;      // workers share CPUs: each is away for longer
 	struct tl_defrag_options defrag;
 };
 

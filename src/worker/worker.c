@@ -23,7 +23,7 @@ struct tl_worker_scratch {
 };
 
 #define BOOK_EVERY_TURNS 4096u
-#define STEER_SLACK_NS UINT64_C(20000000) // a packet is handed from worker to worker within it
+#define STEER_SLACK_NS UINT64_C(250000000) // a packet is handed from worker to worker within it
 #define STAMP_SLACK_NS UINT64_C(1000000)  // from a device's stamp to the packet's delivery
 #define SHARED_MBUFS_MAX 16u // of mbufs that may hold 22 packets each, in one turn
 
@@ -312,8 +312,29 @@ static void poll_distributed(struct tl_worker *worker, struct tl_port *port, str
 	turn->clock_ns = clock_ns < turn->clock_ns ? clock_ns : turn->clock_ns;
 }
 
+static struct turn poll_merged(struct tl_worker *worker)
+{
+	struct tl_worker_scratch *scratch = worker->scratch;
+	struct tl_merge_state state;
+	uint32_t count = tl_merge_take(worker->merge, scratch->packets, scratch->chunks,
+				       scratch->headers, TL_BURST_MAX, &state);
+
+	if (count > 0) {
+		tl_engine_burst(worker->engine, scratch->packets, count);
+		tl_merge_release(worker->merge);
+	}
+	return (struct turn) {
+		.packets = count,
+		.is_busy = count > 0,
+		.is_done = state.is_done,
+		.clock_ns = state.clock_ns,
+	};
+}
+
 static struct turn poll_ports(struct tl_worker *worker)
 {
+	if (worker->merge != NULL)
+		return poll_merged(worker);
 	struct turn turn = {.is_done = true, .clock_ns = UINT64_MAX};
 
 	for (uint32_t i = 0; i < worker->port_count; i++) {
@@ -432,6 +453,13 @@ int tl_worker_init(struct tl_worker *worker, const struct tl_worker_options *opt
 			return -ENOMEM;
 	}
 	worker->metrics_wanted = worker->metrics;
+	if (options->merges) {
+		worker->merge = tl_map(sizeof(*worker->merge));
+		if (worker->merge == NULL)
+			return -ENOMEM;
+		tl_merge_init(worker->merge, worker->ports, worker->port_count, worker->index,
+			      options->is_crowded);
+	}
 	return 0;
 }
 
@@ -442,6 +470,10 @@ void tl_worker_fini(struct tl_worker *worker)
 	if (worker->metrics != NULL)
 		tl_worker_metrics_destroy(worker->metrics);
 	tl_ring_destroy(worker->records);
+	if (worker->merge != NULL) {
+		tl_merge_fini(worker->merge);
+		tl_unmap(worker->merge, sizeof(*worker->merge));
+	}
 	if (worker->scratch != NULL)
 		tl_unmap(worker->scratch, sizeof(*worker->scratch));
 }

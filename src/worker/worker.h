@@ -7,6 +7,7 @@
 #include "metrics/metrics.h"
 #include "pmd/port.h"
 #include "worker/idle.h"
+#include "worker/merge.h"
 #include "worker/steer.h"
 
 #include <stdatomic.h>
@@ -29,6 +30,7 @@ struct tl_worker {
 	uint32_t port_count;
 	uint32_t index;
 	bool is_lossless;
+	struct tl_merge *merge; // NULL: each port by itself
 	struct tl_steer *steer; // NULL: every queue has whole conversations
 	struct tl_signals *signals;
 	struct tl_idle idle;
@@ -49,6 +51,8 @@ struct tl_worker_options {
 	const struct tl_metrics_options *metrics;
 	const struct tl_rules *rules;
 	uint64_t record_ring_bytes; // 0: no records
+	bool merges;                // ports with distributors, by stamp
+	bool is_crowded;
 };
 
 int tl_worker_init(struct tl_worker *worker, const struct tl_worker_options *options);

@@ -1,0 +1,142 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Devices whose queues part conversations, the two ports of a TAP, and net_af_xdp's drops, live.
+
+For the first another process (feed_queues) has the other end of a
+net_memif or net_virtio_user device and sends a capture on two or four queues as a card with an
+asymmetric RSS key would. The records are those of the file, and the device is found out."""
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import frames
+import lab
+import vdevs
+from lab import check
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "golden"))
+import variants
+
+CAPTURE = pathlib.Path(__file__).resolve().parent.parent / "captures/quickstart.pcap"
+DEVICES = {  # our end, the feeder's, whether the feeder makes the socket
+    "net_memif": ("net_memif0,role=server,socket-abstract=no,socket={socket}",
+                  "net_memif0,role=client,socket-abstract=no,socket={socket}", False),
+    "net_virtio_user": ("net_virtio_user0,path={socket},queues={queues}",
+                        "net_vhost0,iface={socket},queues={queues}", True),
+}
+
+
+def is_tcp(frame):
+    return frame[12:14] == b"\x08\x00" and frame[23] == 6
+
+
+def of_file(l, capture):
+    done = subprocess.run([l.tapline, "watch", "-q", "--output", "json", "--pcap-file", capture,
+                           "--workers", "1"], capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def facts(records):
+    return sorted((r["client"]["port"], r["status"], (r["request"] or {}).get("method", ""),
+                   (r["request"] or {}).get("target", ""), (r["response"] or {}).get("bytes", 0))
+                  for r in records)
+
+
+def attempts(l, what, *arguments):
+    """A worker that was scheduled away reads, and stamps, its packets late: a response may then seem to
+    come before its request. Five times in a row only a fault does that."""
+    for left in range(4, -1, -1):
+        try:
+            return what(l, *arguments)
+        except lab.Failed as failure:
+            if left == 0:
+                raise
+            print(f"again: {failure}")
+        for child in list(l.children):
+            l.stop(child)
+
+
+def one(l, feeder, capture, base, flows, name, queues):
+    here, there, feeder_first = DEVICES[name]
+    inside = l.namespace(f"q{len(l.names)}")
+    socket = l.folder / f"{len(l.names)}.sock"
+    end = {"socket": socket, "queues": queues}
+
+    def feed():
+        return l.start(inside, feeder, there.format(**end), capture, queues,
+                       log=f"feed{len(l.names)}.log", stdin=subprocess.PIPE)
+    child = feed() if feeder_first else None
+    if feeder_first:
+        lab.wait_for("the feeder's socket", socket.exists, 60)
+    agent = l.agent(inside, [f'device: "{here.format(**end)}"'], f"  workers: {queues}\n")
+    child = child or feed()
+
+    def is_sent():
+        check(child.poll() is None, f"the feeder ended: {child.log.read_text()}")
+        return f"queue {queues - 1}" in child.log.read_text()
+    lab.wait_for("all packets sent", is_sent, 120)
+    lab.wait_for("the records", lambda: len(l.records()) >= len(base), 60)
+    own, _, status = l.settled(inside)
+    port = status["ports"][0]
+    print(f"{name}, {queues} queues: {len(l.records())} records; {port['rss']}; "
+          f"{child.log.read_text().split()[2::4]} packets on the queues")
+    check(sum(port["dropped"].values()) == 0, f"losses: {port}")
+    check(port["rss"]["verdict"] == "asymmetric" and port["rss"]["steered"] > 0, f"{port}")
+    opened = own.sum("tapline_flows_opened_total", l4="tcp")
+    check(opened == flows, f"{opened} flows on all workers, {flows} in the capture")
+    odd = set(facts(l.records())) ^ set(facts(base))
+    check(facts(l.records()) == facts(base), f"other records than the file's: {list(odd)[:4]}")
+    check(l.stop(agent) == 0, "the agent did not end in order")
+    child.stdin.close()
+    check(child.wait(60) == 0, f"the feeder: {child.log.read_text()}")
+
+
+def a_tap(l, interfaces, workers):
+    """Requests on one port, responses on the other."""
+    requests = 100
+    inside = l.namespace(f"t{len(l.names)}")
+    l.on(inside, "sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+    for letter in "ab":
+        l.veth(inside, f"{letter}0", inside, f"{letter}1", offload=False)
+    agent = l.agent(inside, interfaces, f"  workers: {workers}\n")
+    with vdevs.sender(l, inside, "a0") as up, vdevs.sender(l, inside, "b0") as down:
+        for number in range(requests):
+            for is_up, packet in frames.http("192.0.2.1", 20000 + number, "192.0.2.2", "/", b"x" * 500):
+                (up if is_up else down).send(frames.ethernet(is_up, packet))
+                time.sleep(0.0005)
+    lab.wait_for("the records", lambda: len(l.records()) >= requests)
+    statuses = lab.count_by(l.records(), "status")
+    print(f"two ports {interfaces}, {workers} workers: {statuses}")
+    check(statuses == {"ok": requests}, f"two ports of a TAP: {statuses}")
+    check(l.stop(agent) == 0, "the agent did not end in order")
+
+
+def xdp(l):
+    """It takes 1024 packets while nobody reads; the interface's driver counts the others."""
+    try:
+        vdevs.kernel_drops_are_told(l, "net_af_xdp0,iface=s0", 1024)
+    except lab.Failed as failure:
+        if "DPDK can't" not in str(failure):
+            raise
+        print(f"skipped: no AF_XDP here: {failure}")
+
+
+def run(l):
+    xdp(l)
+    for workers in (1, 2):
+        attempts(l, a_tap, ["interface: a1", "interface: b1"], workers)
+    attempts(l, a_tap, ['device: "net_pcap0,rx_iface=a1"', 'device: "net_pcap1,rx_iface=b1"'], 1)
+    check(len(sys.argv) == 3, "usage: queues.py TAPLINE FEED_QUEUES")
+    packets = [p for p in variants.read(CAPTURE) if is_tcp(p[2])]
+    capture = l.folder / "tcp.pcap"
+    capture.write_bytes(variants.pcap(packets))
+    base = of_file(l, capture)
+    flows = len({frozenset((p[2][26:30] + p[2][34:36], p[2][30:34] + p[2][36:38])) for p in packets})
+    for name in DEVICES:
+        for queues in (2, 4):
+            attempts(l, one, sys.argv[2], capture, base, flows, name, queues)
+
+
+lab.main(run)
