@@ -325,6 +325,21 @@ static struct tl_step plain(struct mongo_call *call, const struct tl_view *view)
 	return to_the_end(call, view, read);
 }
 
+// With what follows it in view, where that is not compressed.
+static struct tl_step head_and_more(struct mongo_call *call, const struct tl_view *view)
+{
+	struct tl_step step = head(call, view);
+	const struct tl_view rest = {.bytes = tl_bytes_from(view->bytes, MONGO_HEAD_BYTES),
+				     .offset = view->offset + MONGO_HEAD_BYTES};
+
+	if (step.kind != TL_STEP_ATE || call->m->opcode == MONGO_OP_COMPRESSED || rest.bytes.len == 0)
+		return step;
+	struct tl_step more = plain(call, &rest);
+	if (more.kind == TL_STEP_NEED)
+		return step;
+	return tl_ate_and_skip(MONGO_HEAD_BYTES + more.keep, MONGO_HEAD_BYTES + more.bytes);
+}
+
 struct tl_step tl_mongo_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			     const struct tl_view *view)
 {
@@ -334,7 +349,7 @@ struct tl_step tl_mongo_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 	struct mongo_message *m = call.m;
 
 	if (m->end == 0)
-		return head(&call, view);
+		return head_and_more(&call, view);
 	if (m->opcode == MONGO_OP_COMPRESSED)
 		return compressed_head(&call, view);
 	if (m->packed != 0)

@@ -607,6 +607,24 @@ static struct mongo_walked value(struct mongo_call *call, struct tl_bytes view)
 	return pass(shown, (uint32_t)len);
 }
 
+// With its value, which mostly follows in view.
+static struct mongo_walked whole_element(struct mongo_call *call, struct tl_bytes view)
+{
+	struct mongo_message *m = call->m;
+	struct mongo_walked head = element(call, view);
+
+	if (head.kind != MONGO_TAKE || m->phase != MONGO_VALUE || head.bytes >= view.len)
+		return head;
+	m->at += head.bytes;
+	struct mongo_walked rest = value(call, tl_bytes_from(view, head.bytes));
+	m->at -= head.bytes;
+	if (rest.kind == MONGO_WANT)
+		return head;
+	rest.bytes += head.bytes;
+	rest.read += head.read;
+	return rest;
+}
+
 struct mongo_walked tl_mongo_walk(struct mongo_call *call, struct tl_bytes view)
 {
 	switch ((enum mongo_phase)call->m->phase) {
@@ -615,7 +633,7 @@ struct mongo_walked tl_mongo_walk(struct mongo_call *call, struct tl_bytes view)
 	case MONGO_DOCUMENT:
 		return document(call, view);
 	case MONGO_ELEMENT:
-		return element(call, view);
+		return whole_element(call, view);
 	case MONGO_LONG_NAME:
 		return long_name(call, view);
 	case MONGO_VALUE:

@@ -5,6 +5,26 @@
 
 #include "base/check.h"
 
+// Without a call: most names are short, and few are looked at.
+static inline bool is_same(const uint8_t *name, const char *word, uint32_t len)
+{
+	uint64_t a, b, c, d;
+
+	if (len < sizeof(a)) {
+		for (uint32_t i = 0; i < len; i++)
+			if (name[i] != (uint8_t)word[i])
+				return false;
+		return true;
+	}
+	if (len > 2 * sizeof(a))
+		return memcmp(name, word, len) == 0;
+	memcpy(&a, name, sizeof(a));
+	memcpy(&b, word, sizeof(b));
+	memcpy(&c, name + len - sizeof(c), sizeof(c));
+	memcpy(&d, word + len - sizeof(d), sizeof(d));
+	return a == b && c == d;
+}
+
 // By length; `from` has where each length begins. The unit test looks up all of them.
 enum mongo_word tl_mongo_word(struct tl_bytes name)
 {
@@ -53,7 +73,7 @@ enum mongo_word tl_mongo_word(struct tl_bytes name)
 		return MONGO_WORD_NONE;
 	for (uint32_t i = from[name.len]; i < from[name.len + 1]; i++)
 		if (words[i].name[0] == (char)name.ptr[0] &&
-		    memcmp(words[i].name, name.ptr, name.len) == 0)
+		    is_same(name.ptr, words[i].name, name.len))
 			return (enum mongo_word)words[i].word;
 	return MONGO_WORD_NONE;
 }

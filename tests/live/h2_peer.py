@@ -114,10 +114,13 @@ def call(address, port):
 
 def keep(address, port):
     clients = [Client(address, port), Client(address, port)]
+    asked = 0
     for _ in sys.stdin:
         for n in range(40):
-            # Both encoders index; the number makes entries go from the table.
-            clients[n % 2].ask("GET", "/style.css", "ok", ("x-number", str(n)), before=b"")
+            # Both encoders index. The long number makes the path leave the table, which has room for
+            # forty, so that it is told again.
+            asked += 1
+            clients[n % 2].ask("GET", "/style.css", "ok", ("x-number", f"{asked:060}"), before=b"")
         print(flush=True)
 
 
