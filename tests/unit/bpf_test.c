@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -375,6 +376,67 @@ static void tracepoints_without_bpf(void **state)
 	assert_int_equal(field.size, 16);
 }
 
+struct order {
+	uint32_t counts[2]; // begins, ends
+	uint32_t clock;
+	bool is_inside;
+};
+
+static void note_order(void *arg, const struct tl_perf_sample *sample)
+{
+	struct order *order = arg;
+
+	if (sample->pid != own_pid)
+		return;
+	assert_int_equal(sample->user_count, 0);
+	if (sample->place == TL_PERF_CLOCK) {
+		order->clock++;
+		return;
+	}
+	assert_true(sample->place < 2);
+	assert_int_equal(order->is_inside, sample->place == 1);
+	order->is_inside = sample->place == 0;
+	order->counts[sample->place]++;
+	assert_int_equal(sample->kernel_count != 0, sample->place == 1);
+}
+
+// Two tracepoints and the clock of one CPU come in order, with stacks where they are asked for.
+static void one_ring_keeps_order(void **state)
+{
+	static const char *const tracepoints[] = {"raw_syscalls/sys_enter", "raw_syscalls/sys_exit",
+						  NULL};
+	char filter[32];
+	const struct tl_perf_options options = {
+		.hz = 199, .tracepoints = tracepoints, .filter = filter, .has_stacks = true,
+		.is_kernel_only = true, .stackless = 1, .ring_bytes = 256u << 10};
+	struct order order = {0};
+	struct tl_perf *perf = NULL;
+	uint32_t fds = count_fds();
+	cpu_set_t all, one;
+
+	(void)state;
+	(void)snprintf(filter, sizeof(filter), "id == %u", call);
+	int rc = tl_perf_open(&ctx, &options, &perf);
+	if (rc == -EPERM || rc == -EACCES)
+		skip();
+	assert_int_equal(rc, 0);
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0); // one ring
+	call_getpgid(50, 0);
+	assert_true(burn_the_clock(own_time_ns() + 100000000) != 0);
+	call_getpgid(50, 0);
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+	assert_true(tl_perf_wait(perf, &ctx, 0, note_order, &order));
+	assert_int_equal(tl_perf_lost(perf), 0);
+	assert_int_equal(order.counts[0], 100);
+	assert_int_equal(order.counts[1], 100);
+	assert_true(order.clock >= 5); // 20 are to be expected
+	tl_perf_close(perf);
+	assert_int_equal(count_fds(), fds);
+}
+
 static void addresses_have_names(void **state)
 {
 	struct tl_symbols *symbols = tl_symbols_create();
@@ -417,6 +479,7 @@ int main(void)
 		cmocka_unit_test(update_holds_what_start_unloads),
 		cmocka_unit_test(samples_show_who_burns),
 		cmocka_unit_test(tracepoints_without_bpf),
+		cmocka_unit_test(one_ring_keeps_order),
 		cmocka_unit_test(addresses_have_names),
 	};
 	return cmocka_run_group_tests(tests, open_run, NULL);
