@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define SHARDS_MAX 8u
+#define SHARD_BYTES_MIN (1u << 20) // of its queue
 #define INBOX_JOBS 4u
 #define METADATA_NS UINT64_C(60000000000) // names, types and help are told this often
 #define EXTERNAL_LABELS_MAX 24u
@@ -361,6 +362,15 @@ static int remote_write_check(const void *options, char *error, uint32_t error_s
 				       o->external_labels.items[i].key);
 			return -EINVAL;
 		}
+	// Shards share the room evenly: one with too little would drop every request as too large.
+	const struct tl_queue_options *queue = &o->http.queue;
+	bool is_disk = queue->storage == TL_QUEUE_DISK;
+	uint64_t room = is_disk ? queue->bytes_max : queue->memory_bytes_max;
+	if (room / o->shards < SHARD_BYTES_MIN) {
+		(void)snprintf(error, error_size, "queue.%s: must be at least 1MiB for each shard",
+			       is_disk ? "max_size" : "memory");
+		return -EINVAL;
+	}
 	if (o->external_labels.count >= EXTERNAL_LABELS_MAX) {
 		(void)snprintf(error, error_size, "external_labels: at most %u are possible",
 			       EXTERNAL_LABELS_MAX - 1);

@@ -233,6 +233,17 @@ def test_shards():
     feed.quit()
 
 
+def test_shards_have_room():
+    """A queue in which no shard has room for a request is refused, with its key."""
+    for queue, key in (('max_size: 2MiB', 'queue.max_size'), ('storage: memory, memory: 2MiB', 'queue.memory')):
+        folder = pathlib.Path(scratch('tl-room-'))
+        (folder / 'a.yaml').write_text('exporters: {remote_write: [{url: "http://127.0.0.1:1/", histogram: le, '
+                                       f'shards: 3, queue: {{directory: {folder}/queue, {queue}}}}}]}}\n')
+        done = subprocess.run([FEED, folder / 'a.yaml', 'probe-a'], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=60)
+        assert done.returncode != 0 and f'{key}: must be at least 1MiB' in done.stderr, done
+
+
 def test_other_shards():
     """What waits in the queues of four shards goes out before anything of one."""
     receiver = Receiver(default=503)
