@@ -126,9 +126,19 @@ static void bench(const struct tl_exporter_config *config, const struct figures 
 	exporter->close(self);
 }
 
+static bool has_exporter(const char *name)
+{
+	for (uint32_t i = 0; tl_exporters[i] != NULL; i++)
+		if (strcmp(tl_exporters[i]->name, name) == 0)
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
-	static const char yaml[] =
+	static const char kafka[] = "  kafka: [{brokers: \"127.0.0.1:1\", backoff: {min: 1h, max: 1h}, "
+				    "queue: {storage: memory, memory: 1GiB}}]\n";
+	static const char always[] =
 		"exporters:\n"
 		"  otlp: [{url: \"http://127.0.0.1:1/\", metrics: false, backoff: {min: 1h, max: 1h}, "
 		"queue: {storage: memory, memory: 1GiB}}]\n"
@@ -141,15 +151,20 @@ int main(int argc, char **argv)
 		{"elasticsearch", "bulk_hand_over", "documents per CPU second of the control lcore",
 		 "bulk_documents",
 		 "documents made, packed and queued per CPU second of the sink's thread"},
+		{"kafka", "kafka_hand_over", "records per CPU second of the control lcore",
+		 "kafka_messages",
+		 "JSON messages made and queued per CPU second of the sink's threads"},
 		{"roundtrips", "record_lines",
 		 "records written as JSON lines per CPU second of the control lcore", NULL, NULL},
 	};
 	static struct tl_config_errors errors;
 	struct tl_config *config;
+	char yaml[sizeof(always) + sizeof(kafka)];
 
+	int len = snprintf(yaml, sizeof(yaml), "%s%s", always, has_exporter("kafka") ? kafka : "");
 	if (argc > 1 && strcmp(argv[1], "--quick") == 0)
 		records = RECORDS_QUICK;
-	if (tl_config_parse("bench", yaml, sizeof(yaml) - 1, &config, &errors) < 0) {
+	if (tl_config_parse("bench", yaml, (size_t)len, &config, &errors) < 0) {
 		(void)fprintf(stderr, "%s\n", errors.lines[0]);
 		return 1;
 	}
