@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The examples of RFC 7541 appendix C, limits, late joins, and, where libnghttp2 is there, its
-// inflater on random blocks of its deflater and of ours as the judge.
+// inflater on random blocks of its deflater, on broken ones, and on those of real peers as the judge.
 #include "protocols/http2/hpack.h"
 #include "protocols/http2/names.h"
 
@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #ifdef TL_HAVE_NGHTTP2
+#include "hpack_recorded.h"
+
 #include <nghttp2/nghttp2.h>
 #endif
 
@@ -491,10 +493,67 @@ static void same_as_nghttp2_on_broken_blocks(void **state)
 	assert_true(taken > ROUNDS);
 }
 
+// What real peers sent: whole connections are equal, late joins are honest.
+struct judged {
+	struct {
+		nghttp2_hd_inflater *inflater;
+		struct hpack whole;
+		struct hpack late; // from the third block on
+		uint32_t blocks;
+	} lanes[RECORDED_LANES_MAX];
+	uint32_t blocks;
+	uint32_t told; // to who came late
+	uint32_t untold;
+};
+
+static void judge_block(void *arg, uint32_t at, const uint8_t *block, uint32_t len)
+{
+	struct judged *judged = (struct judged *)arg;
+
+	judged->blocks++;
+	if (judged->lanes[at].inflater == NULL) {
+		assert_int_equal(nghttp2_hd_inflate_new(&judged->lanes[at].inflater), 0);
+		tl_hpack_init(&judged->lanes[at].whole, false);
+		tl_hpack_init(&judged->lanes[at].late, true);
+	}
+	assert_true(judge(judged->lanes[at].inflater, block, len));
+	assert_true(read_in_pieces(&judged->lanes[at].whole, block, len));
+	if (!got.is_cut)
+		assert_string_equal(got.text, want.text);
+	assert_int_equal(got.unknown, 0);
+	if (++judged->lanes[at].blocks < 3)
+		return;
+	assert_true(read_in_pieces(&judged->lanes[at].late, block, len));
+	if (!got.is_cut)
+		assert_honest();
+	judged->told += got.unknown == 0;
+	judged->untold += got.unknown != 0;
+}
+
+static void same_as_nghttp2_on_recorded_blocks(void **state)
+{
+	const char *const *paths = (const char *const *)*state;
+	static struct judged judged;
+
+	for (uint32_t i = 0; paths[i] != NULL; i++) {
+		memset(&judged, 0, sizeof(judged));
+		recorded_blocks(paths[i], judge_block, &judged);
+		assert_true(judged.blocks > 10);
+		print_message("%s: %u blocks; joined late %u wholly told, %u not\n", paths[i],
+			      judged.blocks, judged.told, judged.untold);
+		for (uint32_t k = 0; k < RECORDED_LANES_MAX; k++)
+			if (judged.lanes[k].inflater != NULL)
+				nghttp2_hd_inflate_del(judged.lanes[k].inflater);
+	}
+}
+
 #endif
 
-int main(void)
+int main(int argc, char **argv)
 {
+	char **captures = argv + 1; // of HTTP/2
+
+	(void)argc, (void)captures;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_of_appendix_c2),
 		cmocka_unit_test(requests_of_appendix_c3_and_c4),
@@ -507,6 +566,7 @@ int main(void)
 #ifdef TL_HAVE_NGHTTP2
 		cmocka_unit_test(same_as_nghttp2_on_its_blocks),
 		cmocka_unit_test(same_as_nghttp2_on_broken_blocks),
+		cmocka_unit_test_prestate(same_as_nghttp2_on_recorded_blocks, captures),
 #endif
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
