@@ -74,7 +74,7 @@ void tl_http_capture_allowed(struct tl_ctx *ctx, enum tl_lane lane, uint8_t fiel
 // ---- Trace context ---------------------------------------------------------------------------
 
 // Which header a trace was read from; a better one replaces it.
-enum trace_source { TRACE_NONE, TRACE_B3_MULTI, TRACE_B3, TRACE_W3C };
+enum trace_source { TRACE_NONE, TRACE_B3_MULTI, TRACE_B3, TRACE_BIN, TRACE_W3C };
 
 static void take_trace(struct tl_ctx *ctx, enum tl_lane lane, uint8_t *source, uint8_t from,
 		       const struct tl_trace *trace)
@@ -102,6 +102,14 @@ void tl_http_b3(struct tl_ctx *ctx, enum tl_lane lane, uint8_t *source, struct t
 
 	if (tl_trace_from_b3(value, &trace))
 		take_trace(ctx, lane, source, TRACE_B3, &trace);
+}
+
+void tl_http_trace_bin(struct tl_ctx *ctx, enum tl_lane lane, uint8_t *source, struct tl_bytes value)
+{
+	struct tl_trace trace = {0};
+
+	if (tl_trace_from_grpc_bin(value, &trace))
+		take_trace(ctx, lane, source, TRACE_BIN, &trace);
 }
 
 void tl_http_b3_part(struct tl_ctx *ctx, enum tl_lane lane, uint8_t *source, struct tl_bytes value,

@@ -188,6 +188,7 @@ void tl_http_capture_allowed(struct tl_ctx *ctx, enum tl_lane lane, uint8_t fiel
 void tl_http_traceparent(struct tl_ctx *ctx, enum tl_lane lane, uint8_t *source,
 			 struct tl_bytes value);
 void tl_http_b3(struct tl_ctx *ctx, enum tl_lane lane, uint8_t *source, struct tl_bytes value);
+void tl_http_trace_bin(struct tl_ctx *ctx, enum tl_lane lane, uint8_t *source, struct tl_bytes value);
 void tl_http_b3_part(struct tl_ctx *ctx, enum tl_lane lane, uint8_t *source, struct tl_bytes value,
 		     bool (*add)(struct tl_bytes, struct tl_trace *));
 

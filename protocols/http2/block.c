@@ -239,6 +239,9 @@ static inline void request_field(struct http2_call *call, const struct hpack_fie
 		tl_http_b3_part(ctx, call->lane, &me->trace_source, field->value,
 				tl_trace_add_b3_sampled);
 		break;
+	case HTTP2_NAME_TRACE_BIN:
+		tl_http_trace_bin(ctx, call->lane, &me->trace_source, field->value);
+		break;
 	case HTTP2_NAME_GRPC_TIMEOUT:
 		tl_grpc_request_timeout(&me->grpc, field->value);
 		break;

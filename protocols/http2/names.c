@@ -33,14 +33,15 @@ static const struct row rows[] = {
 	ROW("x-b3-traceid", B3_TRACE_ID),
 	ROW("x-b3-sampled", B3_SAMPLED),
 	ROW("grpc-encoding", GRPC_ENCODING),
+	ROW("grpc-trace-bin", TRACE_BIN),
 	ROW("content-encoding", CONTENT_ENCODING),
 };
 
 // Of the rows, which are sorted by it: where each length begins.
 static const uint8_t first_row[NAME_LENGTH_MAX + 2] = {
-	0, 0, 0, 1, 1, 2, 3, 4, 7, 7, 7, 10, 13, 19, 20, 20, 20, 21,
+	0, 0, 0, 1, 1, 2, 3, 4, 7, 7, 7, 10, 13, 19, 20, 21, 21, 22,
 };
-_Static_assert(TL_COUNT_OF(rows) == 21, "the index counts them");
+_Static_assert(TL_COUNT_OF(rows) == 22, "the index counts them");
 
 enum http2_name tl_http2_name(struct tl_bytes name)
 {

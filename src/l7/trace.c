@@ -150,3 +150,61 @@ bool tl_trace_from_b3(struct tl_bytes value, struct tl_trace *ret_trace)
 	*ret_trace = trace;
 	return true;
 }
+
+static int base64_digit(uint8_t c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}
+
+// Gives the number of bytes, 0 where the text is no base64 or too long.
+static uint32_t read_base64(struct tl_bytes text, uint8_t *ret, uint32_t size)
+{
+	uint32_t bits = 0;
+	uint32_t count = 0;
+	uint32_t len = 0;
+
+	while (text.len != 0 && text.ptr[text.len - 1] == '=')
+		text.len--;
+	for (uint32_t i = 0; i < text.len; i++) {
+		int digit = base64_digit(text.ptr[i]);
+		if (digit < 0)
+			return 0;
+		bits = bits << 6 | (uint32_t)digit;
+		count += 6;
+		if (count < 8)
+			continue;
+		if (len == size)
+			return 0;
+		count -= 8;
+		ret[len++] = (uint8_t)(bits >> count);
+	}
+	return len;
+}
+
+// Version 0, then fields, each behind its number: 0 the trace, 1 the span, 2 the options.
+bool tl_trace_from_grpc_bin(struct tl_bytes value, struct tl_trace *ret_trace)
+{
+	enum { SPAN = 18, OPTIONS = 27, ALL = 29 };
+	struct tl_trace trace = {0};
+	uint8_t bytes[2 * ALL];
+	uint32_t len = read_base64(tl_bytes_trim(value), bytes, sizeof(bytes));
+
+	if (len < OPTIONS || bytes[0] != 0 || bytes[1] != 0 || bytes[SPAN] != 1)
+		return false;
+	memcpy(trace.trace_id, bytes + 2, sizeof(trace.trace_id));
+	memcpy(trace.parent_span_id, bytes + SPAN + 1, sizeof(trace.parent_span_id));
+	complete(&trace);
+	if ((trace.flags & TL_TRACE_PRESENT) == 0)
+		return false;
+	if (len >= ALL && bytes[OPTIONS] == 2)
+		trace.flags |= TL_TRACE_HAS_SAMPLED |
+			       ((bytes[ALL - 1] & 1) != 0 ? (uint32_t)TL_TRACE_SAMPLED : 0);
+	*ret_trace = trace;
+	return true;
+}

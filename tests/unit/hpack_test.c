@@ -210,6 +210,7 @@ static void names_are_told_by_what_they_are(void **state)
 		{"user-agent", HTTP2_NAME_USER_AGENT}, {"content-type", HTTP2_NAME_CONTENT_TYPE},
 		{"content-encoding", HTTP2_NAME_CONTENT_ENCODING},
 		{"x-request-id", HTTP2_NAME_REQUEST_ID}, {"traceparent", HTTP2_NAME_TRACEPARENT},
+		{"grpc-trace-bin", HTTP2_NAME_TRACE_BIN},
 		{"tracestate", HTTP2_NAME_TRACESTATE}, {"b3", HTTP2_NAME_B3},
 		{"x-b3-traceid", HTTP2_NAME_B3_TRACE_ID}, {"x-b3-spanid", HTTP2_NAME_B3_SPAN_ID},
 		{"x-b3-sampled", HTTP2_NAME_B3_SAMPLED}, {"grpc-timeout", HTTP2_NAME_GRPC_TIMEOUT},

@@ -115,6 +115,26 @@ static void b3_headers_come_in_any_order(void **state)
 	assert_int_equal(trace.flags, NOT_SAMPLED);
 }
 
+static void grpc_trace_bin(void **state)
+{
+	(void)state;
+	static const struct vector vectors[] = {
+		{"AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE=", true, SAMPLED, "padded"},
+		{"AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE", true, SAMPLED, "not padded, as gRPC sends it"},
+		{"AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgA", true, NOT_SAMPLED, "not sampled"},
+		{"AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3", true, TL_TRACE_PRESENT, "without options"},
+		{"AQBL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE", false, 0, "a later version"},
+		{"AAAAAAAAAAAAAAAAAAAAAAAAAQDwZ6oLqQK3AgE", false, 0, "no trace id"},
+		{"AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQI", false, 0, "too short"},
+		{"AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3A!A=", false, 0, "no base64"},
+		{"AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgEAAEv5LzV3s02mo86SnQ4ORzYBAPBnqgupArcCAQAAS/kvNXezTaajzpKdDg5HNgEA8GeqC6kCtwIB", false, 0, "too long"},
+		{"", false, 0, "empty"},
+	};
+
+	for (uint32_t i = 0; i < TL_COUNT_OF(vectors); i++)
+		check(&vectors[i], tl_trace_from_grpc_bin);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +142,7 @@ int main(void)
 		cmocka_unit_test(b3_single_header),
 		cmocka_unit_test(b3_of_64_bits_fills_the_right_half),
 		cmocka_unit_test(b3_headers_come_in_any_order),
+		cmocka_unit_test(grpc_trace_bin),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
