@@ -134,9 +134,17 @@ void tl_otlp_add_element(struct otlp_arena *arena, struct otlp_attributes *list,
 {
 	Otlp__ArrayValue *array = NULL;
 
-	for (size_t i = 0; i < list->count && array == NULL; i++)
-		if (strcmp(list->items[i]->key, key) == 0)
-			array = list->items[i]->value->array_value;
+	for (size_t i = 0; i < list->count && array == NULL; i++) {
+		if (strcmp(list->items[i]->key, key) != 0)
+			continue;
+		if (list->items[i]->value->value_case != OTLP__ANY_VALUE__VALUE_ARRAY_VALUE)
+			return; // the first says what it is
+		array = list->items[i]->value->array_value;
+	}
+	for (size_t i = 0; array != NULL && i < array->n_values; i++)
+		if (strlen(array->values[i]->string_value) == len &&
+		    memcmp(array->values[i]->string_value, value, len) == 0)
+			return;
 	if (array == NULL) {
 		array = tl_otlp_take(arena, sizeof(*array));
 		otlp__array_value__init(array);

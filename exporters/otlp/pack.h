@@ -37,7 +37,8 @@ void tl_otlp_add_double(struct otlp_arena *arena, struct otlp_attributes *list, 
 		     double value);
 void tl_otlp_add_bool(struct otlp_arena *arena, struct otlp_attributes *list, const char *key,
 		   bool value);
-// One more element of the array `key`, which is made by its first.
+// One more element of the array `key`, which is made by its first. Nothing where it has that element,
+// or where `key` is no array.
 void tl_otlp_add_element(struct otlp_arena *arena, struct otlp_attributes *list, const char *key,
 		      const char *value, size_t len);
 

@@ -47,9 +47,12 @@ static bool is_text_code(const char *attribute)
 }
 
 // The conventions have few lists: of other values that a record has several of, the first is told.
+// Headers are lists also where a field holds the only one: that header may be captured besides.
 static bool is_list(const char *attribute)
 {
-	return strcmp(attribute, "dns.answers") == 0;
+	return strcmp(attribute, "dns.answers") == 0 ||
+	       strncmp(attribute, "http.request.header.", strlen("http.request.header.")) == 0 ||
+	       strncmp(attribute, "http.response.header.", strlen("http.response.header.")) == 0;
 }
 
 static void add_value(struct otlp_arena *arena, struct otlp_attributes *list,

@@ -45,6 +45,9 @@ def value_of(value):
 
 def attributes(pairs):
     names = [pair.key for pair in pairs]
+    for pair in pairs:
+        assert ('.header.' in pair.key) == (pair.value.WhichOneof('value') == 'array_value') or \
+            pair.key == 'dns.answers', f'{pair.key}: a header is a list, and little else'
     assert len(names) == len(set(names)), f'an attribute twice: {names}'
     return {pair.key: value_of(pair.value) for pair in pairs}
 
@@ -72,7 +75,7 @@ def spans_of(receiver, answers=(200,)):
     return found
 
 
-def run_agent(folder, capture, receiver, otlp='', environment=None, names='{}'):
+def run_agent(folder, capture, receiver, otlp='', environment=None, names='{}', protocols='{}'):
     config = pathlib.Path(folder) / 'agent.yaml'
     config.write_text(f'''
 probe: probe-a
@@ -80,6 +83,7 @@ capture: {{ports: [{{file: {CAPTURES / capture}}}]}}
 server: {{enabled: false}}
 collectors: {{metrics: false}}
 names: {names}
+protocols: {protocols}
 exporters:
   otlp:
     - {{{f'url: "{receiver.url("")}"' if environment is None else ''}
@@ -308,6 +312,20 @@ def test_services_are_resources():
         assert port in named or one.resource['service.name'].endswith(f':{port}'), one.resource
         assert one.resource['team'] == 'web'
     print(f'  services {sorted(services)} on ports {sorted(ports)}')
+
+
+def test_captured_headers():
+    """A header that is captured and has a field of its own is one list, as the conventions have it."""
+    receiver = Receiver(default=200)
+    with tempfile.TemporaryDirectory() as folder:
+        run_agent(folder, 'http-nginx.pcap', receiver, protocols='{http: {request_headers: [accept, host], '
+                  'response_headers: [server, content-type]}}')
+    spans = spans_of(receiver)
+    assert len(spans) == len(records_of('http-nginx.pcap'))
+    servers = [s.attributes['http.response.header.server'] for s in spans
+               if 'http.response.header.server' in s.attributes]
+    assert servers and all(value == ['nginx/1.22.1'] for value in servers), servers
+    assert any(s.attributes.get('http.request.header.accept') == ['*/*'] for s in spans)
 
 
 def test_sampling_keeps_errors():
