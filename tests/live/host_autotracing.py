@@ -471,22 +471,23 @@ def check_iotracer(bench):
         return event["tracer_data"]["reason_snapshot"]["device"] == device
 
     def files_of(event, pid):
-        """Of the process, its own file, with requests that ended."""
+        """Of the process, its own file, with enough requests that ended."""
         files = users_of(event).get(pid, {"total_files": []})["total_files"]
-        return [one for one in files if one["path"] == paths[pid] and one["requests"] > 0]
+        return [one for one in files if one["path"] == paths[pid] and one["requests"] >= 10]
 
     def stalls_of(event):
         return [one for one in event["tracer_data"]["io_schedule_timeout_stacks"]
                 if one["pid"] in paths and any("ext4_" in frame for frame in one["stack"])]
 
-    def is_whole(event): # both were at work all through the look; others may have stalled longer
+    def is_whole(event): # both were at work all the time; others may have stalled longer
         stalls = event["tracer_data"]["io_schedule_timeout_stacks"]
-        return (is_ours(event) and (stalls_of(event) or len(stalls) == STALLS_MAX) and
+        writes = event["tracer_data"]["reason_snapshot"]["iostatus"]["write_bps"] > 0
+        return (is_ours(event) and writes and (stalls_of(event) or len(stalls) == STALLS_MAX) and
                 all(files_of(event, pid) for pid in paths))
     data = bench.record("iotracer", is_whole)
     event, reason = {"tracer_data": data}, data["reason_snapshot"]
     check(reason["type"] == "ioutil" and reason["iostatus"]["io_util"] > 5 and
-          reason["iostatus"]["write_bps"] > 0 and device in reason["summary"], f"iotracer: {data}")
+          device in reason["summary"], f"iotracer: {data}")
     check(data["source"] == "bpf", f"iotracer: {data}")
     for pid, path in paths.items():
         user, is_direct = users_of(event)[pid], path.endswith("/direct")
