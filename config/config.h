@@ -34,6 +34,7 @@ struct tl_capture_config {
 	const char *filter;
 	uint64_t snaplen;
 	uint64_t workers;             // 0: chosen at start
+	uint64_t readers;             // of each interface
 	uint64_t buffer_bytes;
 	uint64_t packets_max;         // 0: sized to the memory there is
 	uint64_t record_ring_bytes;

@@ -249,11 +249,10 @@ static void plan_lcores(const struct tl_eal_options *options, struct tl_eal *eal
 	cpus_text(&set, all, sizeof(all));
 	eal->is_crowded = cpus < busy;
 	eal->control = (struct tl_eal_lcore) {.id = 0, .cpu = cpus == 1 ? cpu_at(&set, 0) : -1};
-	eal->rx = (struct tl_eal_lcore) {.id = UINT32_MAX, .cpu = -1};
 	size_t at = (size_t)snprintf(args->lcores, sizeof(args->lcores), "0@%s", all);
 	for (uint32_t i = 0; i < busy; i++) {
 		struct tl_eal_lcore *lcore =
-			i < options->rx_lcores ? &eal->rx : &eal->worker[i - options->rx_lcores];
+			i < options->rx_lcores ? &eal->rx[i] : &eal->worker[i - options->rx_lcores];
 		*lcore = (struct tl_eal_lcore) {.id = i + 1, .cpu = -1};
 		if ((!eal->is_crowded && !options->floats) || cpus == 1)
 			lcore->cpu = cpu_at(&set, cpus == 1 ? 0 : next_cpu++);
@@ -358,7 +357,7 @@ int tl_eal_start(const struct tl_eal_options *options, struct tl_eal *ret_eal, c
 {
 	static struct eal_args args[2]; // 64 KiB each; EAL keeps pointers to its arguments
 
-	TL_ASSERT(options->rx_lcores <= 1);
+	TL_ASSERT(options->rx_lcores <= TL_RX_MAX);
 	if (options->rx_lcores + options->workers + 1 > TL_LCORES_MAX) {
 		(void)snprintf(error, error_size, "%u workers are too many: at most %u",
 			       options->workers, TL_LCORES_MAX - 1 - options->rx_lcores);

@@ -6,10 +6,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define TL_RX_MAX 8u       // lcores that read ports for the workers
 #define TL_LCORES_MAX 128u // RTE_MAX_LCORE of the distribution's build
 
 struct tl_eal_options {
-	uint32_t rx_lcores;       // 0 or 1: an lcore that distributes
+	uint32_t rx_lcores;       // up to TL_RX_MAX that distribute
 	uint32_t workers;
 	bool floats;              // leave the lcores to the scheduler: they may all wait
 	uint64_t memory_bytes;    // for mbufs and rings
@@ -25,7 +26,7 @@ struct tl_eal_lcore {
 
 struct tl_eal {
 	struct tl_eal_lcore control;
-	struct tl_eal_lcore rx; // id UINT32_MAX without rx_lcores
+	struct tl_eal_lcore rx[TL_RX_MAX];
 	struct tl_eal_lcore worker[TL_LCORES_MAX];
 	bool is_crowded; // more busy lcores than CPUs: idle loops must give way
 	bool has_hugepages;

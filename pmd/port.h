@@ -169,6 +169,7 @@ struct tl_port {
 	bool has_distributor;   // an rx lcore must call turn(); set by start
 	bool is_decoded;        // fragments were reassembled before the workers; set by start
 	bool is_stamped;        // the source itself says when each packet came; set by start
+	uint64_t delivery_ns;   // ... and delivers it within this time
 	enum tl_spread spread;  // set by start, for ports without a distributor
 	char spread_text[160];  // what was found out about it and how, "" if there is no question
 	// ethdev port and queue each worker polls; UINT16_MAX: none for this worker
@@ -192,6 +193,7 @@ struct tl_port_options {
 	struct tl_defrag_options defrag;
 	uint32_t left_alone;   // encapsulations that are not followed, TL_TUNNEL_BIT each
 	uint64_t seed;         // of the hash that chooses the worker: the same for all ports
+	int32_t *fanout;       // live ports that share an interface's packets: their group, -1 at first
 	bool waits;            // all ports of the process are lossless: workers may wait for each other
 	uint8_t index;
 };

@@ -49,6 +49,9 @@
 // A stamp in nanoseconds since the epoch is not further than that from the present.
 #define STAMP_SLACK_NS UINT64_C(86400000000000)
 #define XSTATS_MAX 1024u
+// From a packet's stamp until the driver hands it out: libpcap's blocks, and a card's descriptors.
+#define PCAP_DELIVERY_NS UINT64_C(50000000)
+#define CARD_DELIVERY_NS UINT64_C(1000000)
 
 struct device {
 	struct tl_port port;
@@ -313,6 +316,7 @@ static int run(struct device *dev, const struct rte_eth_dev_info *info,
 	dev->has_clock = !dev->is_pcap && dev->stamp_offset >= 0 &&
 			 rte_eth_read_clock(dev->ethdev, &ticks) == 0;
 	dev->port.is_stamped = dev->is_pcap || dev->has_clock;
+	dev->port.delivery_ns = dev->is_pcap ? PCAP_DELIVERY_NS : CARD_DELIVERY_NS;
 	if (!dev->is_pci && !dev->is_pcap)
 		drop_noise(dev);
 	return 0;

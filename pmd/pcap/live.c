@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include <linux/filter.h>
+#include <linux/if_packet.h>
 #include <sys/socket.h>
 
 #include <pcap/pcap.h>
@@ -51,6 +52,7 @@ struct live {
 	char interface[IFNAMSIZ + 16];
 	struct tl_distributor *distributor;
 	uint16_t link_type;
+	bool is_shared;    // with other readers of the interface
 	uint32_t turns;
 	uint64_t stats_ns; // wall time of the last statistics in an idle turn
 	// Written by the rx lcore, read by control.
@@ -257,6 +259,55 @@ out_refused:
 	return -EINVAL;
 }
 
+// Joins the readers of the interface. Each conversation goes to one of them, by the kernel's hash,
+// which is symmetric. Until all have joined a packet would come to each: nothing passes before the
+// start.
+static int share(struct live *live, char *error, uint32_t error_size)
+{
+	struct sock_filter nothing = {.code = BPF_RET | BPF_K, .k = 0};
+	const struct sock_fprog program = {.len = 1, .filter = &nothing};
+	int32_t *group = live->options.fanout;
+	uint32_t kind = PACKET_FANOUT_HASH;
+	socklen_t len = sizeof(kind);
+
+	if (*group >= 0)
+		kind = kind << 16 | ((uint32_t)*group & 0xffff);
+	else // the kernel finds a number that nobody has
+		kind = (kind | PACKET_FANOUT_FLAG_UNIQUEID) << 16;
+	int fd = live->port.fd;
+	int rc = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	if (rc == 0)
+		rc = setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &kind, sizeof(kind));
+	if (rc == 0)
+		rc = getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &kind, &len);
+	if (rc < 0) {
+		(void)snprintf(error, error_size, "'%s' can't have several readers: %s",
+			       live->interface, strerror(errno));
+		return -EBUSY;
+	}
+	*group = (int32_t)(kind & 0xffff);
+	live->options.fanout = NULL; // the caller's
+	live->is_shared = true;
+	return 0;
+}
+
+static void discard(u_char *user, const struct pcap_pkthdr *head, const u_char *bytes)
+{
+	(void)user;
+	(void)head;
+	(void)bytes;
+}
+
+// What came before all readers had joined is gone; from now on packets pass.
+static int let_pass(struct live *live)
+{
+	const char *filter = live->options.filter == NULL ? "" : live->options.filter;
+
+	while (pcap_dispatch(live->pcap, -1, discard, NULL) > 0)
+		;
+	return live_set_filter(&live->port, filter, live->port.error, sizeof(live->port.error));
+}
+
 static int activate(struct live *live, char *error, uint32_t error_size)
 {
 	char text[PCAP_ERRBUF_SIZE] = "";
@@ -285,7 +336,10 @@ static int activate(struct live *live, char *error, uint32_t error_size)
 	live->link_type = link_type >= 0 ? (uint16_t)link_type : UINT16_MAX;
 	live->port.link = pcap_datalink_val_to_description(link_type);
 	live->port.fd = pcap_get_selectable_fd(live->pcap);
-	return set_filter(live, error, error_size);
+	int rc = set_filter(live, error, error_size);
+	if (rc == 0 && live->options.fanout != NULL)
+		rc = share(live, error, error_size);
+	return rc;
 }
 
 static const struct tl_port_ops live_ops;
@@ -331,6 +385,8 @@ static int live_start(struct tl_port *port, uint32_t worker_count)
 	};
 	int rc = tl_distributor_create(&options, &live->distributor, port->error,
 				       sizeof(port->error));
+	if (rc == 0 && live->is_shared)
+		rc = let_pass(live);
 	if (rc == 0)
 		tl_distributor_attach(live->distributor, port);
 	return rc;

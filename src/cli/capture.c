@@ -65,11 +65,12 @@ static int add_any_port(struct capture *c, const char *text, char *error)
 static int set_ports(struct capture *c, const struct tl_capture_flags *flags, char *error)
 {
 	int given = (flags->ifaces[0] != '\0') + (flags->pcap_file[0] != '\0') +
-		    (flags->device[0] != '\0');
+		    (flags->devices.count > 0);
 	char *rest, *name;
+	int rc;
 
 	for (uint32_t i = 0; i < flags->ports.count; i++) {
-		int rc = add_any_port(c, flags->ports.items[i], error);
+		rc = add_any_port(c, flags->ports.items[i], error);
 		if (rc < 0)
 			return rc;
 	}
@@ -82,13 +83,19 @@ static int set_ports(struct capture *c, const struct tl_capture_flags *flags, ch
 	}
 	if (flags->pcap_file[0] != '\0')
 		return add_port(c, (struct tl_port_spec) {.name = "", .file = flags->pcap_file}, error);
-	if (flags->device[0] != '\0')
-		return add_port(c, (struct tl_port_spec) {.name = "", .devargs = flags->device}, error);
+	for (uint32_t i = 0; i < flags->devices.count; i++) {
+		rc = add_port(c, (struct tl_port_spec) {.name = "", .devargs = flags->devices.items[i]},
+			      error);
+		if (rc < 0)
+			return rc;
+	}
+	if (flags->devices.count > 0)
+		return 0;
 	c->names = strdup(flags->ifaces[0] != '\0' ? flags->ifaces : "any");
 	if (c->names == NULL)
 		return -ENOMEM;
 	for (name = strtok_r(c->names, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest)) {
-		int rc = add_port(c, (struct tl_port_spec) {.name = "", .interface = name}, error);
+		rc = add_port(c, (struct tl_port_spec) {.name = "", .interface = name}, error);
 		if (rc < 0)
 			return rc;
 	}

@@ -10,7 +10,7 @@
 struct tl_capture_flags {
 	const char *ifaces;
 	const char *pcap_file;
-	const char *device;
+	struct tl_text_list devices;
 	struct tl_text_list proto;
 	const char *filter;
 	uint32_t ipv;          // 0: both, else index into the words
@@ -36,9 +36,10 @@ extern const char *const tl_capture_ip_words[];
 	{.name = "pcap-file", .letter = 'r', .type = TL_FLAG_TEXT, \
 	 .offset = TL_CAPTURE_AT(Options, Member, pcap_file), .argument = "FILE|-", \
 	 .group = "Input", .help = "Read a capture file (pcap, pcapng, also gzipped) or standard input"}, \
-	{.name = "device", .type = TL_FLAG_TEXT, \
-	 .offset = TL_CAPTURE_AT(Options, Member, device), .argument = "DEVARGS", \
-	 .group = "Input", .help = "Capture on a DPDK virtual device, as net_af_packet0,iface=eth1"}, \
+	{.name = "device", .type = TL_FLAG_TEXTS, \
+	 .offset = TL_CAPTURE_AT(Options, Member, devices), .argument = "DEVARGS", \
+	 .group = "Input", .help = "Capture on a DPDK virtual device, as net_af_packet0,iface=eth1;" \
+	 " repeatable, as for the two ports of a TAP"}, \
 	{.name = "proto", .letter = 'p', .type = TL_FLAG_TEXTS, \
 	 .offset = TL_CAPTURE_AT(Options, Member, proto), .argument = "'NAME;PORT[,PORT][;HOST|CIDR]'", \
 	 .group = "Input", .help = "Only this protocol, on these ports and hosts; repeatable. Without" \

@@ -273,10 +273,33 @@ static int on_record(void *arg, const struct tl_roundtrip_signal *signal)
 	return 0;
 }
 
+// Ports of one name, as the readers of an interface have it, are one port to the metrics. Gives how
+// many there are.
+static uint32_t join_readers(struct tl_port_status *ports, uint32_t count)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t k = 0;
+		while (k < kept && strcmp(ports[k].name, ports[i].name) != 0)
+			k++;
+		if (k == kept) {
+			ports[kept++] = ports[i];
+			continue;
+		}
+		ports[k].received += ports[i].received;
+		ports[k].bytes += ports[i].bytes;
+		ports[k].kernel_dropped += ports[i].kernel_dropped;
+		ports[k].ring_dropped += ports[i].ring_dropped;
+		ports[k].pool_dropped += ports[i].pool_dropped;
+	}
+	return kept;
+}
+
 static void set_port_metrics(struct tl_metrics *metrics, struct tl_pipeline *pipeline)
 {
 	struct tl_port_status ports[TL_TOTALS_PORTS_MAX];
-	uint32_t count = tl_pipeline_ports(pipeline, ports, TL_TOTALS_PORTS_MAX);
+	uint32_t count = join_readers(ports, tl_pipeline_ports(pipeline, ports, TL_TOTALS_PORTS_MAX));
 	char labels[160];
 
 	for (uint32_t i = 0; i < count; i++) {

@@ -48,6 +48,7 @@ int tl_setup_pipeline(const struct tl_config *config, struct tl_port_spec *ret_p
 		.ports = ret_ports,
 		.port_count = capture->ports.count,
 		.workers = (uint32_t)capture->workers,
+		.readers = (uint32_t)capture->readers,
 		.filter = capture->filter,
 		.snaplen = (uint32_t)capture->snaplen,
 		.buffer_bytes = capture->buffer_bytes,

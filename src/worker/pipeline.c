@@ -3,10 +3,10 @@
 
 #include "base/check.h"
 #include "pmd/pcap/filter.h"
+#include "worker/rx.h"
 #include "worker/status.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,6 @@
 #define PACKETS_LEAST 2048u
 #define MEMORY_SHARE 8u          // mbufs take at most this part of the memory there is
 #define EAL_OWN_BYTES (4u << 20)
-#define RX_POLL_MS 10            // longest sleep of an rx lcore that waits for a descriptor
 #define STEER_SLEEP_US_MAX 100u  // others wait for what a worker may have read meanwhile
 #define FILE_SLEEP_US_MAX 100u   // a reader fills a worker's ring in less than a millisecond
 
@@ -45,6 +44,12 @@ static bool spec_is_device(const struct tl_port_spec *spec)
 	return spec->devargs != NULL || spec->pci != NULL || spec->synthetic != NULL;
 }
 
+static uint32_t readers_of(const struct tl_pipeline_options *options,
+			   const struct tl_port_spec *spec)
+{
+	return spec->interface != NULL && options->readers > 1 ? options->readers : 1;
+}
+
 // Not the flow tables' seed: all flows of a worker would have one end of its hash in common.
 static uint64_t spread_seed(const struct tl_pipeline_options *options)
 {
@@ -53,10 +58,10 @@ static uint64_t spread_seed(const struct tl_pipeline_options *options)
 }
 
 static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *options,
-		     uint32_t index, uint32_t packets_max, char *error, uint32_t error_size)
+		     const struct tl_port_spec *spec, uint32_t packets_max, int32_t *fanout,
+		     char *error, uint32_t error_size)
 {
-	const struct tl_port_spec *spec = &options->ports[index];
-	struct tl_port **at = &p->ports[index];
+	struct tl_port **at = &p->ports[p->port_count];
 	const struct tl_port_options port = {
 		.name = spec->name,
 		.filter = options->filter,
@@ -69,7 +74,8 @@ static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *op
 		.seed = spread_seed(options),
 		.waits = p->is_lossless,
 		.duration_ns = options->duration_ns,
-		.index = (uint8_t)index,
+		.fanout = fanout,
+		.index = (uint8_t)p->port_count,
 	};
 	int rc;
 
@@ -93,6 +99,26 @@ static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *op
 	return 0;
 }
 
+// One port, or one for each reader of an interface.
+static int open_ports(struct tl_pipeline *p, const struct tl_pipeline_options *options,
+		      uint32_t index, uint32_t packets_max, char *error, uint32_t error_size)
+{
+	const struct tl_port_spec *spec = &options->ports[index];
+	uint32_t count = readers_of(options, spec);
+	int32_t fanout = -1;
+	int rc = 0;
+
+	if (p->port_count + count > TL_PORTS_MAX) {
+		(void)snprintf(error, error_size, "%u readers of each interface make more than %u "
+			       "ports", count, TL_PORTS_MAX);
+		return -EINVAL;
+	}
+	for (uint32_t i = 0; rc == 0 && i < count; i++)
+		rc = open_port(p, options, spec, packets_max, count > 1 ? &fanout : NULL, error,
+			       error_size);
+	return rc;
+}
+
 static uint32_t choose_workers(const struct tl_pipeline *p,
 			       const struct tl_pipeline_options *options)
 {
@@ -111,7 +137,8 @@ static uint64_t memory_need(const struct tl_pipeline_options *options, uint32_t 
 	uint64_t bytes = 0;
 
 	for (uint32_t i = 0; i < options->port_count; i++)
-		bytes += tl_port_memory(workers, packets_max, spec_is_device(&options->ports[i]));
+		bytes += readers_of(options, &options->ports[i]) *
+			 tl_port_memory(workers, packets_max, spec_is_device(&options->ports[i]));
 	return bytes;
 }
 
@@ -138,7 +165,7 @@ static int start_eal(struct tl_pipeline *p, const struct tl_pipeline_options *op
 	static bool is_started; // by an earlier pipeline of this process
 	const char *pci[TL_PORTS_MAX];
 	struct tl_eal_options eal = {
-		.rx_lcores = 1,
+		.rx_lcores = p->rx_count,
 		.workers = p->worker_count,
 		.floats = p->is_lossless,
 		.memory_bytes = EAL_OWN_BYTES +
@@ -156,14 +183,15 @@ static int start_eal(struct tl_pipeline *p, const struct tl_pipeline_options *op
 	return tl_eal_start(&eal, &p->eal, error, error_size);
 }
 
-// Several live ports that are read for the workers, each stamped by the kernel.
-static bool merges_live(const struct tl_pipeline *p)
+// Several live ports that are read for the workers, each stamped by the kernel. The readers of one
+// interface have whole conversations each.
+static bool merges_live(const struct tl_pipeline *p, const struct tl_pipeline_options *options)
 {
 	for (uint32_t i = 0; i < p->port_count; i++)
 		if (!p->ports[i]->has_distributor || !p->ports[i]->is_stamped ||
 		    p->ports[i]->is_lossless)
 			return false;
-	return p->port_count > 1;
+	return options->port_count > 1;
 }
 
 static int init_workers(struct tl_pipeline *p, const struct tl_pipeline_options *options,
@@ -174,7 +202,7 @@ static int init_workers(struct tl_pipeline *p, const struct tl_pipeline_options 
 		.metrics = options->metrics,
 		.rules = rules,
 		.record_ring_bytes = options->want_records ? options->record_ring_bytes : 0,
-		.merges = merges_live(p),
+		.merges = merges_live(p, options),
 		.is_crowded = p->eal.is_crowded,
 	};
 
@@ -278,9 +306,16 @@ static int create(struct tl_pipeline *p, const struct tl_pipeline_options *optio
 		return -EINVAL;
 	}
 	uint32_t packets_max = choose_packets(options, p->worker_count, p->is_lossless);
+	// More readers than one share the packets of each interface.
+	p->rx_count = options->readers > 1 && !p->is_lossless ? options->readers : 1;
 	int rc = 0;
+	if (p->rx_count > TL_RX_MAX) {
+		(void)snprintf(error, error_size, "%u readers are too many: at most %u", p->rx_count,
+			       TL_RX_MAX);
+		return -EINVAL;
+	}
 	for (uint32_t i = 0; rc == 0 && i < options->port_count; i++)
-		rc = open_port(p, options, i, packets_max, error, error_size);
+		rc = open_ports(p, options, i, packets_max, error, error_size);
 	if (rc == 0)
 		rc = start_eal(p, options, packets_max, error, error_size);
 	if (rc == 0)
@@ -294,10 +329,14 @@ static int create(struct tl_pipeline *p, const struct tl_pipeline_options *optio
 	if (p->workers == NULL)
 		return say(error, error_size, -ENOMEM, "out of memory");
 	memset(p->workers, 0, size);
-	p->rx_idle = (struct tl_idle) {
-		.policy = options->idle,
-		.is_crowded = p->eal.is_crowded,
-	};
+	for (uint32_t i = 0; i < p->rx_count; i++) {
+		p->rx[i].pipeline = p;
+		p->rx[i].index = i;
+		p->rx[i].idle = (struct tl_idle) {
+			.policy = options->idle,
+			.is_crowded = p->eal.is_crowded,
+		};
+	}
 	p->signals.rules = rules;
 	p->filter = strdup(options->filter == NULL ? "" : options->filter);
 	if (p->filter == NULL)
@@ -327,108 +366,6 @@ int tl_pipeline_create(const struct tl_pipeline_options *options, const struct t
 	return 0;
 }
 
-// ---- The rx lcore --------------------------------------------------------------------------
-
-static void rx_sleep(struct tl_pipeline *p, const bool *is_over)
-{
-	struct pollfd waiters[TL_PORTS_MAX];
-	nfds_t count = 0;
-
-	if (!tl_idle_is_deep(&p->rx_idle)) {
-		tl_idle_turn(&p->rx_idle);
-		return;
-	}
-	for (uint32_t i = 0; i < p->port_count; i++) {
-		if (is_over[i])
-			continue;
-		if (p->ports[i]->fd < 0) {
-			tl_idle_turn(&p->rx_idle);
-			return;
-		}
-		waiters[count++] = (struct pollfd) {.fd = p->ports[i]->fd, .events = POLLIN};
-	}
-	// An interface that went down wakes the poll at once, again and again.
-	int ready = poll(waiters, count, RX_POLL_MS);
-	for (nfds_t i = 0; i < count; i++)
-		if (ready <= 0 || (waiters[i].revents & POLLIN) != 0)
-			return;
-	tl_idle_turn(&p->rx_idle);
-}
-
-// One round over the ports; false when all have ended.
-static bool rx_round(struct tl_pipeline *p, bool *is_over, uint32_t *ret_packets)
-{
-	bool is_stopped = atomic_load_explicit(&p->signals.stop, memory_order_acquire);
-	bool goes_on = false;
-
-	*ret_packets = 0;
-	for (uint32_t i = 0; i < p->port_count; i++) {
-		struct tl_port *port = p->ports[i];
-		if (is_over[i])
-			continue;
-		if (is_stopped) {
-			port->ops->stop(port);
-			is_over[i] = true;
-			continue;
-		}
-		int count = port->ops->turn(port);
-		if (count > 0)
-			*ret_packets += (uint32_t)count;
-		is_over[i] = count < 0 || port->ops->is_done(port);
-		goes_on |= !is_over[i];
-	}
-	return goes_on;
-}
-
-// Another filter for all ports, or for none of them.
-static void take_filter(struct tl_pipeline *p, const bool *is_over)
-{
-	uint32_t asked = atomic_load_explicit(&p->filter_asked, memory_order_acquire);
-	int rc = 0;
-	uint32_t done = 0;
-
-	if (TL_LIKELY(asked == atomic_load_explicit(&p->filter_answered, memory_order_relaxed)))
-		return;
-	for (; done < p->port_count && rc == 0; done++)
-		if (!is_over[done])
-			rc = p->ports[done]->ops->set_filter(p->ports[done], p->filter_wanted,
-							     p->filter_error,
-							     sizeof(p->filter_error));
-	if (rc == 0) {
-		char *before = p->filter;
-		p->filter = p->filter_wanted;
-		p->filter_wanted = before;
-	}
-	for (uint32_t i = 0; rc < 0 && i + 1 < done; i++) {
-		char ignored[sizeof(p->filter_error)]; // it was good before
-		if (!is_over[i])
-			(void)p->ports[i]->ops->set_filter(p->ports[i], p->filter, ignored,
-							   sizeof(ignored));
-	}
-	p->filter_rc = rc;
-	atomic_store_explicit(&p->filter_answered, asked, memory_order_release);
-}
-
-static int rx_run(void *arg)
-{
-	struct tl_pipeline *p = arg;
-	bool is_over[TL_PORTS_MAX];
-	uint32_t packets;
-
-	for (uint32_t i = 0; i < p->port_count; i++)
-		is_over[i] = !p->ports[i]->has_distributor;
-	while (rx_round(p, is_over, &packets)) {
-		take_filter(p, is_over);
-		tl_busy_turn(&p->rx_busy, packets > 0);
-		if (packets > 0)
-			tl_idle_reset(&p->rx_idle);
-		else
-			rx_sleep(p, is_over);
-	}
-	atomic_store_explicit(&p->rx_is_running, false, memory_order_release);
-	return 0;
-}
-
 // ---- Run -----------------------------------------------------------------------------------
 
 int tl_pipeline_start(struct tl_pipeline *p)
@@ -445,13 +382,15 @@ int tl_pipeline_start(struct tl_pipeline *p)
 			return rc;
 		}
 	}
-	if (!p->has_rx)
-		return 0;
-	atomic_store(&p->rx_is_running, true);
-	int rc = rte_eal_remote_launch(rx_run, p, p->eal.rx.id);
-	if (rc < 0)
-		atomic_store(&p->rx_is_running, false);
-	return rc;
+	for (uint32_t i = 0; p->has_rx && i < p->rx_count; i++) {
+		atomic_store(&p->rx[i].is_running, true);
+		int rc = rte_eal_remote_launch(tl_rx_run, &p->rx[i], p->eal.rx[i].id);
+		if (rc < 0) {
+			atomic_store(&p->rx[i].is_running, false);
+			return rc;
+		}
+	}
+	return 0;
 }
 
 void tl_pipeline_stop(struct tl_pipeline *p)
@@ -467,7 +406,7 @@ void tl_pipeline_stop(struct tl_pipeline *p)
 
 static bool is_running(struct tl_pipeline *p)
 {
-	bool runs = atomic_load_explicit(&p->rx_is_running, memory_order_acquire);
+	bool runs = tl_rx_is_running(p);
 
 	for (uint32_t i = 0; i < p->workers_ready; i++)
 		runs |= atomic_load_explicit(&p->workers[i].is_running, memory_order_acquire);
@@ -491,8 +430,8 @@ void tl_pipeline_destroy(struct tl_pipeline *p)
 	if (p->is_started) {
 		atomic_store(&p->signals.abandon, true);
 		tl_pipeline_stop(p);
-		if (p->has_rx)
-			(void)rte_eal_wait_lcore(p->eal.rx.id);
+		for (uint32_t i = 0; p->has_rx && i < p->rx_count; i++)
+			(void)rte_eal_wait_lcore(p->eal.rx[i].id);
 		for (uint32_t i = 0; i < p->worker_count; i++)
 			(void)rte_eal_wait_lcore(p->eal.worker[i].id);
 	}
@@ -586,7 +525,7 @@ int tl_pipeline_ask_filter(struct tl_pipeline *p, const char *filter, char *erro
 
 int tl_pipeline_filter_taken(struct tl_pipeline *p, char *error, uint32_t error_size)
 {
-	if (!atomic_load_explicit(&p->rx_is_running, memory_order_acquire))
+	if (!tl_rx_is_running(p))
 		return 1; // nothing is left to be filtered
 	if (atomic_load_explicit(&p->filter_answered, memory_order_acquire) !=
 	    atomic_load_explicit(&p->filter_asked, memory_order_relaxed))

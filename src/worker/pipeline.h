@@ -26,6 +26,7 @@ struct tl_port_spec {
 struct tl_pipeline_options {
 	const struct tl_port_spec *ports;
 	uint32_t port_count;
+	uint32_t readers;        // of each interface; 0 and 1: one
 	uint32_t workers;        // 0: the default (1 live, min(4, CPUs - 1) for files)
 	const char *filter;      // pcap-filter expression, "" for none
 	uint32_t snaplen;

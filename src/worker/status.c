@@ -32,6 +32,18 @@ static void name_ports(struct tl_pipeline *p)
 				       i > 0 ? "," : "", p->ports[i]->name);
 }
 
+static uint64_t packets_read(const struct tl_pipeline *p, uint32_t rx)
+{
+	struct tl_port_stats stats;
+	uint64_t packets = 0;
+
+	for (uint32_t i = rx; i < p->port_count; i += p->rx_count) {
+		p->ports[i]->ops->stats(p->ports[i], &stats);
+		packets += p->ports[i]->has_distributor ? stats.received : 0;
+	}
+	return packets;
+}
+
 uint32_t tl_pipeline_lcores(struct tl_pipeline *p, struct tl_lcore_status *ret, uint32_t max)
 {
 	uint64_t now = rte_rdtsc();
@@ -45,22 +57,15 @@ uint32_t tl_pipeline_lcores(struct tl_pipeline *p, struct tl_lcore_status *ret, 
 							 .cpu = p->eal.control.cpu,
 							 .lcore = p->eal.control.id,
 							 .port = ""};
-	if (p->has_rx && count < max) {
-		struct tl_port_stats stats;
-		uint64_t packets = 0;
-		for (uint32_t i = 0; i < p->port_count; i++) {
-			p->ports[i]->ops->stats(p->ports[i], &stats);
-			packets += p->ports[i]->has_distributor ? stats.received : 0;
-		}
+	for (uint32_t i = 0; p->has_rx && i < p->rx_count && count < max; i++)
 		ret[count++] = (struct tl_lcore_status) {
 			.role = "rx",
-			.cpu = p->eal.rx.cpu,
-			.lcore = p->eal.rx.id,
+			.cpu = p->eal.rx[i].cpu,
+			.lcore = p->eal.rx[i].id,
 			.port = p->port_names,
-			.packets = packets,
-			.busy = busy_share(p, TL_WORKERS_MAX, &p->rx_busy, elapsed),
+			.packets = packets_read(p, i),
+			.busy = busy_share(p, TL_WORKERS_MAX + i, &p->rx[i].busy, elapsed),
 		};
-	}
 	for (uint32_t i = 0; i < p->worker_count && count < max; i++) {
 		struct tl_worker *worker = &p->workers[i];
 		ret[count++] = (struct tl_lcore_status) {

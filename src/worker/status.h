@@ -7,6 +7,16 @@
 #include "worker/pipeline.h"
 #include "worker/worker.h"
 
+// An lcore that reads ports for the workers.
+struct tl_rx {
+	struct tl_pipeline *pipeline;
+	uint32_t index;
+	struct tl_idle idle;
+	struct tl_busy busy;
+	atomic_bool is_running;
+	_Atomic uint32_t waits_for; // the change of the filter that it lets happen
+};
+
 struct tl_pipeline {
 	struct tl_port *ports[TL_PORTS_MAX];
 	uint32_t port_count;
@@ -17,11 +27,10 @@ struct tl_pipeline {
 	struct tl_eal eal;
 	struct tl_steer *steer; // NULL: workers need not hand packets to each other
 	struct tl_signals signals;
-	// the rx lcore
+	// the rx lcores
 	bool has_rx;
-	struct tl_idle rx_idle;
-	struct tl_busy rx_busy;
-	atomic_bool rx_is_running;
+	uint32_t rx_count;
+	struct tl_rx rx[TL_RX_MAX];
 	// the filter: control writes what it wants, then asks; rx writes the outcome, then answers
 	_Atomic uint32_t filter_asked;
 	_Atomic uint32_t filter_answered;
@@ -31,7 +40,7 @@ struct tl_pipeline {
 	char filter_error[256];
 	// status: cycles at the last call
 	uint64_t status_tsc;
-	uint64_t status_busy[TL_WORKERS_MAX + 1]; // the last is the rx lcore's
+	uint64_t status_busy[TL_WORKERS_MAX + TL_RX_MAX]; // the last are the rx lcores'
 	char port_names[256];
 	struct tl_worker_metrics *metrics[TL_WORKERS_MAX];
 	struct tl_worker *workers; // worker_count

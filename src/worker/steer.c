@@ -18,7 +18,7 @@
 #define RING_SLOTS_MAX 4096u
 // At most so long a live packet waits for older ones of a worker that was scheduled away; less if its
 // ring fills meanwhile.
-#define MERGE_WAIT_US 20000u
+#define MERGE_WAIT_US 60000u
 #define MERGE_WAIT_CROWDED_US 200000u
 #define SAMPLES 4096u           // conversations that are watched at once
 #define SAMPLES_JUDGED 1024u    // ... and afterwards enough is known

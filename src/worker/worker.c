@@ -24,7 +24,6 @@ struct tl_worker_scratch {
 
 #define BOOK_EVERY_TURNS 4096u
 #define STEER_SLACK_NS UINT64_C(250000000) // a packet is handed from worker to worker within it
-#define STAMP_SLACK_NS UINT64_C(1000000)  // from a device's stamp to the packet's delivery
 #define SHARED_MBUFS_MAX 16u // of mbufs that may hold 22 packets each, in one turn
 
 // ---- Records -------------------------------------------------------------------------------
@@ -292,8 +291,8 @@ static void poll_queue(struct tl_worker *worker, struct tl_port *port, struct tu
 	}
 	if (port->ops->is_at_end != NULL && port->ops->is_at_end(port, queue))
 		clock_ns = UINT64_MAX;
-	else if (port->is_stamped && clock_ns > STAMP_SLACK_NS)
-		clock_ns -= STAMP_SLACK_NS;
+	else if (port->is_stamped && clock_ns > port->delivery_ns)
+		clock_ns -= port->delivery_ns;
 	if (worker->steer != NULL)
 		tl_steer_clock(worker->steer, worker->index, port->index, clock_ns);
 }

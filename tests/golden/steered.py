@@ -83,8 +83,7 @@ def check(tapline, name, packets, queues, folder):
     for queue in range(queues):
         (folder / f"q{queue}").write_bytes(
             variants.pcap([p for p in packets if queue_of(p[2], queues) == queue]))
-    split = ["--device", ",".join(["net_pcap0"] + [f"rx_pcap={folder}/q{q}" for q in range(queues)]),
-             "--workers", str(queues)]
+    split = ["--device", device(0, folder, "q", queues), "--workers", str(queues)]
     one = ["--pcap-file", str(whole), "--workers", "1"]
     there, parted = conversations(packets, queues)
     print(f"{name}: {len(packets)} packets, {there} conversations, {parted} on several of {queues} queues")
@@ -104,6 +103,31 @@ def from_dns(frame):
     return words is not None and words[2][:2] == b"\0\x35"
 
 
+def device(number, folder, letter, queues):
+    return ",".join([f"net_pcap{number}"] + [f"rx_pcap={folder}/{letter}{q}" for q in range(queues)])
+
+
+def is_up(frame):
+    words = tuple_of(frame)
+    return words is not None and words[:2] == tuple(sorted(words[:2]))
+
+
+def check_tap(tapline, name, packets, queues, folder):
+    """A direction on each of two cards, both with an asymmetric key."""
+    whole = folder / "whole.pcap"
+    whole.write_bytes(variants.pcap(packets))
+    for letter, side in (("a", True), ("b", False)):
+        for queue in range(queues):
+            (folder / f"{letter}{queue}").write_bytes(variants.pcap(
+                [p for p in packets if is_up(p[2]) == side and queue_of(p[2], queues) == queue]))
+    split = ["--device", device(0, folder, "a", queues), "--device", device(1, folder, "b", queues),
+             "--workers", str(queues)]
+    print(f"{name}: two cards with {queues} queues each, one direction on each card")
+    return golden.same("records", golden.unnamed(golden.records(tapline, "--pcap-file", str(whole),
+                                                                "--workers", "1")),
+                       golden.unnamed(golden.records(tapline, *split)))
+
+
 def main():
     tapline, good, parted = sys.argv[1], True, 0
     for path in map(pathlib.Path, sys.argv[2:]):
@@ -116,6 +140,8 @@ def main():
                     is_same, count = check(tapline, path.stem + kind, in_order(change(packets)),
                                            queues, pathlib.Path(folder))
                 good, parted = good and is_same, parted + count
+        with tempfile.TemporaryDirectory() as folder:
+            good &= check_tap(tapline, path.stem, in_order(packets), 2, pathlib.Path(folder))
     if parted == 0:
         print("FAIL no conversation was parted")
     return 0 if good and parted > 0 else 1
