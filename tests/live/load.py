@@ -84,7 +84,7 @@ def pgbench(l, client, there):
 
 
 def slap(l, client, there):
-    server = mysql_server.Server(l, there)
+    server = mysql_server.Server(l, there, name="mariadb")
     server.local("SET GLOBAL general_log = 0; CREATE TABLE shop.points (id INT PRIMARY KEY, c CHAR(120)); "
                  "INSERT INTO shop.points SELECT seq, REPEAT('c', 119) FROM shop.seq_1_to_10000")
     queries = 8000 * SECONDS
