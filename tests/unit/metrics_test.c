@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -707,8 +708,15 @@ static void the_table_survives_removal(void **state)
 struct race {
 	struct tl_worker_metrics *worker;
 	_Atomic bool is_done;
+	_Atomic uint32_t flips;
 	uint32_t count;
 };
+
+static void race_poll(struct race *race)
+{
+	fake_engine(0)->ahead_ns += 2;
+	tl_worker_metrics_poll(race->worker, fake_engine(0));
+}
 
 static void *race_worker(void *arg)
 {
@@ -721,9 +729,12 @@ static void *race_worker(void *arg)
 		(void)snprintf(method, sizeof(method), "M%u", i / 50 % 300);
 		fake_http(&r, method, 200, i);
 		tl_worker_metrics_roundtrip(race->worker, &r.head);
-		if (i % 8 == 0) {
-			fake_engine(0)->ahead_ns += 2;
-			tl_worker_metrics_poll(race->worker, fake_engine(0));
+		if (i % 8 == 0)
+			race_poll(race);
+		// However seldom the other thread runs, there are flips to race with.
+		while (atomic_load(&race->flips) < i / 50000) {
+			race_poll(race);
+			sched_yield();
 		}
 	}
 	atomic_store(&race->is_done, true);
@@ -745,6 +756,7 @@ static void flips_race_with_a_worker(void **state)
 		tl_metrics_flip(f.metrics);
 		tl_worker_metrics_poll(f.workers[1], fake_engine(1));
 		flips += tl_metrics_merge(f.metrics, 1);
+		atomic_store(&race.flips, flips);
 	}
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	tl_metrics_merge_stopped(f.metrics, 1);
