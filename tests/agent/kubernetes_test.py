@@ -9,6 +9,7 @@ import sys
 import tempfile
 import unittest
 
+import api_test
 import traffic
 from api_test import TAPLINE, Agent
 
@@ -17,6 +18,7 @@ import kube_api
 from kube_api import pod, service
 from receiver import Receiver
 
+api_test.SECONDS = 120  # beside other tests; nothing here is fast or slow
 TOKEN = "secret-of-a-service-account"
 FILLERS = 450  # more than two pages of a list
 LABELS = ("client.namespace", "client.workload", "server.namespace", "server.workload", "server.pod",
