@@ -201,7 +201,8 @@ static void add_error(struct otlp_arena *arena, struct otlp_attributes *list,
 	remove_attribute(list, "error.type");
 	const char *code = NULL;
 	for (size_t i = 0; rules != NULL && rules->error_attribute != NULL && i < list->count; i++)
-		if (strcmp(list->items[i]->key, rules->error_attribute) == 0)
+		if (strcmp(list->items[i]->key, rules->error_attribute) == 0 &&
+		    list->items[i]->value->value_case == OTLP__ANY_VALUE__VALUE_STRING_VALUE)
 			code = list->items[i]->value->string_value;
 	if (code != NULL)
 		tl_otlp_add_string(arena, list, "error.type", code);
