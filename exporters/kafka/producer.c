@@ -233,6 +233,8 @@ static int set_own(rd_kafka_conf_t *conf, const struct tl_kafka_options *options
 		{"compression.type", tl_kafka_compression_words[options->compression]},
 		{"message.timeout.ms", timeout},
 		{"acks", "all"},
+		// An idempotent producer may come to an end from which there is no way on.
+		{"enable.idempotence", "false"},
 		// One request at a time keeps the order over retries inside the library.
 		{"max.in.flight.requests.per.connection", "1"},
 		{"queue.buffering.max.messages", BUFFER_MESSAGES},
