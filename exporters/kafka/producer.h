@@ -3,8 +3,9 @@
 // librdkafka. Helper thread.
 //
 // A frame is lines of "KEY<tab>VALUE", as the queue keeps them. All its messages are under way at the
-// same time; the next frame begins when each has its answer, so that messages of one key arrive in
-// order, and a frame leaves the queue only when nothing of it is left to send.
+// same time; the next frame begins when each has its answer. Messages of one key arrive in order, but
+// for those that no broker took within the time limit: they are sent again behind others of their
+// frame. A frame leaves the queue only when nothing of it is left to send.
 #pragma once
 
 #include "base/text.h"
