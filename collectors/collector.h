@@ -105,7 +105,8 @@ void tl_emit_gauge(struct tl_emit *emit, const char *name, double value, const c
 		   const struct tl_label *labels);
 void tl_emit_counter(struct tl_emit *emit, const char *name, double value, const char *help,
 		     const struct tl_label *labels);
-// The series tapline_<collector>_container_<name>, with the container's labels before `labels`.
+// The series tapline_<collector>_container_<name>, with the container's labels before `labels`; with
+// `container` NULL that of the host, as above.
 void tl_emit_container_gauge(struct tl_emit *emit, const struct tl_container *container,
 			     const char *name, double value, const char *help,
 			     const struct tl_label *labels);

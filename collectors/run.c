@@ -156,6 +156,10 @@ static void emit_container(struct tl_emit *emit, const struct tl_container *c, c
 			   uint8_t type, double value, const char *help,
 			   const struct tl_label *more)
 {
+	if (c == NULL) {
+		emit_host(emit, name, type, value, help, more);
+		return;
+	}
 	struct tl_label labels[TL_POINT_LABELS_MAX] = {
 		{"container_id", c->id},           {"container_name", c->name},
 		{"container_host", c->hostname},   {"container_hostnamespace", c->ns},

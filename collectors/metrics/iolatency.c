@@ -97,16 +97,6 @@ static const char *name_of(const struct iolatency *self, uint32_t device)
 	return NULL; // it has gone
 }
 
-static void emit_one(struct iolatency *self, const struct tl_container *container,
-		     const char *name, double value, const char *help,
-		     const struct tl_label *labels)
-{
-	if (container == NULL)
-		tl_emit_counter(self->emit, name, value, help, labels);
-	else
-		tl_emit_container_counter(self->emit, container, name, value, help, labels);
-}
-
 static void emit_zones(struct iolatency *self, const struct tl_container *container,
 		       const struct iolatency_key *key, const struct iolatency_value *value)
 {
@@ -117,17 +107,21 @@ static void emit_zones(struct iolatency *self, const struct tl_container *contai
 	for (uint32_t i = 0; i < IOLATENCY_ZONES; i++) {
 		const struct tl_label *labels = TL_LABELS({"device", device}, {"op", ops[key->op]},
 							  {"zone", zones[i]});
-		emit_one(self, container, "q2c_requests_total", (double)value->q2c_zones[i],
-			 "Requests by the time from being made to completion.", labels);
-		emit_one(self, container, "d2c_requests_total", (double)value->d2c_zones[i],
-			 "Requests by the time that the driver and the device took.", labels);
+		tl_emit_container_counter(self->emit, container, "q2c_requests_total",
+					  (double)value->q2c_zones[i],
+					  "Requests by the time from being made to completion.", labels);
+		tl_emit_container_counter(self->emit, container, "d2c_requests_total",
+					  (double)value->d2c_zones[i],
+					  "Requests by the time that the driver and the device took.", labels);
 	}
 	const struct tl_label *labels = TL_LABELS({"device", device}, {"op", ops[key->op]});
-	emit_one(self, container, "d2c_seconds_total", (double)value->d2c_ns / 1e9,
-		 "Time that the driver and the device took for requests.", labels);
+	tl_emit_container_counter(self->emit, container, "d2c_seconds_total",
+				  (double)value->d2c_ns / 1e9,
+				  "Time that the driver and the device took for requests.", labels);
 	if (container != NULL)
-		emit_one(self, container, "q2c_seconds_total", (double)value->q2c_ns / 1e9,
-			 "Time from making requests to their completion.", labels);
+		tl_emit_container_counter(self->emit, container, "q2c_seconds_total",
+					  (double)value->q2c_ns / 1e9,
+					  "Time from making requests to their completion.", labels);
 }
 
 static bool visit_disk(void *arg, const void *key, const void *value)

@@ -48,11 +48,7 @@ void tl_netns_emit(struct tl_reader *reader, const struct tl_container *containe
 		   const char *name, double value, const char *help,
 		   const struct tl_label *labels)
 {
-	if (container == NULL && type == TL_METRIC_COUNTER)
-		tl_emit_counter(reader->emit, name, value, help, labels);
-	else if (container == NULL)
-		tl_emit_gauge(reader->emit, name, value, help, labels);
-	else if (type == TL_METRIC_COUNTER)
+	if (type == TL_METRIC_COUNTER)
 		tl_emit_container_counter(reader->emit, container, name, value, help, labels);
 	else
 		tl_emit_container_gauge(reader->emit, container, name, value, help, labels);

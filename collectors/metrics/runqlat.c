@@ -18,25 +18,17 @@ struct runqlat {
 	struct tl_emit *emit;
 };
 
-static void emit_one(const struct runqlat *self, const struct tl_container *container,
-		     const char *name, double value, const char *help,
-		     const struct tl_label *labels)
-{
-	if (container == NULL)
-		tl_emit_counter(self->emit, name, value, help, labels);
-	else
-		tl_emit_container_counter(self->emit, container, name, value, help, labels);
-}
-
 static void emit_value(const struct runqlat *self, const struct tl_container *container,
 		       const struct runqlat_value *value)
 {
 	for (uint32_t i = 0; i < RUNQLAT_ZONES; i++)
-		emit_one(self, container, "latency_total", (double)value->zones[i],
-			 "Times that a task got a CPU, by how long it had waited.",
-			 TL_LABELS({"zone", zones[i]}));
-	emit_one(self, container, "wait_seconds_total", (double)value->wait_ns / 1e9,
-		 "Time that tasks which could run waited for a CPU.", TL_NO_LABELS);
+		tl_emit_container_counter(self->emit, container, "latency_total",
+					  (double)value->zones[i],
+					  "Times that a task got a CPU, by how long it had waited.",
+					  TL_LABELS({"zone", zones[i]}));
+	tl_emit_container_counter(self->emit, container, "wait_seconds_total",
+				  (double)value->wait_ns / 1e9,
+				  "Time that tasks which could run waited for a CPU.", TL_NO_LABELS);
 }
 
 static bool visit_container(void *arg, const struct tl_container *container)
