@@ -549,9 +549,10 @@ static const uint8_t *read_indices(struct hpack *hpack, const uint8_t *at, const
 
 bool tl_hpack_read(struct hpack *hpack, struct tl_bytes fragment, tl_hpack_fn *fn, void *arg)
 {
+	if (fragment.len == 0) // and nowhere
+		return true;
 	const uint8_t *at = fragment.ptr;
 	const uint8_t *end = at + fragment.len;
-
 	while (at != end) {
 		if (hpack->phase == IN_NAME || hpack->phase == IN_VALUE) {
 			struct tl_bytes part =

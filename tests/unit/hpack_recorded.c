@@ -116,7 +116,8 @@ static void read_frames(struct tl_bytes bytes, uint32_t lane, recorded_fn *fn, v
 			continue;
 		struct tl_bytes part = fragment_of(&frame, tl_bytes_first(payload, frame.length));
 		assert_true(part.len <= sizeof(block) - len);
-		memcpy(block + len, part.ptr, part.len);
+		if (part.len != 0)
+			memcpy(block + len, part.ptr, part.len);
 		len += part.len;
 		if ((frame.flags & FRAME_END_HEADERS) == 0)
 			continue;
