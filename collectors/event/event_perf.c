@@ -34,12 +34,13 @@ int tl_event_run_perf(struct tl_event *event, struct tl_ctx *ctx, int refusal)
 	}
 	tl_ctx_hook(ctx, "perf_event (no program: %s)", strerror(-refusal));
 	event->gate = (struct tl_event_gate) {0};
-	do {
+	for (bool goes_on = true; goes_on;) {
 		event->setting = (struct tl_event_setting) {0};
 		event->kind->set(event, ctx, &event->setting);
+		goes_on = tl_perf_wait(event->perf, ctx, SECOND_NS, take, event);
 		event->past.lost = lost_before + tl_perf_lost(event->perf);
 		atomic_store(&event->lost, event->past.lost);
-	} while (tl_perf_wait(event->perf, ctx, SECOND_NS, take, event));
+	}
 	tl_perf_close(event->perf);
 	event->perf = NULL;
 	return 0;
