@@ -117,8 +117,8 @@ static void judge_queues(struct doctor *d, const struct tl_port_status *port)
 	if (port->spread == NULL)
 		find(d, port->name, "queues", OK, "read by one reader, dealt out by conversation");
 	else if (strcmp(port->spread, "one_queue") == 0)
-		find(d, port->name, "queues", OK, "one queue, one worker (capture.workers: more to "
-		     "test RSS: --workers N)");
+		find(d, port->name, "queues", OK, "one queue, one worker; --workers N tests as many "
+		     "queues");
 	else
 		find(d, port->name, "queues", strcmp(port->spread, "symmetric") == 0 ? OK : MIND,
 		     "RSS %s: %s", port->spread, port->spread_text);
