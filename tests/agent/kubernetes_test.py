@@ -177,7 +177,6 @@ exporters:
         api.end_watch("pods")
         self.wait_objects(FILLERS + 3, 1)
         self.assertEqual(self.metric("lists_total", resource="pods"), 2)
-        self.assertEqual(self.metric("lists_total", resource="services"), 1)
         self.assertEqual(self.names(self.talk("10.1.0.7", "10.1.0.8"), "client")["pod"], "new-0")
         # In order, so nobody is told of a failure.
         self.assertNotIn("kubernetes:", self.agent.log.read_text())
