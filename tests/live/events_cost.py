@@ -93,7 +93,7 @@ def compare(tracers, name, measure):
 class Pipe:
     def __init__(self, build):
         cpu = max(os.sched_getaffinity(0))
-        self.process = subprocess.Popen([build / "tests/bench/bench_pipe", "1000", "--ask"], text=True,
+        self.process = subprocess.Popen([build / "tests/bench/bench_pipe", "200", "--ask"], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
 
