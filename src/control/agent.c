@@ -467,6 +467,9 @@ static bool tick(struct agent *agent)
 		set_port_metrics(metrics, pipeline);
 		advise_filter(agent, pipeline);
 		set_lcore_metrics(metrics, pipeline);
+		tl_metrics_set(metrics, "tapline_metrics_merges_total", "", "counter",
+			       "Merges of what the workers counted; a page is as of the last.",
+			       (double)tl_probe_merges(agent->probe));
 	} else {
 		tl_metrics_set_time(metrics, clock_ns(CLOCK_REALTIME));
 	}

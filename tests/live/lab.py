@@ -265,7 +265,7 @@ exporters:
 
     def settled(self, namespace, seconds=60):
         """(metrics of the probe, metrics of the protocols, status) once nothing moves any more."""
-        before, same = None, 0
+        before, since = None, 0
         end = time.monotonic() + seconds
         while True:
             texts = [self.get(namespace, path) for path in
@@ -274,13 +274,16 @@ exporters:
             if None not in texts:
                 status, own, page = json.loads(texts[0]), Page(texts[1]), Page(texts[2])
                 now, is_merged = self.moving(status, own, page)
-                same = same + 1 if now == before else 0
-                # On a busy machine a merge may be late; books that don't close are for the test.
-                if same >= (1 if is_merged else 6):
+                merges = own.sum("tapline_metrics_merges_total")
+                if now != before:
+                    since = merges
+                # The same after two more merges, so that all that workers waited for is over: on a
+                # busy machine they may be late. Books that don't close are for the test.
+                if merges - since >= (2 if is_merged else 9):
                     return own, page, status
             check(time.monotonic() < end, f"the agent's counters still move: {before}, {now}")
             before = now
-            time.sleep(1.5)  # longer than the pause between two merges
+            time.sleep(0.2)
 
     @staticmethod
     def moving(status, own, page):
