@@ -8,7 +8,9 @@ usage: events_cost.py BUILD [ALTERNATIONS]
 One agent runs all the time. In each alternation its tracers are off, on, on and off again, and
 the load is measured each time: a byte that goes back and forth through pipes (time of a round),
 and requests of wrk to nginx (CPU time of a request: of both, of the agent and of ksoftirqd). The
-same processes work all the time, each on a CPU of its own, and each measurement is a median.
+same processes work all the time, each on a CPU of its own, and each measurement is a median, in
+units of a system call on the same CPUs at the same time: the host of a virtual machine halves its
+speed at will.
 Prints the mean cost and its 95 % interval (Student's t, of the logarithms of the pairs' ratios).
 Wants a machine on which nothing else runs; takes about six minutes."""
 import contextlib
@@ -90,21 +92,33 @@ def compare(tracers, name, measure):
           flush=True)
 
 
-class Pipe:
-    def __init__(self, build):
-        cpu = max(os.sched_getaffinity(0))
-        self.process = subprocess.Popen([build / "tests/bench/bench_pipe", "200", "--ask"], text=True,
+class Bench:
+    """bench_pipe on a CPU; it measures when asked to."""
+    def __init__(self, build, cpu, *arguments):
+        self.process = subprocess.Popen([build / "tests/bench/bench_pipe", *arguments], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
 
-    def measure(self):
+    def ask(self):
         self.process.stdin.write("?")
         self.process.stdin.flush()
+
+    def value(self):
         return float(re.search(r"value=(\S+)", self.process.stdout.readline())[1])
 
     def close(self):
         self.process.stdin.close()
         self.process.wait(10)
+
+
+class Pipe(Bench):
+    def __init__(self, build):
+        super().__init__(build, max(os.sched_getaffinity(0)), "200", "--ask")
+
+    def measure(self):
+        self.ask()
+        self.round_ns = self.value()
+        return self.value()
 
 
 def tasks_of(pid):
@@ -126,9 +140,9 @@ def pids(is_one):
 
 class Web:
     """wrk and nginx, on a CPU each; `agent` is the one under test."""
-    SLICES, SECONDS = 3, 0.5
+    SLICES = 3
 
-    def __init__(self, l, agent):
+    def __init__(self, l, build, agent):
         client, server = l.pair()
         nginx = l.nginx(server)
         wrk = l.start(client, "wrk", "-t1", "-c16", "-d86400s", f"http://{lab.HTTP}/", log="wrk.log")
@@ -144,6 +158,7 @@ class Web:
                     os.sched_setaffinity(int(task.rsplit("/", 1)[1]), {cpu})
         daemons = pids(lambda comm, parent: comm.startswith("ksoftirqd/"))
         self.pids = [*workers, wrk.pid, agent.process.pid, *daemons]
+        self.calls = [Bench(build, cpu, "--calls") for cpu in (cpus[0], cpus[-1])]
 
     def requests(self):
         self.status.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -167,11 +182,18 @@ class Web:
         costs = []
         used, done = self.used(), self.requests()
         for _ in range(self.SLICES):
-            time.sleep(self.SECONDS)
+            for one in self.calls:
+                one.ask()
+            call = statistics.mean(one.value() for one in self.calls) # half a second later
             now_used, now_done = self.used(), self.requests()
-            costs.append((now_used - used) / (now_done - done))
+            self.request_ns = (now_used - used) / (now_done - done)
+            costs.append(self.request_ns / call)
             used, done = now_used, now_done
         return statistics.median(costs)
+
+    def close(self):
+        for one in self.calls:
+            one.close()
 
 
 def run(l, build):
@@ -185,11 +207,13 @@ def run(l, build):
             if name in tracers.names:
                 print(f"  {name}: {state.get('hook', '-')}", flush=True)
         with contextlib.closing(Pipe(build)) as pipe:
-            print(f"a round: {pipe.measure():.0f} ns", flush=True)
+            pipe.measure()
+            print(f"a round: {pipe.round_ns:.0f} ns", flush=True)
             compare(tracers, "pipe", pipe.measure)
-        web = Web(l, agent)
-        print(f"a request: {web.measure() / 1e3:.1f} us", flush=True)
-        compare(tracers, "wrk", web.measure)
+        with contextlib.closing(Web(l, build, agent)) as web:
+            web.measure()
+            print(f"a request: {web.request_ns / 1e3:.1f} us", flush=True)
+            compare(tracers, "wrk", web.measure)
     finally:
         agent.process.kill()
 
