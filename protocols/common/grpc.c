@@ -308,23 +308,12 @@ static void plain_byte(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane la
 		head_byte(grpc, ctx, lane, byte, offset);
 }
 
-static int base64(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
 // Each flush of the sender is padded by itself, so padding may come anywhere.
 static void text_byte(struct tl_grpc *grpc, struct tl_ctx *ctx, enum tl_lane lane, uint8_t byte,
 		      uint64_t offset)
 {
 	struct tl_grpc_lane *me = &grpc->lane[lane];
-	int value = base64(byte);
+	int value = tl_base64_digit(byte);
 
 	if (byte == '\r' || byte == '\n')
 		return;

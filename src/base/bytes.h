@@ -273,3 +273,15 @@ static inline uint64_t tl_cursor_le64(struct tl_cursor *c)
 	struct tl_bytes b = tl_cursor_take(c, 8);
 	return b.len == 8 ? tl_load_le64(b.ptr) : 0;
 }
+
+// The six bits of a digit of base64 in either alphabet (RFC 4648, sections 4 and 5); -1: it is none.
+static inline int tl_base64_digit(uint8_t c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}

@@ -151,17 +151,6 @@ bool tl_trace_from_b3(struct tl_bytes value, struct tl_trace *ret_trace)
 	return true;
 }
 
-static int base64_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
 // Gives the number of bytes, 0 where the text is no base64 or too long.
 static uint32_t read_base64(struct tl_bytes text, uint8_t *ret, uint32_t size)
 {
@@ -172,7 +161,7 @@ static uint32_t read_base64(struct tl_bytes text, uint8_t *ret, uint32_t size)
 	while (text.len != 0 && text.ptr[text.len - 1] == '=')
 		text.len--;
 	for (uint32_t i = 0; i < text.len; i++) {
-		int digit = base64_digit(text.ptr[i]);
+		int digit = tl_base64_digit(text.ptr[i]);
 		if (digit < 0)
 			return 0;
 		bits = bits << 6 | (uint32_t)digit;

@@ -110,15 +110,7 @@ static void give(struct tl_merge_lane *lane, uint8_t port, struct tl_packet *pac
 		return;
 	}
 	const struct tl_frame *frame = frame_of(lane);
-	*chunks = (struct tl_chunk) {.data = (const uint8_t *)(frame + 1), .len = frame->len};
-	packet->chunks = chunks;
-	packet->chunk_count = 1;
-	packet->link_type = frame->link_type;
-	packet->port = port;
-	packet->is_reassembled = false;
-	packet->len = frame->len;
-	packet->original_len = frame->original_len;
-	packet->time_ns = frame->time_ns;
+	tl_view_frame(frame, port, chunks, packet);
 	lane->at += tl_frame_bytes(frame->len);
 	if (lane->at >= m->data_len) {
 		lane->at = 0;

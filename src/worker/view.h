@@ -65,3 +65,19 @@ static inline void tl_view(struct rte_mbuf *m, uint8_t port, struct tl_chunk *ch
 	if (__builtin_expect(packet->is_reassembled, 0))
 		packet->outer = meta->outer;
 }
+
+// One frame of an mbuf of frames; `chunk` is its only one.
+static inline void tl_view_frame(const struct tl_frame *frame, uint8_t port, struct tl_chunk *chunk,
+				 struct tl_packet *packet)
+{
+	packet->chunks = chunk;
+	packet->chunk_count = 1;
+	packet->link_type = frame->link_type;
+	packet->port = port;
+	packet->is_reassembled = false;
+	packet->len = frame->len;
+	packet->original_len = frame->original_len;
+	packet->time_ns = frame->time_ns;
+	chunk->data = (const uint8_t *)(frame + 1);
+	chunk->len = frame->len;
+}

@@ -89,19 +89,9 @@ static uint32_t fill_frames(struct tl_worker_scratch *scratch, uint32_t count, u
 
 	for (; at < end && count < TL_BURST_MAX; count++, chunk++) {
 		const struct tl_frame *frame = (const struct tl_frame *)(const void *)(data + at);
-		struct tl_packet *packet = &scratch->packets[count];
 		rte_prefetch0(next + at);
 		rte_prefetch0(next + at + 64);
-		packet->chunks = chunk;
-		packet->chunk_count = 1;
-		packet->link_type = frame->link_type;
-		packet->port = port;
-		packet->is_reassembled = false;
-		packet->len = frame->len;
-		packet->original_len = frame->original_len;
-		packet->time_ns = frame->time_ns;
-		chunk->data = (const uint8_t *)(frame + 1);
-		chunk->len = frame->len;
+		tl_view_frame(frame, port, chunk, &scratch->packets[count]);
 		at += tl_frame_bytes(frame->len);
 	}
 	progress->at = at;

@@ -3,34 +3,21 @@
 #include "base/check.h"
 #include "control/heard.h"
 #include "control/services.h"
+#include "tests/support/address.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #define SECOND UINT64_C(1000000000)
 #define NOW (UINT64_C(1700000000) * SECOND)
-
-static const uint8_t *address(const char *text)
-{
-	static uint8_t all[4][16];
-	static uint32_t next;
-	uint8_t *one = all[next++ % 4];
-
-	memset(one, 0, 16);
-	if (inet_pton(AF_INET, text, one + 12) == 1)
-		one[10] = one[11] = 0xff;
-	else
-		assert_int_equal(inet_pton(AF_INET6, text, one), 1);
-	return one;
-}
 
 // ---- configured ------------------------------------------------------------------------------
 
@@ -57,20 +44,20 @@ static void the_nearest_name_counts(void **state)
 	char error[200];
 
 	assert_int_equal(tl_services_create(&names, path, &s, error, sizeof(error)), 0);
-	assert_string_equal(tl_services_name(s, address("10.0.0.2"), 80), "web"); // not the file's
-	assert_string_equal(tl_services_name(s, address("10.0.0.2"), 81), "box");
-	assert_string_equal(tl_services_name(s, address("10.0.0.2"), 5432), "box");
-	assert_string_equal(tl_services_name(s, address("10.0.0.9"), 5432), "db");
-	assert_string_equal(tl_services_name(s, address("2001:db8::1"), 1), "six");
-	assert_string_equal(tl_services_name(s, address("2001:db8::2"), 53), "dns");
-	assert_string_equal(tl_services_name(s, address("10.0.0.3"), 80), "three");
-	assert_string_equal(tl_services_name(s, address("10.0.0.3"), 81), "three-81");
-	assert_string_equal(tl_services_name(s, address("10.0.0.8"), 53), "resolver");
-	assert_null(tl_services_name(s, address("10.0.0.8"), 54));
+	assert_string_equal(tl_services_name(s, ip("10.0.0.2"), 80), "web"); // not the file's
+	assert_string_equal(tl_services_name(s, ip("10.0.0.2"), 81), "box");
+	assert_string_equal(tl_services_name(s, ip("10.0.0.2"), 5432), "box");
+	assert_string_equal(tl_services_name(s, ip("10.0.0.9"), 5432), "db");
+	assert_string_equal(tl_services_name(s, ip("2001:db8::1"), 1), "six");
+	assert_string_equal(tl_services_name(s, ip("2001:db8::2"), 53), "dns");
+	assert_string_equal(tl_services_name(s, ip("10.0.0.3"), 80), "three");
+	assert_string_equal(tl_services_name(s, ip("10.0.0.3"), 81), "three-81");
+	assert_string_equal(tl_services_name(s, ip("10.0.0.8"), 53), "resolver");
+	assert_null(tl_services_name(s, ip("10.0.0.8"), 54));
 	tl_services_destroy(s);
 	(void)unlink(path);
 	assert_int_equal(tl_services_create(NULL, "", &s, error, sizeof(error)), 0);
-	assert_null(tl_services_name(s, address("10.0.0.2"), 80));
+	assert_null(tl_services_name(s, ip("10.0.0.2"), 80));
 	tl_services_destroy(s);
 }
 
@@ -143,7 +130,7 @@ static void ask(struct answer *a, const char *client, const char *name, uint64_t
 		.size = sizeof(*a), .protocol = dns_id(), .status = TL_STATUS_OK, .ip_version = 4,
 		.request = {.first_ns = time_ns, .seen = 1},
 		.response = {.first_ns = time_ns, .seen = 1}};
-	memcpy(a->head.client_address, address(client), 16);
+	memcpy(a->head.client_address, ip(client), 16);
 	add(a, 0, field(TL_FIELD_TOP, "question"), name, strlen(name));
 }
 
@@ -160,7 +147,7 @@ static void tell(struct answer *a, const char *type, uint64_t ttl, const char *d
 static const char *name_of(const struct tl_heard *h, const char *client, const char *server,
 			   uint64_t time_ns)
 {
-	return tl_heard_name(h, address(client), address(server), time_ns);
+	return tl_heard_name(h, ip(client), ip(server), time_ns);
 }
 
 static void who_asked_knows_the_name(void **state)

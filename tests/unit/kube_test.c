@@ -3,8 +3,8 @@
 // that is known.
 #include "base/check.h"
 #include "control/kube_internal.h"
+#include "tests/support/address.h"
 
-#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,20 +15,6 @@
 
 #define SECOND UINT64_C(1000000000)
 #define NOW (1000 * SECOND)
-
-static const uint8_t *ip(const char *text)
-{
-	static uint8_t all[4][16];
-	static uint32_t next;
-	uint8_t *one = all[next++ % 4];
-
-	memset(one, 0, 16);
-	if (inet_pton(AF_INET, text, one + 12) == 1)
-		one[10] = one[11] = 0xff;
-	else
-		assert_int_equal(inet_pton(AF_INET6, text, one), 1);
-	return one;
-}
 
 static void parse(enum tl_kube_kind kind, const char *text, json_t **ret_json,
 		  struct tl_kube_object *ret_object)
