@@ -52,6 +52,12 @@ static inline bool tl_mbuf_is_reassembled(const struct rte_mbuf *mbuf)
 	return (mbuf->packet_type & TL_MBUF_REASSEMBLED) != 0;
 }
 
+// A packet that was put together has what surrounded it right before its data.
+static inline struct tl_path *tl_mbuf_path(struct rte_mbuf *mbuf)
+{
+	return rte_pktmbuf_mtod_offset(mbuf, struct tl_path *, -(int)sizeof(struct tl_path));
+}
+
 // Small packets share an mbuf, which costs what one packet alone would: the caches of two CPUs
 // exchange few and adjacent lines, and rings and pools are touched once for all of them. Such an mbuf
 // has this mark, the number of its frames in hash.usr, and in its one segment frame after frame.

@@ -219,6 +219,35 @@ static void set_workload(json_t *endpoint, const struct tl_workload *workload)
 	set(endpoint, "kubernetes", object);
 }
 
+// "vxlan:42", without the number where there is none.
+static json_t *layer_json(enum tl_tunnel kind, uint32_t id)
+{
+	char text[32];
+	const char *name = kind == TL_TUNNEL_NONE ? "vlan" : tl_tunnel_name(kind);
+
+	if (id != 0)
+		(void)snprintf(text, sizeof(text), "%s:%" PRIu32, name, id);
+	else
+		(void)snprintf(text, sizeof(text), "%s", name);
+	return json_string_nocheck(text);
+}
+
+// Outermost first. What was cut off is not lost: the innermost one is `tunnel`.
+static void set_path(json_t *object, const struct tl_roundtrip *r)
+{
+	struct tl_path path;
+
+	if (!tl_roundtrip_path(r, &path))
+		return;
+	json_t *list = json_array();
+	for (uint32_t i = 0; i < path.count && i < TL_LAYERS_KEPT_MAX; i++)
+		(void)json_array_append_new(list,
+					    layer_json((enum tl_tunnel)path.kinds[i], path.ids[i]));
+	set(object, "encapsulation", list);
+	if (path.count > TL_LAYERS_KEPT_MAX)
+		set(object, "encapsulation_length", json_integer(path.count));
+}
+
 static json_t *connection_json(const struct tl_roundtrip *r, const struct tl_enrichment *names)
 {
 	json_t *object = json_object();
@@ -236,14 +265,10 @@ static json_t *connection_json(const struct tl_roundtrip *r, const struct tl_enr
 			(void)json_array_append_new(list, json_integer(r->outer.vlans[i]));
 		set(object, "vlan", list);
 	}
-	if (r->outer.tunnel != TL_TUNNEL_NONE) {
-		const char *tunnel = tl_tunnel_name((enum tl_tunnel)r->outer.tunnel);
-		if (r->outer.tunnel_id != 0)
-			(void)snprintf(text, sizeof(text), "%s:%u", tunnel, r->outer.tunnel_id);
-		else
-			(void)snprintf(text, sizeof(text), "%s", tunnel);
-		set(object, "tunnel", json_string_nocheck(text));
-	}
+	if (r->outer.tunnel != TL_TUNNEL_NONE)
+		set(object, "tunnel",
+		    layer_json((enum tl_tunnel)r->outer.tunnel, r->outer.tunnel_id));
+	set_path(object, r);
 	if (r->proxied_port != 0) {
 		static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 		uint8_t version = memcmp(r->proxied_address, mapped, sizeof(mapped)) == 0 ? 4 : 6;

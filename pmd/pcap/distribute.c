@@ -26,7 +26,7 @@
 #define PACKETS_MIN 2048u
 #define CHUNK_MBUFS_MAX TL_CHUNKS_MAX
 
-static_assert(ROOM_BYTES >= TL_HEADERS_BYTES_MAX, "headers must be linear");
+static_assert(ROOM_BYTES >= sizeof(struct tl_path) + TL_HEADERS_BYTES_MAX, "headers must be linear");
 
 // One worker's side of the port.
 struct output {
@@ -330,6 +330,12 @@ static void deal_frame(struct tl_distributor *d, struct output *out, const struc
 	out->open->hash.usr++;
 }
 
+// The path of a packet that was put together lies before its data.
+static uint32_t bytes_before(const struct tl_packet *packet)
+{
+	return packet->is_reassembled ? (uint32_t)sizeof(struct tl_path) : 0;
+}
+
 // A packet that does not fit one mbuf, or whose chunks are several: a chain of full mbufs.
 static struct rte_mbuf *copy_chain(struct output *out, const struct tl_packet *packet,
 				   uint32_t len)
@@ -337,12 +343,15 @@ static struct rte_mbuf *copy_chain(struct output *out, const struct tl_packet *p
 	struct rte_mbuf *head = NULL;
 	struct rte_mbuf *tail = NULL;
 
-	for (uint32_t at = 0; at < len || head == NULL; at += ROOM_BYTES) {
-		uint32_t part = len - at < ROOM_BYTES ? len - at : ROOM_BYTES;
+	for (uint32_t at = 0; at < len || head == NULL;) {
+		uint32_t before = head == NULL ? bytes_before(packet) : 0;
+		uint32_t room = ROOM_BYTES - before;
+		uint32_t part = len - at < room ? len - at : room;
 		struct rte_mbuf *m = out->stock[--out->stock_count];
-		m->data_off = 0;
+		m->data_off = (uint16_t)before;
 		m->data_len = (uint16_t)part;
-		(void)tl_packet_copy(packet, at, part, m->buf_addr);
+		(void)tl_packet_copy(packet, at, part, rte_pktmbuf_mtod(m, void *));
+		at += part;
 		if (head == NULL)
 			head = m;
 		else
@@ -363,12 +372,14 @@ static void deal(struct tl_distributor *d, struct output *out, const struct tl_p
 		deal_frame(d, out, packet);
 		return;
 	}
-	if (TL_UNLIKELY(len > CHUNK_MBUFS_MAX * ROOM_BYTES)) {
-		len = CHUNK_MBUFS_MAX * ROOM_BYTES;
+	uint32_t room = CHUNK_MBUFS_MAX * ROOM_BYTES - bytes_before(packet);
+	if (TL_UNLIKELY(len > room)) {
+		len = room;
 		d->stats.cut++;
 	}
 	seal(d, out);
-	uint32_t mbufs = len <= ROOM_BYTES ? 1 : (len + ROOM_BYTES - 1) / ROOM_BYTES;
+	uint32_t bytes = bytes_before(packet) + len;
+	uint32_t mbufs = bytes <= ROOM_BYTES ? 1 : (bytes + ROOM_BYTES - 1) / ROOM_BYTES;
 	if (TL_UNLIKELY(out->stock_count < mbufs) && !restock(d, out, mbufs)) {
 		d->stats.pool_dropped++;
 		return;
@@ -378,8 +389,10 @@ static void deal(struct tl_distributor *d, struct output *out, const struct tl_p
 	struct tl_mbuf_meta *meta = tl_mbuf_meta(m);
 	meta->time_ns = packet->time_ns;
 	meta->original_len = packet->original_len;
-	if (TL_UNLIKELY(packet->is_reassembled))
+	if (TL_UNLIKELY(packet->is_reassembled)) {
 		meta->outer = packet->outer;
+		*tl_mbuf_path(m) = *packet->path;
+	}
 	enqueue(d, out, m);
 }
 

@@ -9,9 +9,10 @@
 #define SETS (TL_NAMING_IDS_MAX / WAYS)
 #define IDS_NAMED_MAX 64u // of a request
 #define NAMED_BYTES (sizeof(struct tl_value_head) + TL_NAMING_NAME_BYTES)
-// Both messages' values, and the names, rounded up as records are.
+// Both messages' values, the names and the path, rounded up as records are.
 #define COPY_BYTES \
-	(sizeof(struct tl_roundtrip) + 2 * TL_MESSAGE_TAIL_BYTES_MAX + IDS_NAMED_MAX * NAMED_BYTES + 8)
+	(sizeof(struct tl_roundtrip) + 2 * TL_MESSAGE_TAIL_BYTES_MAX + IDS_NAMED_MAX * NAMED_BYTES + \
+	 sizeof(struct tl_path) + 8)
 
 struct entry {
 	uint64_t used; // when, in records; 0: free
@@ -150,6 +151,7 @@ static const struct tl_roundtrip *copy(struct tl_namer *namer, const struct tl_r
 	const struct tl_naming *naming = tl_decoder_at(record->protocol)->naming;
 	struct tl_bytes tail = tl_roundtrip_request_tail(record);
 	struct tl_bytes rest = tl_roundtrip_response_tail(record);
+	rest.len += record->path_len; // lies behind it
 	uint8_t *at = namer->copy + sizeof(*record);
 	uint32_t count = 0;
 	struct tl_value value;

@@ -27,7 +27,10 @@ static bool init_tables(struct tl_engine *e, const struct tl_rules *rules, tl_ro
 			return false;
 	}
 	e->l7 = tl_l7_create(&e->options.l7, rules, e->options.worker, &e->counters, complete, arg);
-	return e->l7 != NULL && tl_tcp_init(&e->tcp, flow, e->l7, &e->counters) == 0;
+	if (e->l7 == NULL)
+		return false;
+	tl_l7_set_flows(e->l7, &e->flows);
+	return tl_tcp_init(&e->tcp, flow, e->l7, &e->counters) == 0;
 }
 
 static uint64_t least_idle(const struct tl_flow_options *flow)

@@ -74,6 +74,8 @@ static void begin(struct tl_engine *e, struct tl_flow *flow, const struct staged
 {
 	uint64_t now_ns = p->packet->time_ns;
 
+	if (TL_UNLIKELY(tl_outer_has_path(&p->headers.outer)))
+		tl_packet_path(p->packet, &p->headers, tl_flow_path_at(&e->flows, flow));
 	flow->port = p->packet->port;
 	flow->connection_id = tl_connection_id(&p->headers.tuple, now_ns);
 	flow->last_ns = now_ns;

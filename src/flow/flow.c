@@ -47,6 +47,16 @@ void tl_flow_identity(const struct tl_flow *flow, struct tl_flow_identity *ret_i
 	memcpy(ret_identity->server_address, flow->address[server], 16);
 }
 
+const struct tl_path *tl_flow_path(const struct tl_flow_table *table, const struct tl_flow *flow)
+{
+	if (TL_LIKELY(!tl_outer_has_path(&flow->outer)))
+		return NULL;
+	const struct tl_path *path = tl_flow_path_at(table, flow);
+	// VLAN ids alone stand all in `outer` unless there are more, one label is what it names.
+	uint32_t told = flow->outer.tunnel_depth == 0 ? TL_VLANS_KEPT_MAX : 1;
+	return path->count > told ? path : NULL;
+}
+
 uint8_t tl_flow_client_side(const struct tl_flow *flow)
 {
 	return tl_flow_is(flow, TL_FLOW_CLIENT_1);

@@ -7,6 +7,7 @@
 #include "base/counters.h"
 #include "packet/packet.h"
 
+struct tl_flow_table;
 struct tl_flow; // flow/table.h; 128 bytes, index-addressed, never moves while it lives
 
 // Everything a record says of its connection.
@@ -48,6 +49,9 @@ enum tl_verdict {
 const char *tl_verdict_name(uint16_t verdict);
 
 void tl_flow_identity(const struct tl_flow *flow, struct tl_flow_identity *ret_identity);
+
+// All layers around the flow's first packet, NULL where its `outer` tells them already.
+const struct tl_path *tl_flow_path(const struct tl_flow_table *table, const struct tl_flow *flow);
 
 // The side that is the client now (0 or 1), and a decoder's better knowledge of it. Ignored when
 // a SYN has settled the matter.

@@ -19,6 +19,10 @@ int tl_flow_table_init(struct tl_flow_table *table, const struct tl_flow_options
 		error = tl_index_init(&table->index, options->flows_max);
 	if (error == 0)
 		error = tl_wheel_init(&table->wheel, (uint32_t)options->flows_max);
+	if (error == 0)
+		table->paths = tl_map(options->flows_max * sizeof(*table->paths));
+	if (error == 0 && table->paths == NULL)
+		error = -ENOMEM;
 	if (error != 0)
 		tl_flow_table_fini(table);
 	return error;
@@ -26,6 +30,7 @@ int tl_flow_table_init(struct tl_flow_table *table, const struct tl_flow_options
 
 void tl_flow_table_fini(struct tl_flow_table *table)
 {
+	tl_unmap(table->paths, table->pool.count * sizeof(*table->paths));
 	tl_wheel_fini(&table->wheel);
 	if (table->index.buckets != NULL)
 		tl_index_fini(&table->index);

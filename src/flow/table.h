@@ -72,6 +72,7 @@ struct tl_flow_table {
 	uint64_t seed;
 	uint32_t serial;
 	uint32_t evict_at;      // where the search for a victim goes on
+	struct tl_path *paths;  // by id, touched only for flows with tl_outer_has_path()
 	bool vlan_in_key;
 };
 
@@ -182,6 +183,13 @@ static inline struct tl_flow *tl_flow_table_prefetch(const struct tl_flow_table 
 static inline uint32_t tl_flow_id(const struct tl_flow_table *table, const struct tl_flow *flow)
 {
 	return (uint32_t)((size_t)((const uint8_t *)flow - table->pool.base) / sizeof(*flow));
+}
+
+// Where the path of a flow with tl_outer_has_path() goes.
+static inline struct tl_path *tl_flow_path_at(const struct tl_flow_table *table,
+					      const struct tl_flow *flow)
+{
+	return &table->paths[tl_flow_id(table, flow)];
 }
 
 static inline struct tl_flow *tl_flow_at(const struct tl_flow_table *table, uint32_t id)

@@ -206,6 +206,7 @@ struct tl_conn {
 
 struct tl_l7 {
 	const struct tl_rules *rules;
+	const struct tl_flow_table *flows; // NULL: records have no paths
 	struct tl_counters *counters;
 	void (*complete)(void *arg, const struct tl_roundtrip *record);
 	void *arg;
@@ -232,7 +233,8 @@ struct tl_l7 {
 	struct tl_inflaters *inflaters;
 };
 
-#define TL_RECORD_BYTES_MAX (sizeof(struct tl_roundtrip) + 2 * TL_MESSAGE_TAIL_BYTES_MAX + 8)
+#define TL_RECORD_BYTES_MAX \
+	(sizeof(struct tl_roundtrip) + 2 * TL_MESSAGE_TAIL_BYTES_MAX + sizeof(struct tl_path) + 8)
 
 // The call a decoder is in. `piece` is the run of bytes in hand, of `lane`.
 struct tl_ctx {

@@ -137,6 +137,16 @@ static void fill_messages(const struct tl_l7 *l7, struct tl_roundtrip *record,
 	record->stall_ns = stall_ns < record->duration_ns ? stall_ns : record->duration_ns;
 }
 
+static uint32_t put_path(const struct tl_l7 *l7, uint8_t *at, const struct tl_flow *flow)
+{
+	const struct tl_path *path = l7->flows != NULL ? tl_flow_path(l7->flows, flow) : NULL;
+
+	if (TL_LIKELY(path == NULL))
+		return 0;
+	memcpy(at, path, sizeof(*path));
+	return sizeof(*path);
+}
+
 void tl_roundtrip_emit(struct tl_ctx *ctx, const struct tl_completion *done)
 {
 	struct tl_l7 *l7 = ctx->l7;
@@ -164,6 +174,8 @@ void tl_roundtrip_emit(struct tl_ctx *ctx, const struct tl_completion *done)
 		record->response.tail_len =
 			put_tail(l7, tails + record->request.tail_len, done->response);
 	uint32_t used = record->request.tail_len + record->response.tail_len;
+	record->path_len = put_path(l7, tails + used, ctx->conn->flow);
+	used += record->path_len;
 	uint32_t padded = (used + 7u) & ~7u;
 	memset(tails + used, 0, padded - used);
 	record->size = (uint32_t)sizeof(*record) + padded;

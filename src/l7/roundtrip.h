@@ -86,8 +86,9 @@ struct tl_half {
 	uint32_t seen;       // 1: this half was seen
 };
 
-// As it leaves a worker: this head, then the request's field values, then the response's, all in
-// `size` bytes. Plain bytes, no pointers. Readers on the control lcore borrow it.
+// As it leaves a worker: this head, then the request's field values, then the response's, then the
+// connection's path if it has one, all in `size` bytes. Plain bytes, no pointers. Readers on the
+// control lcore borrow it.
 struct tl_roundtrip {
 	uint32_t size;          // whole record, a multiple of 8
 	uint16_t protocol;      // registry id, index for tl_decoder_at()
@@ -118,7 +119,7 @@ struct tl_roundtrip {
 	uint8_t proxied_address[16]; // PROXY protocol's client, with proxied_port != 0
 	uint16_t proxied_port;
 	uint16_t retries;       // times the request was sent again by the client
-	uint32_t reserved;
+	uint32_t path_len;      // bytes of the path, 0: `outer` says all of it
 };
 
 static inline struct tl_bytes tl_roundtrip_request_tail(const struct tl_roundtrip *r)
@@ -129,6 +130,16 @@ static inline struct tl_bytes tl_roundtrip_request_tail(const struct tl_roundtri
 static inline struct tl_bytes tl_roundtrip_response_tail(const struct tl_roundtrip *r)
 {
 	return tl_bytes((const uint8_t *)r + sizeof(*r) + r->request.tail_len, r->response.tail_len);
+}
+
+// False when there is none.
+static inline bool tl_roundtrip_path(const struct tl_roundtrip *r, struct tl_path *ret_path)
+{
+	if (r->path_len != sizeof(*ret_path))
+		return false;
+	memcpy(ret_path, (const uint8_t *)(r + 1) + r->request.tail_len + r->response.tail_len,
+	       sizeof(*ret_path));
+	return true;
 }
 
 // Time the record is known by: first byte of the request, of the response for an orphan.

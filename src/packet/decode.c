@@ -25,6 +25,8 @@ static int read_vlans(struct walk *w)
 		// Id 0 is a priority mark without a VLAN.
 		if (id != 0 && outer->vlan_count < TL_VLANS_KEPT_MAX)
 			outer->vlans[outer->vlan_count++] = id;
+		if (id != 0)
+			note_layer(w, TL_TUNNEL_NONE, id);
 		w->type = tl_load_be16(here(w) + 2);
 		w->at += VLAN_TAG_BYTES;
 	}
@@ -378,8 +380,9 @@ static int follow(struct walk *w, int layer)
 	}
 }
 
-enum tl_decoded tl_packet_walk(const struct tl_packet *packet, uint32_t left_alone,
-			       struct tl_headers *ret_headers)
+static inline enum tl_decoded walk(const struct tl_packet *packet, uint32_t left_alone,
+				   struct tl_path *path, uint32_t path_end,
+				   struct tl_headers *ret_headers)
 {
 	uint32_t wire = packet->original_len > packet->len ? packet->original_len : packet->len;
 	struct walk w = {
@@ -387,6 +390,8 @@ enum tl_decoded tl_packet_walk(const struct tl_packet *packet, uint32_t left_alo
 		.headers = ret_headers,
 		.have = header_bytes(packet),
 		.left_alone = left_alone,
+		.path = path,
+		.path_end = path_end,
 	};
 
 	if (w.have != 0)
@@ -396,4 +401,20 @@ enum tl_decoded tl_packet_walk(const struct tl_packet *packet, uint32_t left_alo
 	if (TL_UNLIKELY(packet->is_reassembled))
 		ret_headers->outer = packet->outer;
 	return (enum tl_decoded)follow(&w, read_link(&w));
+}
+
+enum tl_decoded tl_packet_walk(const struct tl_packet *packet, uint32_t left_alone,
+			       struct tl_headers *ret_headers)
+{
+	return walk(packet, left_alone, NULL, 0, ret_headers);
+}
+
+// Follows every encapsulation: whichever was left alone lies behind the innermost IP header.
+void tl_packet_path(const struct tl_packet *packet, const struct tl_headers *headers,
+		    struct tl_path *ret_path)
+{
+	struct tl_headers again;
+
+	*ret_path = packet->is_reassembled ? *packet->path : (struct tl_path) {.count = 0};
+	(void)walk(packet, 0, ret_path, headers->l3_offset, &again);
 }

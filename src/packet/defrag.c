@@ -44,7 +44,8 @@ static_assert(sizeof(struct key) == 56, "is hashed and compared whole: no paddin
 
 struct datagram {
 	struct key key;
-	uint64_t first_ns;     // time of the fragment that opened it
+	struct tl_path path;   // of the fragment that opened it, as the next one
+	uint64_t first_ns;     // its time
 	uint32_t next_in_bucket;
 	uint32_t older, newer; // neighbours by age
 	uint32_t bucket;
@@ -70,6 +71,7 @@ struct tl_defrag {
 	uint64_t seed;
 	struct tl_defrag_stats stats;
 	struct tl_packet packet; // what tl_defrag_add gives
+	struct tl_path path;
 	struct tl_chunk chunk;
 	uint8_t whole[IPV4_HEADER_BYTES_MAX + DATAGRAM_BYTES_MAX + 1];
 };
@@ -166,7 +168,7 @@ static struct datagram *find(const struct tl_defrag *d, const struct key *key, u
 }
 
 static struct datagram *insert(struct tl_defrag *d, const struct key *key, uint32_t bucket,
-			       const struct tl_packet *packet)
+			       const struct tl_packet *packet, const struct tl_headers *headers)
 {
 	if (d->datagrams.used == d->datagrams.count)
 		d->stats.evicted += drop(d, datagram_at(d, d->oldest));
@@ -175,6 +177,7 @@ static struct datagram *insert(struct tl_defrag *d, const struct key *key, uint3
 	uint32_t index = tl_pool_index(&d->datagrams, g);
 
 	g->key = *key;
+	tl_packet_path(packet, headers, &g->path);
 	g->first_ns = packet->time_ns;
 	g->cut_at = DATAGRAM_BYTES_MAX;
 	g->port = packet->port;
@@ -340,6 +343,7 @@ static const struct tl_packet *complete(struct tl_defrag *d, struct datagram *g,
 		uint32_t part = len - at < BLOCK_BYTES ? len - at : BLOCK_BYTES;
 		memcpy(d->whole + g->header_len + at, block->data, part);
 	}
+	d->path = g->path;
 	d->chunk = (struct tl_chunk) {.data = d->whole, .len = g->header_len + len};
 	d->packet = (struct tl_packet) {
 		.chunks = &d->chunk,
@@ -351,6 +355,7 @@ static const struct tl_packet *complete(struct tl_defrag *d, struct datagram *g,
 		.original_len = g->header_len + g->len,
 		.time_ns = time_ns,
 		.outer = g->key.outer,
+		.path = &d->path,
 	};
 	d->stats.reassembled++;
 	d->stats.used += drop(d, g);
@@ -413,7 +418,7 @@ const struct tl_packet *tl_defrag_add(struct tl_defrag *defrag, const struct tl_
 		return NULL;
 	}
 	if (g == NULL)
-		g = insert(d, &key, bucket, packet);
+		g = insert(d, &key, bucket, packet, headers);
 	struct piece piece = {
 		.packet = packet,
 		.from = headers->payload_offset,

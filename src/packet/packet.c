@@ -6,6 +6,7 @@
 #include <assert.h>
 
 static_assert(sizeof(struct tl_outer) == 16, "travels in the mbuf's dynamic field");
+static_assert(sizeof(struct tl_path) == 64, "a cache line");
 static_assert(sizeof(struct tl_tuple) == 40, "is hashed and compared whole: no padding");
 
 static const char *const tunnel_names[] = {

@@ -23,6 +23,7 @@ enum tl_link_type {
 #define TL_HEADERS_BYTES_MAX 512u // all headers to the innermost L4 one must fit the first chunk
 #define TL_VLANS_KEPT_MAX 4u     // VLAN ids kept for the record; any number of tags is decoded
 #define TL_TUNNEL_DEPTH_MAX 8u   // encapsulations followed; deeper is counted as too_deep
+#define TL_LAYERS_KEPT_MAX 12u   // layers of a path kept: one cache line; more are counted
 
 enum tl_tunnel {
 	TL_TUNNEL_NONE,
@@ -63,6 +64,15 @@ struct tl_outer {
 	uint32_t tunnel_id;                // of the innermost one, 0 if it has none
 };
 
+// All layers around the innermost IP packet, outermost first: each VLAN tag, each label of an MPLS
+// stack and each encapsulation. For connections whose `outer` alone would leave something out.
+struct tl_path {
+	uint32_t ids[TL_LAYERS_KEPT_MAX];  // as in struct tl_outer, 0 for none
+	uint8_t kinds[TL_LAYERS_KEPT_MAX]; // enum tl_tunnel, TL_TUNNEL_NONE: a VLAN tag
+	uint8_t count;                     // of layers, those that were not kept included
+	uint8_t reserved[3];
+};
+
 struct tl_chunk {
 	const uint8_t *data;
 	uint32_t len;
@@ -80,6 +90,7 @@ struct tl_packet {
 	uint32_t original_len; // bytes on the wire, >= len
 	uint64_t time_ns;      // since the epoch
 	struct tl_outer outer; // with is_reassembled: what surrounded the first fragment
+	const struct tl_path *path; // ... and all of it, never NULL
 };
 
 // Addresses are 16 bytes always; IPv4 is ::ffff:a.b.c.d, so that one comparison serves both.
@@ -162,6 +173,19 @@ static inline enum tl_decoded tl_packet_decode(const struct tl_packet *packet,
 					       struct tl_headers *ret_headers)
 {
 	return tl_packet_decode_but(packet, 0, ret_headers);
+}
+
+// Lists the layers around a packet that tl_packet_decode_but() made `headers` of. Reads it once
+// more: for the first packet of a connection and of a datagram, not for each.
+void tl_packet_path(const struct tl_packet *packet, const struct tl_headers *headers,
+		    struct tl_path *ret_path);
+
+// Whether a path may tell more. False: the layers are a tunnel or VLAN ids, which `outer` has.
+static inline bool tl_outer_has_path(const struct tl_outer *outer)
+{
+	return outer->tunnel_depth > 1 || outer->tunnel == TL_TUNNEL_MPLS ||
+	       outer->vlan_count == TL_VLANS_KEPT_MAX ||
+	       (outer->tunnel_depth != 0 && outer->vlan_count != 0);
 }
 
 // Copies up to `len` payload bytes from `offset` of the packet into `ret`; gives the number copied.

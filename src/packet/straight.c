@@ -210,6 +210,7 @@ INLINE void enter(struct place *p, uint32_t left_alone, const struct tl_packet *
 	w.end = p->end != 0 ? p->end : wire < WIRE_BYTES_MAX ? wire : WIRE_BYTES_MAX;
 	w.limit = p->limit;
 	w.left_alone = left_alone;
+	w.path = NULL;
 	p->next = tl_tunnel_read(&w, p->next);
 	if (p->next == LAYER_ETHERTYPE)
 		p->next = by_ethertype(w.type);

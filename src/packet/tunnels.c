@@ -60,8 +60,11 @@ static int read_mpls(struct walk *w)
 			return missing(w, MPLS_ENTRY_BYTES);
 		entry = tl_load_be32(here(w));
 		uint32_t label = entry >> 12;
-		if (label > MPLS_RESERVED_MAX && !is_entropy)
+		if (label > MPLS_RESERVED_MAX && !is_entropy) {
+			if (id != 0)
+				note_layer(w, TL_TUNNEL_MPLS, id);
 			id = label;
+		}
 		is_entropy = label == MPLS_ENTROPY;
 		w->at += MPLS_ENTRY_BYTES;
 	}

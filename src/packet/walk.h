@@ -101,6 +101,8 @@ struct walk {
 	uint32_t end;        // where the enclosing layer ends by its own length; may exceed `have`
 	uint32_t limit;      // the smaller of both
 	uint32_t left_alone; // encapsulations that are not followed, a bit each
+	uint32_t path_end;   // layers are noted up to here
+	struct tl_path *path; // where, NULL: nowhere
 	uint16_t type;       // for LAYER_ETHERTYPE
 	uint8_t protocol;    // for LAYER_PROTOCOL
 };
@@ -149,6 +151,19 @@ static inline bool is_followed(const struct walk *w, enum tl_tunnel tunnel)
 	return TL_LIKELY((w->left_alone & TL_TUNNEL_BIT(tunnel)) == 0);
 }
 
+static inline void note_layer(const struct walk *w, enum tl_tunnel kind, uint32_t id)
+{
+	struct tl_path *path = w->path;
+
+	if (TL_LIKELY(path == NULL) || w->at > w->path_end || path->count == UINT8_MAX)
+		return;
+	if (path->count < TL_LAYERS_KEPT_MAX) {
+		path->kinds[path->count] = (uint8_t)kind;
+		path->ids[path->count] = id;
+	}
+	path->count++;
+}
+
 static inline int enter_tunnel(struct walk *w, enum tl_tunnel tunnel, uint32_t id, int layer)
 {
 	struct tl_outer *outer = &w->headers->outer;
@@ -158,6 +173,7 @@ static inline int enter_tunnel(struct walk *w, enum tl_tunnel tunnel, uint32_t i
 	outer->tunnel_depth++;
 	outer->tunnel = (uint8_t)tunnel;
 	outer->tunnel_id = id;
+	note_layer(w, tunnel, id);
 	return layer;
 }
 

@@ -147,6 +147,11 @@ bool tl_l7_is_empty(const struct tl_l7 *l7)
 	       l7->carried.used_bytes == 0 && tl_inflaters_used(l7->inflaters) == 0;
 }
 
+void tl_l7_set_flows(struct tl_l7 *l7, const struct tl_flow_table *flows)
+{
+	l7->flows = flows;
+}
+
 void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules)
 {
 	l7->rules = rules;

@@ -32,6 +32,8 @@ struct tl_l7 *tl_l7_create(const struct tl_l7_options *options, const struct tl_
 			   uint8_t worker, struct tl_counters *counters, tl_roundtrip_fn *complete,
 			   void *arg);
 void tl_l7_destroy(struct tl_l7 *l7);
+// Where the flows of its connections are: their paths go into records. Before the first connection.
+void tl_l7_set_flows(struct tl_l7 *l7, const struct tl_flow_table *flows);
 // Swaps the rules (a reload), between bursts. Verdicts of open flows stay.
 void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules);
 // Counters of the decoders, [protocol id][counter], NULL for a decoder without any.

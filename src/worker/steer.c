@@ -325,6 +325,8 @@ static struct rte_mbuf *mbuf_of(const struct tl_packet *packet, struct rte_mempo
 	meta->time_ns = packet->time_ns;
 	meta->original_len = packet->original_len;
 	meta->outer = packet->outer;
+	TL_ASSERT(rte_pktmbuf_headroom(head) >= sizeof(struct tl_path));
+	*tl_mbuf_path(head) = *packet->path;
 	return head;
 }
 

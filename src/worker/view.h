@@ -62,8 +62,10 @@ static inline void tl_view(struct rte_mbuf *m, uint8_t port, struct tl_chunk *ch
 		tl_view_chain(m, headers, packet, chunks);
 	}
 	packet->original_len = meta->original_len > packet->len ? meta->original_len : packet->len;
-	if (__builtin_expect(packet->is_reassembled, 0))
+	if (__builtin_expect(packet->is_reassembled, 0)) {
 		packet->outer = meta->outer;
+		packet->path = tl_mbuf_path(m);
+	}
 }
 
 // One frame of an mbuf of frames; `chunk` is its only one.

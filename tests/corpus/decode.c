@@ -1,17 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prints what tl_packet_decode makes of each frame of a capture, one line a frame: the verdict,
 // and for TCP and UDP the protocol and encapsulation. The fragment that completes a datagram stands
-// for the datagram, as in tshark. Used by tunnels.py.
+// for the datagram, as in tshark. Used by tunnels.py. Each frame is read on both ways, and they must
+// come to the same.
 #include "packet/defrag.h"
+#include "packet/walk.h"
 #include "pmd/pcap/file.h"
 
 #include <stdio.h>
+
+static bool is_walked_alike(const struct tl_packet *packet, enum tl_decoded decoded,
+			    const struct tl_headers *h)
+{
+	struct tl_headers walked;
+
+	return tl_packet_walk(packet, 0, &walked) == decoded &&
+	       memcmp(&walked, h, sizeof(walked)) == 0;
+}
 
 static enum tl_decoded decode(struct tl_defrag *defrag, const struct tl_packet *packet,
 			      struct tl_headers *ret)
 {
 	enum tl_decoded decoded = tl_packet_decode(packet, ret);
 
+	if (!is_walked_alike(packet, decoded, ret))
+		fprintf(stderr, "the ways differ\n");
 	while (decoded == TL_DECODED_FRAGMENT) {
 		packet = tl_defrag_add(defrag, packet, ret);
 		if (packet == NULL)

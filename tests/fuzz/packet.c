@@ -2,7 +2,7 @@
 // Input: link type (index), bytes cut off by a snaplen, then the packet.
 #include "fuzz.h"
 
-#include "packet/packet.h"
+#include "packet/walk.h"
 
 static const uint16_t link_types[] = {TL_LINK_ETHERNET, TL_LINK_NULL, TL_LINK_RAW, TL_LINK_LOOP,
 				      TL_LINK_SLL, TL_LINK_IPV4, TL_LINK_IPV6, TL_LINK_SLL2};
@@ -22,6 +22,34 @@ static void check_headers(const struct tl_packet *packet, const struct tl_header
 	back.source_port = h->tuple.destination_port;
 	back.destination_port = h->tuple.source_port;
 	FUZZ_CHECK(tl_tuple_hash(&back, 1) == tl_tuple_hash(&h->tuple, 1));
+}
+
+// The straight way, where it is taken, reads what the walk reads.
+static void check_walk(const struct tl_packet *packet, enum tl_decoded decoded,
+		       const struct tl_headers *h)
+{
+	struct tl_headers walked;
+
+	FUZZ_CHECK(tl_packet_walk(packet, 0, &walked) == decoded);
+	FUZZ_CHECK(memcmp(&walked, h, sizeof(walked)) == 0);
+}
+
+// The path has every layer that was counted, of MPLS some more, and ends where the headers say.
+static void check_path(const struct tl_packet *packet, const struct tl_headers *h)
+{
+	const struct tl_outer *outer = &h->outer;
+	struct tl_path path;
+
+	tl_packet_path(packet, h, &path);
+	uint32_t counted = (uint32_t)outer->tunnel_depth + outer->vlan_count;
+	FUZZ_CHECK(path.count >= counted);
+	FUZZ_CHECK(path.count == counted || tl_outer_has_path(outer));
+	if (path.count > TL_LAYERS_KEPT_MAX || outer->tunnel_depth == 0)
+		return;
+	uint32_t i = path.count;
+	while (i != 0 && path.kinds[i - 1] == TL_TUNNEL_NONE)
+		i--;
+	FUZZ_CHECK(i != 0 && path.kinds[i - 1] == outer->tunnel && path.ids[i - 1] == outer->tunnel_id);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -44,8 +72,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	enum tl_decoded decoded = tl_packet_decode(&packet, &whole);
 	FUZZ_CHECK(decoded < TL_DECODED_COUNT);
-	if (decoded == TL_DECODED_OK || decoded == TL_DECODED_FRAGMENT)
+	if (decoded == TL_DECODED_OK || decoded == TL_DECODED_FRAGMENT) {
 		check_headers(&packet, &whole);
+		check_walk(&packet, decoded, &whole);
+		check_path(&packet, &whole);
+	}
 	if (len > TL_HEADERS_BYTES_MAX) {
 		// In two pieces: the same, unless the headers don't fit the first.
 		chunks[0].len = TL_HEADERS_BYTES_MAX;

@@ -11,6 +11,7 @@ import lab
 from lab import check
 
 BODY = 2500
+TOLD = ("vlan", "tunnel", "encapsulation")
 V4, V6 = ("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2")
 TUNNEL = {True: ("198.51.100.1", "198.51.100.2"), False: ("198.51.100.2", "198.51.100.1")}
 
@@ -43,6 +44,10 @@ def in_pppoe(_, packet):
     return frames.pppoe(5, packet)
 
 
+def in_vxlan_in_gre(is_up, packet):
+    return frames.gre(*TUNNEL[is_up], in_vxlan(is_up, packet))
+
+
 def plain(is_up, packet):
     return packet
 
@@ -60,9 +65,13 @@ WAYS = {
     "erspan": (V4, in_erspan, (), {"tunnel": "erspan:9"}),
     "geneve6": (V6, in_geneve, (), {"tunnel": "geneve:42"}),
     "gtpu": (V4, in_gtpu, (), {"tunnel": "gtpu:77"}),
-    "mpls": (V4, in_mpls, ((frames.VLAN, 7),), {"vlan": [7], "tunnel": "mpls:200"}),
+    "mpls": (V4, in_mpls, ((frames.VLAN, 7),),
+             {"vlan": [7], "tunnel": "mpls:200", "encapsulation": ["vlan:7", "mpls:100", "mpls:200"]}),
     "pppoe6": (V6, in_pppoe, (), {"tunnel": "pppoe:5"}),
-    "vxlan6vlan": (V6, in_vxlan, ((frames.VLAN, 7),), {"vlan": [7], "tunnel": "vxlan:42"}),
+    "vxlan6vlan": (V6, in_vxlan, ((frames.VLAN, 7),),
+                   {"vlan": [7], "tunnel": "vxlan:42", "encapsulation": ["vlan:7", "vxlan:42"]}),
+    "nested": (V4, in_vxlan_in_gre, (),
+               {"tunnel": "vxlan:42", "encapsulation": ["gre", "vxlan:42"]}),
 }
 
 
@@ -82,8 +91,8 @@ def check_frames(records):
     check(sorted(got) == sorted(WAYS), f"records of {sorted(got)}")
     for name, (_, _, _, members) in WAYS.items():
         record = got[name]
-        have = {k: record["connection"].get(k) for k in ("vlan", "tunnel")}
-        want = {k: members.get(k) for k in ("vlan", "tunnel")}
+        have = {k: record["connection"].get(k) for k in TOLD}
+        want = {k: members.get(k) for k in TOLD}
         check(record["status"] == "ok" and record["response"]["body_bytes"] == BODY,
               f"{name}: {json.dumps(record)}")
         check(have == want, f"{name}: {have} instead of {want}")

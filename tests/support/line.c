@@ -346,6 +346,12 @@ void tl_flow_identity(const struct tl_flow *flow, struct tl_flow_identity *ret_i
 	*ret_identity = flow->identity;
 }
 
+const struct tl_path *tl_flow_path(const struct tl_flow_table *table, const struct tl_flow *flow)
+{
+	(void)table, (void)flow;
+	return NULL;
+}
+
 uint8_t tl_flow_client_side(const struct tl_flow *flow)
 {
 	return flow->client_side;

@@ -69,6 +69,11 @@ void tl_l7_destroy(struct tl_l7 *l7)
 	(void)l7;
 }
 
+void tl_l7_set_flows(struct tl_l7 *l7, const struct tl_flow_table *flows)
+{
+	(void)l7, (void)flows;
+}
+
 void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules)
 {
 	(void)l7, (void)rules;

@@ -219,6 +219,29 @@ static void tunnels_are_kept_and_kept_apart(void **state)
 	tl_defrag_destroy(d);
 }
 
+// What surrounds fragments and what the whole datagram holds in turn make one path.
+static void paths_go_through_datagrams(void **state)
+{
+	(void)state;
+	struct tl_defrag *d = create(16, 1 << 20);
+	struct tl_headers h;
+	struct tl_path path;
+
+	assert_null(offer(d, "eth vlan:5 ipv4 grek:7 ipv4m:0 udp:4789 vxlan:42 eth vlan:6 ipv4 tcp pay:14",
+			  1));
+	const struct tl_packet *whole = offer(d, "eth vlan:5 ipv4 grek:7 ipv4f:88 proto:17 pay:3", 1);
+	assert_non_null(whole);
+	assert_int_equal(whole->path->count, 2);
+	assert_int_equal(tl_packet_decode(whole, &h), TL_DECODED_OK);
+	tl_packet_path(whole, &h, &path);
+	const uint32_t ids[] = {5, 7, 42, 6};
+	const uint8_t kinds[] = {TL_TUNNEL_NONE, TL_TUNNEL_GRE, TL_TUNNEL_VXLAN, TL_TUNNEL_NONE};
+	assert_int_equal(path.count, 4);
+	assert_memory_equal(path.ids, ids, sizeof(ids));
+	assert_memory_equal(path.kinds, kinds, sizeof(kinds));
+	tl_defrag_destroy(d);
+}
+
 // The snaplen took the end of each fragment: what is left is the beginning of the datagram.
 static void cut_fragments_give_a_cut_datagram(void **state)
 {
@@ -317,6 +340,7 @@ int main(void)
 		cmocka_unit_test(the_first_byte_wins_in_every_order),
 		cmocka_unit_test(ipv6_loses_its_fragment_header),
 		cmocka_unit_test(tunnels_are_kept_and_kept_apart),
+		cmocka_unit_test(paths_go_through_datagrams),
 		cmocka_unit_test(cut_fragments_give_a_cut_datagram),
 		cmocka_unit_test(contradictions_are_counted),
 		cmocka_unit_test(time_and_room_are_bounded),

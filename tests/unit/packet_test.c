@@ -471,6 +471,82 @@ static void tunnels_are_told(void **state)
 	assert_string_equal(tl_decoded_name(TL_DECODED_NOT_IP), "not_ip");
 }
 
+// The layers of a recipe in words, those of encapsulations that are left alone excepted.
+static enum tl_decoded path_of(const char *recipe, uint32_t left_alone, struct tl_headers *h,
+			       struct tl_path *ret, char words[512])
+{
+	struct wire w;
+	wire_build(&w, recipe);
+	struct tl_chunk chunk = {.data = w.room + w.at, .len = wire_len(&w)};
+	struct tl_packet packet = {.chunks = &chunk, .chunk_count = 1, .link_type = w.link_type,
+				   .len = chunk.len, .original_len = chunk.len};
+	enum tl_decoded decoded = tl_packet_decode_but(&packet, left_alone, h);
+	size_t at = 0;
+
+	memset(ret, 0xee, sizeof(*ret));
+	tl_packet_path(&packet, h, ret);
+	words[0] = '\0';
+	for (uint32_t i = 0; i < ret->count && i < TL_LAYERS_KEPT_MAX; i++)
+		at += (size_t)snprintf(words + at, 512 - at, "%s%s:%u", i == 0 ? "" : " ",
+				       ret->kinds[i] == TL_TUNNEL_NONE
+					       ? "vlan"
+					       : tl_tunnel_name((enum tl_tunnel)ret->kinds[i]),
+				       ret->ids[i]);
+	return decoded;
+}
+
+static void paths_name_every_layer(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *recipe;
+		const char *words;
+		uint32_t count;
+		uint32_t left_alone;
+	} told[] = {
+		{"eth vlan:5 ipv4 grek:7 ipv4 udp:4789 vxlan:42 eth vlan:6 ipv4 tcp",
+		 "vlan:5 gre:7 vxlan:42 vlan:6", 4, 0},
+		{"eth vlan:5 ipv4 grek:7 ipv4 udp:4789 vxlan:42 eth vlan:6 ipv4 tcp", "vlan:5 gre:7", 2,
+		 TL_TUNNEL_BIT(TL_TUNNEL_VXLAN)},
+		{"eth ipv4 ipv6 grek:7 ipv4 ipv4 tcp", "ipip:0 gre:7 ipip:0", 3, 0},
+		{"eth qinq:4 vlan:0 ipv4 erspan2:9 eth vlan:3 ipv4m:0 udp pay:8",
+		 "vlan:4 erspan:9 vlan:3", 3, 0},
+		// Of a stack every label that names a path; 7 announces an entropy label.
+		{"eth mplsup:16004 mplsup:100 mplsup:7 mplsup:999 mpls:0 ipv4 udp:4789 vxlan:42 eth "
+		 "ipv4 tcp",
+		 "mpls:16004 mpls:100 vxlan:42", 3, 0},
+		{"eth mpls:0 ipv6 tcp", "mpls:0", 1, 0},
+		{"eth vlan:1 vlan:2 vlan:3 vlan:4 vlan:5 vlan:6 ipv4 tcp",
+		 "vlan:1 vlan:2 vlan:3 vlan:4 vlan:5 vlan:6", 6, 0},
+		{"eth vlan:1 vlan:2 vlan:3 vlan:4 vlan:5 vlan:6 ipv4 gre ipv4 gre ipv4 gre ipv4 gre ipv4 "
+		 "gre ipv4 gre ipv4 gre ipv4 gre ipv4 tcp",
+		 "vlan:1 vlan:2 vlan:3 vlan:4 vlan:5 vlan:6 gre:0 gre:0 gre:0 gre:0 gre:0 gre:0", 14, 0},
+	};
+	char words[512];
+
+	for (size_t i = 0; i < TL_COUNT_OF(told); i++) {
+		struct tl_headers h;
+		struct tl_path path;
+		assert_true(has_payload(path_of(told[i].recipe, told[i].left_alone, &h, &path, words)));
+		assert_string_equal(words, told[i].words);
+		assert_int_equal(path.count, told[i].count);
+	}
+	// Where a packet has no path, what it has instead tells the same.
+	for (size_t i = 0; i < TL_COUNT_OF(rows); i++) {
+		struct tl_headers h;
+		struct tl_path path;
+		if (!has_payload(path_of(rows[i].recipe, 0, &h, &path, words)) ||
+		    tl_outer_has_path(&h.outer))
+			continue;
+		assert_int_equal(path.count, h.outer.tunnel_depth + h.outer.vlan_count);
+		for (uint32_t v = 0; v < h.outer.vlan_count; v++)
+			assert_int_equal(path.ids[v], h.outer.vlans[v]);
+		if (h.outer.tunnel_depth != 0)
+			assert_true(path.ids[0] == h.outer.tunnel_id &&
+				    path.kinds[0] == h.outer.tunnel);
+	}
+}
+
 static enum tl_decoded decode_but(const char *recipe, uint32_t left_alone, struct tl_headers *ret)
 {
 	struct wire w;
@@ -711,6 +787,7 @@ int main(void)
 		cmocka_unit_test(contradicting_lengths_are_malformed),
 		cmocka_unit_test(every_field_of_a_segment_is_read),
 		cmocka_unit_test(tunnels_are_told),
+		cmocka_unit_test(paths_name_every_layer),
 		cmocka_unit_test(encapsulations_are_left_alone_one_by_one),
 		cmocka_unit_test(broken_encapsulations_are_told),
 		cmocka_unit_test(odd_options_do_no_harm),
