@@ -502,6 +502,13 @@ static const struct tl_option flow_rows[] = {
 	 .value = "false",
 	 .help = "The same addresses and ports in two VLANs are two connections. Needs both "
 		 "directions to carry the same tag."},
+	{.key = "tunnel_in_key",
+	 .type = TL_OPTION_BOOL,
+	 AT(limits.flow.tunnel_in_key),
+	 .value = "false",
+	 .help = "The same addresses and ports in two tunnels are two connections, told by the "
+		 "innermost encapsulation and its id. Needs both directions to have the same id: "
+		 "VXLAN, GRE and ERSPAN mostly do, GTP-U, L2TP and MPLS don't."},
 	TL_OPTION_END,
 };
 

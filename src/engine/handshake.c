@@ -29,10 +29,9 @@ static void set_last(struct tl_syn *syn, uint64_t now_ns)
 static uint32_t hash_of(const struct tl_engine *e, const struct tl_syn *syn)
 {
 	struct tl_tuple tuple;
-	struct tl_outer outer = {.vlans = {syn->vlan}, .vlan_count = 1};
 
 	tl_syn_tuple(syn, &tuple);
-	return tl_flow_table_hash(&e->flows, &tuple, &outer);
+	return tl_flow_table_hash_in(&e->flows, &tuple, syn->outer);
 }
 
 static void drop(struct tl_engine *e, struct tl_syn *syn)

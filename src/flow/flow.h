@@ -75,4 +75,5 @@ struct tl_flow_options {
 	uint64_t gap_one_sided_ns;    // a hole of a one-sided flow is lost after
 	uint64_t duplicate_ns;        // an identical packet within this time is a copy
 	bool vlan_in_key;             // VLAN ids tell flows apart
+	bool tunnel_in_key;           // the innermost encapsulation and its id do
 };

@@ -9,7 +9,7 @@
 int tl_syn_table_init(struct tl_syn_table *table, const struct tl_flow_options *options,
 		      uint64_t seed)
 {
-	*table = (struct tl_syn_table) {.vlan_in_key = options->vlan_in_key, .seed = seed};
+	*table = (struct tl_syn_table) {.key_parts = tl_key_parts(options), .seed = seed};
 	if (options->syn_max == 0 || options->syn_max > INT32_MAX)
 		return -EINVAL;
 	int error = tl_pool_init(&table->pool, sizeof(struct tl_syn), (uint32_t)options->syn_max);
@@ -30,14 +30,9 @@ void tl_syn_table_fini(struct tl_syn_table *table)
 	tl_pool_fini(&table->pool);
 }
 
-static uint16_t vlan_of(const struct tl_syn_table *table, const struct tl_outer *outer)
-{
-	return table->vlan_in_key && outer->vlan_count != 0 ? outer->vlans[0] : 0;
-}
-
 struct lookup {
 	const struct tl_tuple *tuple;
-	uint16_t vlan;
+	uint16_t outer;
 	uint8_t side;
 };
 
@@ -50,13 +45,14 @@ static inline bool is_syn(const void *pool, uint32_t id, const void *key)
 	return tl_address_equal(syn->address[s], k->tuple->source) &&
 	       tl_address_equal(syn->address[s ^ 1], k->tuple->destination) &&
 	       syn->tcp_port[s] == k->tuple->source_port &&
-	       syn->tcp_port[s ^ 1] == k->tuple->destination_port && syn->vlan == k->vlan;
+	       syn->tcp_port[s ^ 1] == k->tuple->destination_port && syn->outer == k->outer;
 }
 
 struct tl_syn *tl_syn_find(const struct tl_syn_table *table, uint32_t hash,
 			   const struct tl_tuple *tuple, const struct tl_outer *outer)
 {
-	const struct lookup key = {tuple, vlan_of(table, outer), tl_tuple_side(tuple)};
+	const struct lookup key = {tuple, tl_key_outer(table->key_parts, outer),
+				   tl_tuple_side(tuple)};
 
 	if (table->index.used == 0)
 		return NULL;
@@ -79,7 +75,7 @@ struct tl_syn *tl_syn_add(struct tl_syn_table *table, uint32_t hash, const struc
 	memcpy(syn->address[s ^ 1], tuple->destination, 16);
 	syn->tcp_port[s] = tuple->source_port;
 	syn->tcp_port[s ^ 1] = tuple->destination_port;
-	syn->vlan = vlan_of(table, outer);
+	syn->outer = tl_key_outer(table->key_parts, outer);
 	syn->bits = tuple->ip_version == 6 ? TL_SYN_IP6 : 0;
 	return syn;
 }

@@ -20,7 +20,7 @@ enum {
 struct tl_syn {
 	uint8_t address[2][16]; // normalised as in struct tl_flow
 	uint16_t tcp_port[2];
-	uint16_t vlan;          // outermost one, with vlan_in_key
+	uint16_t outer;         // tl_key_outer()
 	uint8_t bits;
 	uint8_t port;
 	uint64_t first_ns;
@@ -35,7 +35,7 @@ struct tl_syn_table {
 	struct tl_pool pool;
 	struct tl_index index;
 	struct tl_wheel wheel;
-	bool vlan_in_key;
+	uint8_t key_parts;      // as in the flow table
 	uint64_t seed;
 };
 

@@ -11,7 +11,7 @@
 int tl_flow_table_init(struct tl_flow_table *table, const struct tl_flow_options *options,
 		       uint64_t seed)
 {
-	*table = (struct tl_flow_table) {.seed = seed, .vlan_in_key = options->vlan_in_key};
+	*table = (struct tl_flow_table) {.seed = seed, .key_parts = tl_key_parts(options)};
 	if (options->flows_max == 0 || options->flows_max > INT32_MAX)
 		return -EINVAL;
 	int error = tl_pool_init(&table->pool, sizeof(struct tl_flow), (uint32_t)options->flows_max);

@@ -61,7 +61,7 @@ _Static_assert(offsetof(struct tl_flow, last_ns) == 64, "hot members share a lin
 
 struct tl_flow_key {
 	struct tl_tuple tuple;  // as sent
-	struct tl_outer outer;  // compared only where VLAN ids tell flows apart
+	struct tl_outer outer;  // compared as far as it is part of the key
 	uint8_t side;           // of the sender
 };
 
@@ -73,8 +73,39 @@ struct tl_flow_table {
 	uint32_t serial;
 	uint32_t evict_at;      // where the search for a victim goes on
 	struct tl_path *paths;  // by id, touched only for flows with tl_outer_has_path()
-	bool vlan_in_key;
+	uint8_t key_parts;      // enum tl_key_part
 };
+
+// What tells flows apart besides the tuple.
+enum tl_key_part { TL_KEY_VLAN = 1u << 0, TL_KEY_TUNNEL = 1u << 1 };
+
+static inline uint8_t tl_key_parts(const struct tl_flow_options *options)
+{
+	return (uint8_t)((options->vlan_in_key ? TL_KEY_VLAN : 0) |
+			 (options->tunnel_in_key ? TL_KEY_TUNNEL : 0));
+}
+
+// The surroundings, as far as they are part of the key, in the 16 bits that a SYN entry has for
+// them; without any 0. Of several VLAN ids the outermost.
+static inline uint16_t tl_key_outer(uint8_t parts, const struct tl_outer *outer)
+{
+	uint32_t word = 0;
+
+	if ((parts & TL_KEY_VLAN) != 0 && outer->vlan_count != 0)
+		word = outer->vlans[0];
+	if ((parts & TL_KEY_TUNNEL) != 0)
+		word ^= (outer->tunnel_id ^ (uint32_t)outer->tunnel << 24) * 0x9e3779b1u >> 16;
+	return (uint16_t)word;
+}
+
+static inline bool tl_key_outer_equal(uint8_t parts, const struct tl_outer *a,
+				      const struct tl_outer *b)
+{
+	if ((parts & TL_KEY_VLAN) != 0 && memcmp(a->vlans, b->vlans, sizeof(a->vlans)) != 0)
+		return false;
+	return (parts & TL_KEY_TUNNEL) == 0 ||
+	       (a->tunnel == b->tunnel && a->tunnel_id == b->tunnel_id);
+}
 
 static inline int32_t tl_seq_diff(uint32_t a, uint32_t b)
 {
@@ -125,16 +156,21 @@ int tl_flow_table_init(struct tl_flow_table *table, const struct tl_flow_options
 		       uint64_t seed);
 void tl_flow_table_fini(struct tl_flow_table *table);
 
-// The hash of a key: of its tuple, and of its VLAN ids where they count.
+// The hash of a tuple in surroundings that tl_key_outer() gave.
+static inline uint32_t tl_flow_table_hash_in(const struct tl_flow_table *table,
+					     const struct tl_tuple *tuple, uint16_t outer)
+{
+	return tl_tuple_hash(tuple, table->seed) ^ outer * 0x9e3779b1u;
+}
+
+// The hash of a key: of its tuple, and of its surroundings where they count.
 static inline uint32_t tl_flow_table_hash(const struct tl_flow_table *table,
 					  const struct tl_tuple *tuple,
 					  const struct tl_outer *outer)
 {
-	uint32_t hash = tl_tuple_hash(tuple, table->seed);
-	// Only the outermost id, which the SYN table has as well; 0 (untagged) changes nothing.
-	if (table->vlan_in_key && outer->vlan_count != 0)
-		hash ^= outer->vlans[0] * 0x9e3779b1u;
-	return hash;
+	if (TL_LIKELY(table->key_parts == 0))
+		return tl_tuple_hash(tuple, table->seed);
+	return tl_flow_table_hash_in(table, tuple, tl_key_outer(table->key_parts, outer));
 }
 
 // NULL if there is none.
@@ -163,8 +199,8 @@ static inline bool tl_flow_has(const struct tl_flow *flow, const struct tl_flow_
 	    flow->tcp_port[s ^ 1] != tuple->destination_port ||
 	    tl_flow_is(flow, TL_FLOW_UDP) != (tuple->protocol == 17))
 		return false;
-	return !table->vlan_in_key ||
-	       memcmp(flow->outer.vlans, outer->vlans, sizeof(flow->outer.vlans)) == 0;
+	return TL_LIKELY(table->key_parts == 0) ||
+	       tl_key_outer_equal(table->key_parts, &flow->outer, outer);
 }
 
 // Asks for the memory of the flow that this hash likely means; NULL if there is none.

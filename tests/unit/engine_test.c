@@ -374,6 +374,70 @@ static void random_segments_keep_the_books(void **state)
 	}
 }
 
+// One packet of a tenant, whose label is put between the headers; all tenants use the same addresses.
+static void send_of_tenant(struct wire *w, uint32_t label, uint8_t side, uint8_t flags, uint32_t seq,
+			   uint32_t ack, const char *payload)
+{
+	struct packet_spec spec = {
+		.time_ns = w->now_ns,
+		.source = side == C ? "10.0.0.2" : "10.0.0.1",
+		.destination = side == C ? "10.0.0.1" : "10.0.0.2",
+		.source_port = side == C ? CLIENT_PORT : SERVER_PORT,
+		.destination_port = side == C ? SERVER_PORT : CLIENT_PORT,
+		.seq = label * 1000 + seq,
+		.ack = (flags & ACK) != 0 ? label * 1000 + ack : 0,
+		.flags = flags,
+		.ip_id = w->ip_id++,
+		.payload = payload != NULL ? tl_bytes_of(payload) : tl_bytes(NULL, 0),
+	};
+	uint8_t bytes[PACKETS_HEADERS_MAX + 64];
+	uint32_t len = packet_write(&spec, bytes) + 4;
+	const struct tl_chunk chunk = {.data = bytes, .len = len};
+	const struct tl_packet packet = {.chunks = &chunk, .chunk_count = 1,
+					 .link_type = TL_LINK_ETHERNET, .len = len,
+					 .original_len = len, .time_ns = w->now_ns};
+
+	memmove(bytes + 18, bytes + 14, len - 18);
+	bytes[12] = 0x88;
+	bytes[13] = 0x47;
+	bytes[14] = (uint8_t)(label >> 12);
+	bytes[15] = (uint8_t)(label >> 4);
+	bytes[16] = (uint8_t)(label << 4 | 1);
+	bytes[17] = 64;
+	tl_engine_burst(w->engine, &packet, 1);
+	w->now_ns += 10000;
+}
+
+static void tenants_are_told_apart_on_request(void **state)
+{
+	struct wire *w = *state;
+	struct tl_engine_options options = wire_options();
+	static const uint32_t labels[] = {100, 200};
+
+	options.flow.tunnel_in_key = true;
+	wire_close(w);
+	wire_open(w, &options);
+	for (uint32_t i = 0; i < 2; i++)
+		send_of_tenant(w, labels[i], C, TL_TCP_SYN, 0, 0, NULL);
+	for (uint32_t i = 0; i < 2; i++)
+		send_of_tenant(w, labels[i], S, TL_TCP_SYN | ACK, 0, 1, NULL);
+	for (uint32_t i = 0; i < 2; i++)
+		send_of_tenant(w, labels[i], C, PUSH, 1, 1, i == 0 ? "one" : "other");
+	for (uint32_t i = 0; i < 2; i++)
+		send_of_tenant(w, labels[i], S, PUSH, 1, i == 0 ? 4 : 6, i == 0 ? "answer" : "reply");
+	assert_int_equal(wire_count(w, TL_COUNT_TCP_HANDSHAKES), 2);
+	assert_int_equal(recorder_count(), 2);
+	assert_int_equal(recorder_at(0)->len[C], 3);
+	assert_int_equal(recorder_at(0)->len[S], 6);
+	assert_int_equal(recorder_at(1)->len[C], 5);
+	assert_int_equal(recorder_at(1)->len[S], 5);
+	assert_memory_equal(recorder_at(1)->bytes[C], "other", 5);
+	tl_engine_finish(w->engine, TL_END_INPUT);
+	assert_int_equal(recorder_at(0)->identity.outer.tunnel_id, 100);
+	assert_int_equal(recorder_at(1)->identity.outer.tunnel_id, 200);
+	assert_int_equal(wire_count(w, TL_COUNT_TCP_ACTIVE), 0);
+}
+
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -389,6 +453,7 @@ int main(void)
 		ROW(idle_decoding_state_is_released),
 		ROW(the_end_flushes_in_order_of_creation),
 		ROW(closed_flows_swallow_stray_packets),
+		ROW(tenants_are_told_apart_on_request),
 		ROW(random_segments_keep_the_books),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,26 +102,55 @@ static void index_spills_into_the_second_bucket(void **state)
 	tl_index_fini(&index);
 }
 
-static void vlans_tell_flows_apart_on_request(void **state)
+// Flows and attempts of the tuple in `red` are those in `blue`, too, unless they are told apart.
+static void check_apart(const struct tl_flow_options *options, const struct tl_outer *red,
+			const struct tl_outer *blue, bool is_apart)
+{
+	struct tl_flow_table table;
+	struct tl_syn_table syns;
+	struct tl_tuple tuple = tuple_of(1, false);
+
+	assert_int_equal(tl_flow_table_init(&table, options, 1), 0);
+	assert_int_equal(tl_syn_table_init(&syns, options, 1), 0);
+	uint32_t hash = tl_flow_table_hash(&table, &tuple, red);
+	struct tl_flow *flow = tl_flow_table_add(&table, hash, &tuple, red);
+	struct tl_syn *syn = tl_syn_add(&syns, hash, &tuple, red);
+	assert_ptr_equal(tl_flow_table_find(&table, hash, &tuple, red), flow);
+	assert_ptr_equal(tl_syn_find(&syns, hash, &tuple, red), syn);
+	uint32_t other = tl_flow_table_hash(&table, &tuple, blue);
+	assert_ptr_equal(tl_flow_table_find(&table, other, &tuple, blue), is_apart ? NULL : flow);
+	assert_ptr_equal(tl_syn_find(&syns, other, &tuple, blue), is_apart ? NULL : syn);
+	// The key is looked at and not its hash alone.
+	assert_ptr_equal(tl_flow_table_find(&table, hash, &tuple, blue), is_apart ? NULL : flow);
+	assert_int_equal(tl_flow_table_hash_in(&table, &tuple, syn->outer), hash);
+	tl_syn_remove(&syns, hash, syn);
+	tl_flow_table_remove(&table, flow);
+	assert_int_equal(table.index.used, 0);
+	assert_int_equal(syns.index.used, 0);
+	tl_syn_table_fini(&syns);
+	tl_flow_table_fini(&table);
+}
+
+static void surroundings_tell_flows_apart_on_request(void **state)
 {
 	(void)state;
-	for (uint32_t in_key = 0; in_key < 2; in_key++) {
-		struct tl_flow_table table;
-		struct tl_flow_options options = {.flows_max = 100, .vlan_in_key = in_key != 0};
-		struct tl_tuple tuple = tuple_of(1, false);
-		struct tl_outer red = {.vlans = {10}, .vlan_count = 1};
-		struct tl_outer blue = {.vlans = {20}, .vlan_count = 1};
+	const struct tl_outer vlans[] = {{.vlans = {10}, .vlan_count = 1},
+					 {.vlans = {20}, .vlan_count = 1}};
+	const struct tl_outer tunnels[] = {
+		{.tunnel = TL_TUNNEL_VXLAN, .tunnel_id = 10, .tunnel_depth = 1},
+		{.tunnel = TL_TUNNEL_VXLAN, .tunnel_id = 11, .tunnel_depth = 1},
+		{.tunnel = TL_TUNNEL_GENEVE, .tunnel_id = 10, .tunnel_depth = 1}};
 
-		assert_int_equal(tl_flow_table_init(&table, &options, 1), 0);
-		uint32_t hash = tl_flow_table_hash(&table, &tuple, &red);
-		struct tl_flow *flow = tl_flow_table_add(&table, hash, &tuple, &red);
-		assert_ptr_equal(tl_flow_table_find(&table, hash, &tuple, &red), flow);
-		hash = tl_flow_table_hash(&table, &tuple, &blue);
-		assert_ptr_equal(tl_flow_table_find(&table, hash, &tuple, &blue),
-				 in_key != 0 ? NULL : flow);
-		tl_flow_table_remove(&table, flow);
-		assert_int_equal(table.index.used, 0);
-		tl_flow_table_fini(&table);
+	for (uint32_t parts = 0; parts < 4; parts++) {
+		struct tl_flow_options options = {.flows_max = 100, .syn_max = 100,
+						  .vlan_in_key = (parts & TL_KEY_VLAN) != 0,
+						  .tunnel_in_key = (parts & TL_KEY_TUNNEL) != 0};
+		check_apart(&options, &vlans[0], &vlans[1], options.vlan_in_key);
+		check_apart(&options, &vlans[0], &no_outer, options.vlan_in_key);
+		check_apart(&options, &tunnels[0], &tunnels[1], options.tunnel_in_key);
+		check_apart(&options, &tunnels[0], &tunnels[2], options.tunnel_in_key);
+		check_apart(&options, &tunnels[0], &no_outer, options.tunnel_in_key);
+		check_apart(&options, &tunnels[0], &tunnels[0], false);
 	}
 }
 
@@ -203,7 +232,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_directions_find_a_flow_at_full_capacity),
 		cmocka_unit_test(index_spills_into_the_second_bucket),
-		cmocka_unit_test(vlans_tell_flows_apart_on_request),
+		cmocka_unit_test(surroundings_tell_flows_apart_on_request),
 		cmocka_unit_test(a_victim_is_closed_or_long_silent),
 		cmocka_unit_test(attempts_have_a_table_of_their_own),
 		cmocka_unit_test(copies_are_known_for_a_while),
