@@ -23,7 +23,7 @@ struct tl_enrichment {
 	const char *probe;       // this probe's name
 	const char *port_name;   // capture port: "eth1", "file.pcap"
 	const char *server_name; // service name of the server side
-	const char *name_source; // "configured", "kubernetes", "host", "dns"
+	const char *name_source; // "configured", "kubernetes", "host", "host_seen", "sni", "dns"
 	const struct tl_workload *client; // NULL: none is known there
 	const struct tl_workload *server;
 	uint8_t span_id[8];      // of this record's span

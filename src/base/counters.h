@@ -103,6 +103,7 @@
 	X(INFLATE_BROKEN, "tapline_inflate_failures_total", "cause=\"broken\"", "") \
 	X(RECORDS, "tapline_records_total", "", "Roundtrips completed.") \
 	X(RECORDS_DROPPED, "tapline_records_dropped_total", "", "Roundtrips that metrics counted but the record ring had no room for.") \
+	X(NAMES_DROPPED, "tapline_names_dropped_total", "", "Names of TLS connections that the record ring had no room for; the connections are counted.") \
 	X(ROUNDTRIPS_IGNORED, "tapline_roundtrips_ignored_total", "", "Roundtrips left out of the metrics because metrics.templates says to ignore them.") \
 	X(SERIES_OVERFLOW, "tapline_series_overflow_total", "", "Roundtrips counted under the label value other because a budget was used up.") \
 	X(CLOCK_JUMPS, "tapline_clock_jumps_total", "", "Packet times far ahead of the clock.") \

@@ -143,6 +143,32 @@ static void place(struct tl_enricher *e, const struct tl_roundtrip *r)
 		e->names.server = &e->server.workload;
 }
 
+void tl_enricher_asked(struct tl_enricher *e, const struct tl_asked *asked)
+{
+	tl_heard_ask(e->heard, TL_HEARD_SNI, asked->server_address, asked->server_port, asked->name,
+		     asked->time_ns);
+}
+
+// The name of the server that others asked for, or that DNS told, in e->names.
+static void name_by_others(struct tl_enricher *e, const struct tl_roundtrip *r)
+{
+	uint64_t now_ns = tl_roundtrip_time(r);
+	enum tl_heard_asked asked;
+	const char *name =
+		tl_heard_asked_name(e->heard, r->server_address, r->server_port, now_ns, &asked);
+
+	if (name != NULL) {
+		e->names.server_name = name;
+		e->names.name_source = asked == TL_HEARD_SNI ? "sni" : "host_seen";
+		return;
+	}
+	name = tl_heard_name(e->heard, r->client_address, r->server_address, now_ns);
+	if (name == NULL)
+		return;
+	e->names.server_name = name;
+	e->names.name_source = "dns";
+}
+
 const struct tl_enrichment *tl_enrich(struct tl_enricher *e, const struct tl_roundtrip *r)
 {
 	struct tl_enrichment *names = &e->names;
@@ -160,7 +186,6 @@ const struct tl_enrichment *tl_enrich(struct tl_enricher *e, const struct tl_rou
 	tl_heard_record(e->heard, r);
 	place(e, r);
 	const char *configured = configured_name(e, r->server_address, r->server_port);
-	const char *heard = NULL;
 	if (configured != NULL) {
 		names->server_name = configured;
 		names->name_source = "configured";
@@ -170,13 +195,12 @@ const struct tl_enrichment *tl_enrich(struct tl_enricher *e, const struct tl_rou
 	} else if (requested_host(e, r)) {
 		names->server_name = e->name;
 		names->name_source = "host";
+		// What a server doesn't answer well may be no name of its.
+		if (r->status == TL_STATUS_OK)
+			tl_heard_ask(e->heard, TL_HEARD_HOST, r->server_address, r->server_port,
+				     e->name, tl_roundtrip_time(r));
 	} else {
-		heard = tl_heard_name(e->heard, r->client_address, r->server_address,
-				      tl_roundtrip_time(r));
-	}
-	if (heard != NULL) {
-		names->server_name = heard;
-		names->name_source = "dns";
+		name_by_others(e, r);
 	}
 	return names;
 }
@@ -184,13 +208,15 @@ const struct tl_enrichment *tl_enrich(struct tl_enricher *e, const struct tl_rou
 static const char *service_name(struct tl_enricher *e, const uint8_t address[16], uint16_t port)
 {
 	static const uint8_t anyone[16];
-	const char *configured = configured_name(e, address, port);
+	enum tl_heard_asked asked;
+	const char *name = configured_name(e, address, port);
 
-	if (configured != NULL)
-		return configured;
-	if (e->kube != NULL && tl_kube_find(e->kube, address, port, &e->asked))
-		return e->asked.workload.name;
-	return tl_heard_name(e->heard, anyone, address, 0);
+	if (name == NULL && e->kube != NULL && tl_kube_find(e->kube, address, port, &e->asked))
+		name = e->asked.workload.name;
+	// Series live longer than packets tell: whatever was heard last counts.
+	if (name == NULL)
+		name = tl_heard_asked_name(e->heard, address, port, 0, &asked);
+	return name != NULL ? name : tl_heard_name(e->heard, anyone, address, 0);
 }
 
 const char *tl_enricher_name(void *arg, enum tl_name_of what, const uint8_t address[16],

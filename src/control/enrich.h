@@ -25,6 +25,8 @@ const struct tl_roundtrip *tl_enrich_values(struct tl_enricher *enricher,
 // The names stay valid until the next call.
 const struct tl_enrichment *tl_enrich(struct tl_enricher *enricher,
 				      const struct tl_roundtrip *record);
+// A name that a server was asked for by TLS.
+void tl_enricher_asked(struct tl_enricher *enricher, const struct tl_asked *asked);
 // What labels want to know of an address and port, whoever asks. NULL if it isn't known; valid until
 // the next call. `arg` is the enricher.
 const char *tl_enricher_name(void *arg, enum tl_name_of what, const uint8_t address[16],

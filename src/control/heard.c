@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One open-addressed table holds both kinds of entry: by client and address, and by address alone.
-// A probe sequence is short and the oldest entry in it is the one that gives way, so that neither
-// time nor memory depend on what is asked.
+// One open-addressed table holds all kinds of entry: by client and address, by address alone, and
+// by address and port. A probe sequence is short and the oldest entry in it is the one that gives
+// way, so that neither time nor memory depend on what is asked.
 #include "control/heard.h"
 
 #include "base/hash.h"
@@ -13,13 +13,22 @@
 
 #define PROBES 8u
 #define SLOTS (2 * TL_HEARD_MAX)
+#define REPEAT_NS UINT64_C(1000000000) // what is asked of a server again within it tells nothing new
 
-struct entry {
+struct key {
 	uint8_t client[16]; // all zero: of any client
 	uint8_t address[16];
+	uint16_t port;      // 0: a DNS answer, which knows none
+};
+
+_Static_assert(sizeof(struct key) == 34, "a key is hashed and compared as bytes");
+
+struct entry {
+	struct key key;
+	bool is_ambiguous;  // of any client: they asked for different names
+	uint8_t asked;      // enum tl_heard_asked
 	uint64_t until_ns;  // 0: free
 	uint64_t heard_ns;
-	bool is_ambiguous;  // of any client: they asked for different names
 	char name[TL_HEARD_NAME_MAX];
 };
 
@@ -76,39 +85,48 @@ static bool is_dns(struct tl_heard *h, uint16_t protocol)
 	return true;
 }
 
-static uint32_t slot_of(const struct tl_heard *h, const uint8_t client[16], const uint8_t address[16])
+// The key of a DNS answer for `client`, of any client where that is NULL.
+static struct key key_of(const uint8_t *client, const uint8_t address[16], uint16_t port)
 {
-	uint8_t key[32];
+	struct key key = {.port = port};
 
-	memcpy(key, client, 16);
-	memcpy(key + 16, address, 16);
-	return (uint32_t)(tl_hash64(key, sizeof(key), h->seed) % SLOTS);
+	if (client != NULL)
+		memcpy(key.client, client, sizeof(key.client));
+	memcpy(key.address, address, sizeof(key.address));
+	return key;
 }
 
-static const struct entry *find(const struct tl_heard *h, const uint8_t client[16],
-				const uint8_t address[16])
+static uint32_t slot_of(const struct tl_heard *h, const struct key *key)
 {
-	uint32_t slot = slot_of(h, client, address);
+	return (uint32_t)(tl_hash64(key, sizeof(*key), h->seed) % SLOTS);
+}
+
+static bool is_entry_of(const struct entry *e, const struct key *key)
+{
+	return e->until_ns != 0 && memcmp(&e->key, key, sizeof(*key)) == 0;
+}
+
+static const struct entry *find(const struct tl_heard *h, const struct key *key)
+{
+	uint32_t slot = slot_of(h, key);
 
 	for (uint32_t i = 0; i < PROBES; i++) {
 		const struct entry *e = &h->entries[(slot + i) % SLOTS];
-		if (e->until_ns != 0 && memcmp(e->client, client, 16) == 0 &&
-		    memcmp(e->address, address, 16) == 0)
+		if (is_entry_of(e, key))
 			return e;
 	}
 	return NULL;
 }
 
-// The entry of these addresses, or the place for it.
-static struct entry *place(struct tl_heard *h, const uint8_t client[16], const uint8_t address[16])
+// The entry of this key, or the place for it.
+static struct entry *place(struct tl_heard *h, const struct key *key)
 {
-	uint32_t slot = slot_of(h, client, address);
+	uint32_t slot = slot_of(h, key);
 	struct entry *oldest = &h->entries[slot];
 
 	for (uint32_t i = 0; i < PROBES; i++) {
 		struct entry *e = &h->entries[(slot + i) % SLOTS];
-		if (e->until_ns != 0 && memcmp(e->client, client, 16) == 0 &&
-		    memcmp(e->address, address, 16) == 0)
+		if (is_entry_of(e, key))
 			return e;
 		if (e->heard_ns < oldest->heard_ns)
 			oldest = e;
@@ -122,18 +140,25 @@ static bool is_name(const struct entry *e, struct tl_bytes name)
 	return strlen(e->name) == name.len && memcmp(e->name, name.ptr, name.len) == 0;
 }
 
-static void note(struct tl_heard *h, const uint8_t client[16], const uint8_t address[16],
-		 struct tl_bytes name, uint64_t now_ns, uint64_t until_ns)
+// Only what may stand in a host name is believed.
+static bool is_plausible(struct tl_bytes name)
 {
-	static const uint8_t anyone[16];
-	struct entry *e = place(h, client, address);
+	if (name.len == 0 || name.len >= TL_HEARD_NAME_MAX)
+		return false;
+	for (uint32_t i = 0; i < name.len; i++)
+		if (name.ptr[i] <= ' ' || name.ptr[i] >= 0x7f)
+			return false;
+	return true;
+}
+
+static void note(struct entry *e, const struct key *key, bool is_for_anyone, struct tl_bytes name,
+		 uint64_t now_ns, uint64_t until_ns)
+{
 	bool is_new = e->until_ns == 0 || e->until_ns < now_ns;
 	bool differs = !is_new && !is_name(e, name);
 
-	e->is_ambiguous = !is_new && (e->is_ambiguous ||
-				      (differs && memcmp(client, anyone, sizeof(anyone)) == 0));
-	memcpy(e->client, client, 16);
-	memcpy(e->address, address, 16);
+	e->is_ambiguous = !is_new && (e->is_ambiguous || (differs && is_for_anyone));
+	e->key = *key;
 	e->heard_ns = now_ns;
 	e->until_ns = until_ns;
 	memcpy(e->name, name.ptr, name.len);
@@ -157,8 +182,7 @@ static bool parse_address(struct tl_bytes text, uint8_t ret_address[16])
 	return inet_pton(AF_INET6, copy, ret_address) == 1;
 }
 
-// The name asked for: of the request, or of an answer whose request was missed. Only what may stand
-// in a host name is believed.
+// The name asked for: of the request, or of an answer whose request was missed.
 static bool question_of(const struct tl_heard *h, const struct tl_roundtrip *r,
 			struct tl_bytes *ret_name)
 {
@@ -170,20 +194,13 @@ static bool question_of(const struct tl_heard *h, const struct tl_roundtrip *r,
 			if (value.field != h->fields.question)
 				continue;
 			*ret_name = value.bytes;
-			if (value.bytes.len == 0 || value.bytes.len >= TL_HEARD_NAME_MAX ||
-			    value.full_len > value.bytes.len)
-				return false;
-			for (uint32_t k = 0; k < value.bytes.len; k++)
-				if (value.bytes.ptr[k] <= ' ' || value.bytes.ptr[k] >= 0x7f)
-					return false;
-			return true;
+			return value.full_len <= value.bytes.len && is_plausible(value.bytes);
 		}
 	return false;
 }
 
 void tl_heard_record(struct tl_heard *h, const struct tl_roundtrip *r)
 {
-	static const uint8_t anyone[16];
 	struct tl_bytes name, type = {0};
 	struct tl_value value;
 	uint64_t ttl_ns = 0;
@@ -203,18 +220,58 @@ void tl_heard_record(struct tl_heard *h, const struct tl_roundtrip *r)
 		    !parse_address(value.bytes, address))
 			continue;
 		uint64_t until_ns = now_ns + (ttl_ns > TL_HEARD_LEAST_NS ? ttl_ns : TL_HEARD_LEAST_NS);
-		note(h, r->client_address, address, name, now_ns, until_ns);
-		note(h, anyone, address, name, now_ns, until_ns);
+		struct key client = key_of(r->client_address, address, 0);
+		struct key anyone = key_of(NULL, address, 0);
+		note(place(h, &client), &client, false, name, now_ns, until_ns);
+		note(place(h, &anyone), &anyone, true, name, now_ns, until_ns);
 	}
+}
+
+void tl_heard_ask(struct tl_heard *h, enum tl_heard_asked asked, const uint8_t address[16],
+		  uint16_t port, const char *text, uint64_t now_ns)
+{
+	char lower[TL_HEARD_NAME_MAX];
+	struct tl_bytes name = tl_bytes_of(text);
+
+	if (port == 0 || !is_plausible(name))
+		return;
+	for (uint32_t i = 0; i < name.len; i++)
+		lower[i] = (char)tl_ascii_lower(name.ptr[i]);
+	name = tl_bytes(lower, name.len);
+	struct key key = key_of(NULL, address, port);
+	struct entry *e = place(h, &key);
+	if (e->until_ns >= now_ns && now_ns - e->heard_ns < REPEAT_NS && is_name(e, name))
+		return;
+	note(e, &key, true, name, now_ns, now_ns + TL_HEARD_LEAST_NS);
+	e->asked = (uint8_t)asked;
+}
+
+static bool is_known(const struct entry *e, uint64_t now_ns)
+{
+	return e != NULL && e->until_ns >= now_ns;
 }
 
 const char *tl_heard_name(const struct tl_heard *h, const uint8_t client[16],
 			  const uint8_t address[16], uint64_t now_ns)
 {
-	static const uint8_t anyone[16];
-	const struct entry *e = find(h, client, address);
+	struct key key = key_of(client, address, 0);
+	const struct entry *e = find(h, &key);
 
-	if (e == NULL || e->until_ns < now_ns)
-		e = find(h, anyone, address);
-	return e == NULL || e->until_ns < now_ns || e->is_ambiguous ? NULL : e->name;
+	if (!is_known(e, now_ns)) {
+		key = key_of(NULL, address, 0);
+		e = find(h, &key);
+	}
+	return is_known(e, now_ns) && !e->is_ambiguous ? e->name : NULL;
+}
+
+const char *tl_heard_asked_name(const struct tl_heard *h, const uint8_t address[16], uint16_t port,
+				uint64_t now_ns, enum tl_heard_asked *ret_asked)
+{
+	struct key key = key_of(NULL, address, port);
+	const struct entry *e = port == 0 ? NULL : find(h, &key);
+
+	if (!is_known(e, now_ns) || e->is_ambiguous)
+		return NULL;
+	*ret_asked = (enum tl_heard_asked)e->asked;
+	return e->name;
 }

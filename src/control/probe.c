@@ -134,6 +134,31 @@ static void turn_metrics(struct tl_probe *probe)
 	}
 }
 
+_Static_assert(offsetof(struct tl_asked, protocol) == offsetof(struct tl_roundtrip, protocol),
+	       "what is in the ring can be told apart");
+
+// What a worker had to tell: a roundtrip, or a name that was asked for.
+static void take_message(struct tl_probe *probe, const void *message, tl_probe_record_fn *fn,
+			 void *arg)
+{
+	const struct tl_roundtrip *record = message;
+
+	if (probe->is_silenced)
+		return;
+	if (record->protocol == 0) {
+		tl_enricher_asked(probe->enricher, message);
+		return;
+	}
+	struct tl_roundtrip_signal signal = {
+		.record = tl_enrich_values(probe->enricher, record),
+		.names = tl_enrich(probe->enricher, record),
+	};
+	if (fn(arg, &signal) < 0) {
+		probe->is_silenced = true;
+		tl_pipeline_stop(probe->pipeline);
+	}
+}
+
 // Drained also after the consumer has had enough: a lossless worker must never wait for ever.
 static uint32_t turn_records(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg)
 {
@@ -143,20 +168,11 @@ static uint32_t turn_records(struct tl_probe *probe, tl_probe_record_fn *fn, voi
 		struct tl_ring *ring = tl_pipeline_records(probe->pipeline, w);
 		for (uint32_t i = 0; ring != NULL && i < RECORDS_PER_TURN; i++) {
 			uint32_t len;
-			const struct tl_roundtrip *record = tl_ring_peek(ring, &len);
-			if (record == NULL)
+			const void *message = tl_ring_peek(ring, &len);
+			if (message == NULL)
 				break;
 			handled++;
-			if (!probe->is_silenced) {
-				struct tl_roundtrip_signal signal = {
-					.record = tl_enrich_values(probe->enricher, record),
-					.names = tl_enrich(probe->enricher, record),
-				};
-				if (fn(arg, &signal) < 0) {
-					probe->is_silenced = true;
-					tl_pipeline_stop(probe->pipeline);
-				}
-			}
+			take_message(probe, message, fn, arg);
 			tl_ring_release(ring);
 		}
 	}

@@ -488,3 +488,8 @@ void tl_engine_on_rtt(struct tl_engine *e, tl_rtt_fn *fn, void *arg)
 	e->rtt = fn;
 	e->rtt_arg = arg;
 }
+
+void tl_engine_on_asked(struct tl_engine *e, tl_asked_fn *fn, void *arg)
+{
+	tl_l7_on_asked(e->l7, fn, arg);
+}

@@ -57,3 +57,5 @@ const struct tl_verdict_count *tl_engine_verdicts(struct tl_engine *engine, uint
 typedef void tl_rtt_fn(void *arg, const struct tl_flow_identity *flow, uint64_t client_ns,
 		       uint64_t server_ns);
 void tl_engine_on_rtt(struct tl_engine *engine, tl_rtt_fn *fn, void *arg);
+// Names that TLS connections ask for, with the flow. Called on this lcore.
+void tl_engine_on_asked(struct tl_engine *engine, tl_asked_fn *fn, void *arg);

@@ -230,6 +230,8 @@ struct tl_l7 {
 	uint32_t *decoder_counter_at; // first counter of each protocol
 	uint8_t *scratch;  // one record
 	struct tl_names *names;
+	tl_asked_fn *asked; // NULL: nobody wants to know
+	void *asked_arg;
 	struct tl_inflaters *inflaters;
 };
 

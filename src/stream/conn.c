@@ -157,6 +157,12 @@ void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules)
 	l7->rules = rules;
 }
 
+void tl_l7_on_asked(struct tl_l7 *l7, tl_asked_fn *fn, void *arg)
+{
+	l7->asked = fn;
+	l7->asked_arg = arg;
+}
+
 const struct tl_names *tl_l7_names(const struct tl_l7 *l7)
 {
 	return l7->names;

@@ -110,8 +110,10 @@ static struct guess look(const struct tl_ctx *ctx, const struct tl_bytes view[TL
 		if (result == TL_RECOGNISE_CERTAIN)
 			guess.verdict = known.verdict;
 		guess.verdict_later |= result == TL_RECOGNISE_MORE;
-		if (result != TL_RECOGNISE_NO && guess.tells[0] == 0)
+		if (result != TL_RECOGNISE_NO && guess.tells[0] == 0) {
 			note_tells(&guess, &known, ctx->l7->names->noted);
+			ctx->l7->names->noted_lane = (uint8_t)i;
+		}
 		if (result == TL_RECOGNISE_LIKELY && guess.verdict == 0) {
 			guess.verdict = known.verdict;
 			guess.verdict_likely = true;
@@ -222,6 +224,20 @@ static void release_extra(struct tl_ctx *ctx)
 	ctx->conn->extra = TL_NONE;
 }
 
+// The name that the TLS client asks for, to those who keep such names.
+static void tell_name(const struct tl_ctx *ctx)
+{
+	const struct tl_l7 *l7 = ctx->l7;
+	struct tl_flow_identity flow;
+
+	tl_names_add(l7->names, l7->names->noted, 1);
+	// A hello of the lane taken for the server's says that the roles were guessed wrongly.
+	if (l7->asked == NULL || l7->names->noted_lane != TL_CLIENT)
+		return;
+	tl_flow_identity(ctx->conn->flow, &flow);
+	l7->asked(l7->asked_arg, &flow, l7->names->noted);
+}
+
 // Carries out the decision; true when a decoder runs or the unit went deaf.
 static bool conclude(struct tl_ctx *ctx, const struct found *found)
 {
@@ -232,7 +248,7 @@ static bool conclude(struct tl_ctx *ctx, const struct found *found)
 			if (found->tells[i] != 0)
 				tl_ctx_count(ctx, (enum tl_counter)found->tells[i], 1);
 		if (tells && found->tells[1] == TL_COUNT_TLS_SNI_PRESENT)
-			tl_names_add(ctx->l7->names, ctx->l7->names->noted, 1);
+			tell_name(ctx);
 		return true;
 	}
 	if (found->protocol == 0)

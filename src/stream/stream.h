@@ -38,6 +38,8 @@ void tl_l7_set_flows(struct tl_l7 *l7, const struct tl_flow_table *flows);
 void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules);
 // Counters of the decoders, [protocol id][counter], NULL for a decoder without any.
 const uint64_t *tl_l7_decoder_counters(const struct tl_l7 *l7, uint16_t protocol);
+// Calls `fn` with each TLS connection that asks for a name, on this lcore.
+void tl_l7_on_asked(struct tl_l7 *l7, tl_asked_fn *fn, void *arg);
 // The names that TLS connections asked for. Read them when the worker has finished.
 const struct tl_names *tl_l7_names(const struct tl_l7 *l7);
 

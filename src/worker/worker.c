@@ -28,30 +28,53 @@ struct tl_worker_scratch {
 
 // ---- Records -------------------------------------------------------------------------------
 
-static void take_record(void *arg, const struct tl_roundtrip *record)
+// Copies a message into the ring; `otherwise` counts it where there is no room.
+static void hand_over(struct tl_worker *worker, const void *message, uint32_t size,
+		      enum tl_counter otherwise)
 {
-	struct tl_worker *worker = arg;
 	uint32_t turns = 0;
 
-	if (worker->metrics != NULL)
-		tl_worker_metrics_roundtrip(worker->metrics, record);
-	if (worker->records == NULL)
-		return;
 	for (;;) {
-		void *room = tl_ring_reserve(worker->records, record->size);
+		void *room = tl_ring_reserve(worker->records, size);
 		if (TL_LIKELY(room != NULL)) {
-			memcpy(room, record, record->size);
-			tl_ring_commit(worker->records, record->size);
+			memcpy(room, message, size);
+			tl_ring_commit(worker->records, size);
 			return;
 		}
-		if (!worker->is_lossless || record->size > tl_ring_message_max(worker->records) ||
+		if (!worker->is_lossless || size > tl_ring_message_max(worker->records) ||
 		    atomic_load_explicit(&worker->signals->abandon, memory_order_relaxed))
 			break;
 		if (worker->metrics != NULL)
 			tl_worker_metrics_poll(worker->metrics, worker->engine);
 		tl_wait_turn(&turns);
 	}
-	tl_counter_add(tl_engine_counters(worker->engine), TL_COUNT_RECORDS_DROPPED, 1);
+	tl_counter_add(tl_engine_counters(worker->engine), otherwise, 1);
+}
+
+static void take_record(void *arg, const struct tl_roundtrip *record)
+{
+	struct tl_worker *worker = arg;
+
+	if (worker->metrics != NULL)
+		tl_worker_metrics_roundtrip(worker->metrics, record);
+	if (worker->records != NULL)
+		hand_over(worker, record, record->size, TL_COUNT_RECORDS_DROPPED);
+}
+
+static void take_asked(void *arg, const struct tl_flow_identity *flow, const char *name)
+{
+	struct tl_worker *worker = arg;
+	size_t bytes = offsetof(struct tl_asked, name) + strlen(name) + 1;
+	struct tl_asked asked = {
+		.size = ((uint32_t)bytes + 7u) & ~7u,
+		.server_port = flow->server_port,
+		.time_ns = flow->last_ns,
+	};
+
+	TL_ASSERT(bytes <= sizeof(asked));
+	memcpy(asked.server_address, flow->server_address, sizeof(asked.server_address));
+	memcpy(asked.name, name, strlen(name) + 1);
+	hand_over(worker, &asked, asked.size, TL_COUNT_NAMES_DROPPED);
 }
 
 static void take_rtt(void *arg, const struct tl_flow_identity *flow, uint64_t client_ns,
@@ -440,6 +463,7 @@ int tl_worker_init(struct tl_worker *worker, const struct tl_worker_options *opt
 		worker->records = tl_ring_create(options->record_ring_bytes);
 		if (worker->records == NULL)
 			return -ENOMEM;
+		tl_engine_on_asked(worker->engine, take_asked, worker);
 	}
 	worker->metrics_wanted = worker->metrics;
 	if (options->merges) {

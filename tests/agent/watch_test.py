@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """watch and stats on files: filters, outputs, exit statuses, inputs that are no captures."""
+import contextlib
 import gzip
 import json
 import os
@@ -9,6 +10,7 @@ import pty
 import re
 import select
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -60,6 +62,54 @@ class Case(unittest.TestCase):
 
 def paths(records):
     return sorted(r["request"]["path"] for r in records)
+
+
+def client_hello(name):
+    """What a real TLS client sends first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+class Names(Case):
+    """Servers that say nothing of their name have the one that others asked them for."""
+
+    def names(self, *conversations):
+        file = self.write(traffic.capture(*conversations))
+        records, _ = self.watch("--verbose", "--workers", "1", "--pcap-file", file)
+        return [(r["server"].get("name"), r["server"].get("name_source")) for r in records]
+
+    def start_tls(self, second, name):
+        """PostgreSQL's way: its record is complete before the hello comes."""
+        talk = traffic.Conversation(port=21000 + second, server_port=5432,
+                                    time_ns=traffic.START_NS + second * traffic.NS)
+        talk.send(0, 0x18, bytes.fromhex("0000000804d2162f"))
+        talk.send(1, 0x18, b"S")
+        talk.send(0, 0x18, client_hello(name))
+        return talk.close()
+
+    def test_sni(self):
+        self.assertEqual(self.names(self.start_tls(0, "db.example"), self.start_tls(1, "db.example"),
+                                    self.start_tls(2, "other.example"), self.start_tls(3, "db.example")),
+                         [(None, None), ("db.example", "sni"), ("db.example", "sni"), (None, None)])
+
+    def test_host(self):
+        def old(second):
+            """A request of HTTP/1.0 that names no host."""
+            talk = traffic.Conversation(port=22000 + second, time_ns=traffic.START_NS + second * traffic.NS)
+            talk.send(0, 0x18, b"GET / HTTP/1.0\r\n\r\n")
+            talk.send(1, 0x18, b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+            return talk.close()
+
+        def new(second, host, status=200):
+            talk = traffic.Conversation(port=23000 + second, time_ns=traffic.START_NS + second * traffic.NS)
+            return talk.request("/", status, host=host).close()
+        self.assertEqual(self.names(old(0), new(1, "ghost.example", 404), old(2), new(3, "Shop.example:80"),
+                                    old(4), new(5, "b.example"), old(6)),
+                         [(None, None), ("ghost.example", "host"), (None, None), ("Shop.example", "host"),
+                          ("shop.example", "host_seen"), ("b.example", "host"), (None, None)])
 
 
 class Selection(Case):

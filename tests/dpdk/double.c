@@ -134,6 +134,13 @@ void tl_engine_on_rtt(struct tl_engine *e, tl_rtt_fn *fn, void *arg)
 	(void)arg;
 }
 
+void tl_engine_on_asked(struct tl_engine *e, tl_asked_fn *fn, void *arg)
+{
+	(void)e;
+	(void)fn;
+	(void)arg;
+}
+
 // The pipeline under test runs without metrics: it must not ask for any.
 struct tl_worker_metrics *tl_worker_metrics_create(const struct tl_metrics_options *options,
 						   uint8_t worker)

@@ -49,11 +49,12 @@ def normal(line, added):
 
 
 def unnamed(lines):
-    """Without the names that other records told of ids: with several workers it is chance which
-    came first."""
+    """Without the names of ids and servers, which other records may have told: with several workers
+    it is chance which came first."""
     rest = []
     for record in map(json.loads, lines):
         request = record.get("request") or {}
+        record["server"].pop("name", None)
         if "topic_id" in request:
             request.pop("topic", None)
         rest.append(record)

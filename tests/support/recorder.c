@@ -79,6 +79,11 @@ void tl_l7_set_rules(struct tl_l7 *l7, const struct tl_rules *rules)
 	(void)l7, (void)rules;
 }
 
+void tl_l7_on_asked(struct tl_l7 *l7, tl_asked_fn *fn, void *arg)
+{
+	(void)l7, (void)fn, (void)arg;
+}
+
 struct tl_conn *tl_conn_open(struct tl_l7 *l7, struct tl_flow *flow, uint64_t now_ns)
 {
 	(void)l7, (void)now_ns;

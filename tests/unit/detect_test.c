@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -130,7 +131,22 @@ static void tls_is_counted_not_decoded(void **state)
 	rig_fini(&rig);
 }
 
-// The name that a client asks for is counted once, wherever its hello was cut.
+struct asked {
+	uint32_t count;
+	uint16_t server_port;
+	char name[TL_NAME_TEXT_MAX];
+};
+
+static void take_asked(void *arg, const struct tl_flow_identity *flow, const char *name)
+{
+	struct asked *asked = arg;
+
+	asked->count++;
+	asked->server_port = flow->server_port;
+	(void)snprintf(asked->name, sizeof(asked->name), "%s", name);
+}
+
+// The name that a client asks for is counted and told once, wherever its hello was cut.
 static void names_of_tls_are_counted(void **state)
 {
 	(void)state;
@@ -139,15 +155,21 @@ static void names_of_tls_are_counted(void **state)
 				       0, 15, 0, 0, 0, 11, 0, 9, 0, 0, 6, 'A', '.', 't', 'e', 's', 't'};
 	uint8_t record[67] = {0};
 	const struct tl_name *top[1];
+	struct asked asked;
 
 	memcpy(record, head, sizeof(head));
 	memcpy(record + sizeof(record) - sizeof(tail), tail, sizeof(tail));
 	for (uint32_t cut = 1; cut < sizeof(record); cut++) {
 		rig_init(&rig);
+		asked = (struct asked) {0};
+		tl_l7_on_asked(rig.l7, take_asked, &asked);
 		rig_open(&rig);
 		rig_feed(&rig, TL_CLIENT, (const char *)record, cut);
 		rig_feed(&rig, TL_CLIENT, (const char *)record + cut, sizeof(record) - cut);
 		assert_int_equal(rig.flow.verdict, TL_VERDICT_TLS);
+		assert_int_equal(asked.count, 1);
+		assert_string_equal(asked.name, "A.test");
+		assert_int_equal(asked.server_port, 7000);
 		assert_int_equal(rig_count(&rig, TL_COUNT_TLS_SNI_PRESENT), 1);
 		assert_int_equal(tl_names_top(tl_l7_names(rig.l7), top, 1), 1);
 		assert_string_equal(top[0]->text, "a.test");

@@ -208,6 +208,60 @@ static void what_is_no_answer_is_not_believed(void **state)
 	tl_heard_destroy(h);
 }
 
+// The name that servers are asked for: "" for none, with a mark in front of those that TLS told.
+static const char *asked_of(const struct tl_heard *h, const char *server, uint16_t port,
+			    uint64_t time_ns)
+{
+	static char text[300];
+	enum tl_heard_asked asked;
+	const char *name = tl_heard_asked_name(h, ip(server), port, time_ns, &asked);
+
+	(void)snprintf(text, sizeof(text), "%s%s", name == NULL || asked == TL_HEARD_HOST ? "" : "tls ",
+		       name == NULL ? "" : name);
+	return text;
+}
+
+static void what_is_asked_of_a_server_names_it(void **state)
+{
+	(void)state;
+	struct tl_heard *h = tl_heard_create();
+	char long_name[300];
+
+	tl_heard_ask(h, TL_HEARD_SNI, ip("192.0.2.1"), 443, "Shop.Example", NOW);
+	tl_heard_ask(h, TL_HEARD_HOST, ip("192.0.2.1"), 80, "www.example", NOW);
+	assert_string_equal(asked_of(h, "192.0.2.1", 443, NOW), "tls shop.example");
+	assert_string_equal(asked_of(h, "192.0.2.1", 80, NOW), "www.example");
+	assert_string_equal(asked_of(h, "192.0.2.1", 5432, NOW), "");
+	assert_string_equal(asked_of(h, "192.0.2.2", 443, NOW), "");
+	// Neither says anything of the answers of DNS.
+	assert_null(name_of(h, "10.0.0.1", "192.0.2.1", NOW));
+	assert_string_equal(asked_of(h, "192.0.2.1", 443, NOW + 299 * SECOND), "tls shop.example");
+	assert_string_equal(asked_of(h, "192.0.2.1", 443, NOW + 301 * SECOND), "");
+	// Asking again keeps it.
+	tl_heard_ask(h, TL_HEARD_SNI, ip("192.0.2.1"), 443, "shop.example", NOW + 200 * SECOND);
+	assert_string_equal(asked_of(h, "192.0.2.1", 443, NOW + 301 * SECOND), "tls shop.example");
+
+	// One of several names is none, until all but one have not been heard for long.
+	tl_heard_ask(h, TL_HEARD_SNI, ip("192.0.2.1"), 443, "other.example", NOW + 301 * SECOND);
+	assert_string_equal(asked_of(h, "192.0.2.1", 443, NOW + 301 * SECOND), "");
+	tl_heard_ask(h, TL_HEARD_SNI, ip("192.0.2.1"), 443, "shop.example", NOW + 302 * SECOND);
+	tl_heard_ask(h, TL_HEARD_SNI, ip("192.0.2.1"), 443, "shop.example", NOW + 400 * SECOND);
+	assert_string_equal(asked_of(h, "192.0.2.1", 443, NOW + 400 * SECOND), "");
+	tl_heard_ask(h, TL_HEARD_SNI, ip("192.0.2.1"), 443, "shop.example", NOW + 701 * SECOND);
+	assert_string_equal(asked_of(h, "192.0.2.1", 443, NOW + 701 * SECOND), "tls shop.example");
+
+	// What can't be a name is none.
+	memset(long_name, 'a', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
+	tl_heard_ask(h, TL_HEARD_HOST, ip("192.0.2.3"), 80, "a\x1b[2J.example", NOW);
+	tl_heard_ask(h, TL_HEARD_HOST, ip("192.0.2.3"), 80, "", NOW);
+	tl_heard_ask(h, TL_HEARD_HOST, ip("192.0.2.3"), 80, long_name, NOW);
+	tl_heard_ask(h, TL_HEARD_HOST, ip("192.0.2.3"), 0, "a.example", NOW);
+	assert_string_equal(asked_of(h, "192.0.2.3", 80, NOW), "");
+	assert_string_equal(asked_of(h, "192.0.2.3", 0, NOW), "");
+	tl_heard_destroy(h);
+}
+
 static void memory_stays_what_it_was(void **state)
 {
 	(void)state;
@@ -241,6 +295,7 @@ int main(void)
 		cmocka_unit_test(bad_files_name_the_line),
 		cmocka_unit_test(who_asked_knows_the_name),
 		cmocka_unit_test(what_is_no_answer_is_not_believed),
+		cmocka_unit_test(what_is_asked_of_a_server_names_it),
 		cmocka_unit_test(memory_stays_what_it_was),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
