@@ -291,7 +291,8 @@ static const struct tl_option metrics_rows[] = {
 	 .value = "vmrange",
 	 .choices = histogram_words,
 	 .help = "Form of histograms where the reader does not choose: vmrange for VictoriaMetrics, le "
-		 "for Prometheus, native for Prometheus native histograms."},
+		 "for Prometheus, native for Prometheus with native histograms; readers that do not "
+		 "take these get le."},
 	{.key = "le_seconds",
 	 .type = TL_OPTION_REAL_LIST,
 	 AT(metrics.le_seconds),

@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Metrics: counters as cumulative monotonic sums, gauges, histograms as exponential ones of a fixed
-// scale. A vmrange bucket (18 per decade) enters the exponential bucket (8 per power of two, about
-// 27 per decade) that its geometric middle lies in: quantiles move by less than one vmrange bucket,
-// count and sum are exact.
+// scale (tl_vmrange_exponential); count and sum are exact.
 #include "exporters/otlp/otlp.h"
 
 #include "metrics/metrics.h"
 #include "metrics/vmrange.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "metrics.pb-c.h"
 #include "metrics_service.pb-c.h"
 
-#define SCALE 3
 #define POINTS_MAX 8192u           // of one request: about 1 MiB
 #define VMRANGE_MIN 1e-9           // below is bucket 0
-#define VMRANGE_UPPER 487u
 
 static void set_attributes(struct otlp_arena *arena, const struct tl_sample *sample,
 			   Otlp__KeyValue ***ret_items, size_t *ret_count)
@@ -44,15 +39,6 @@ static Otlp__NumberDataPoint *number_point(struct otlp_arena *arena,
 	return point;
 }
 
-// Of the exponential bucket that holds the middle of a vmrange bucket.
-static int32_t exponential_index(uint32_t vmrange)
-{
-	double middle = vmrange >= VMRANGE_UPPER ? 1e18 :
-		sqrt(tl_vmrange_start(vmrange) * tl_vmrange_end(vmrange));
-
-	return (int32_t)ceil(ldexp(log2(middle), SCALE)) - 1;
-}
-
 static void set_buckets(struct otlp_arena *arena, const struct tl_histogram_value *h,
 			Otlp__ExponentialHistogramDataPoint *point)
 {
@@ -65,13 +51,14 @@ static void set_buckets(struct otlp_arena *arena, const struct tl_histogram_valu
 		point->zero_count = h->buckets[0].count;
 	if (first == h->bucket_count)
 		return;
-	positive->offset = exponential_index(h->buckets[first].index);
-	int32_t last = exponential_index(h->buckets[h->bucket_count - 1].index);
+	positive->offset = tl_vmrange_exponential(h->buckets[first].index);
+	int32_t last = tl_vmrange_exponential(h->buckets[h->bucket_count - 1].index);
 	positive->n_bucket_counts = (size_t)(last - positive->offset + 1);
 	positive->bucket_counts = tl_otlp_take(arena, positive->n_bucket_counts * sizeof(uint64_t));
-	for (uint32_t i = first; i < h->bucket_count; i++)
-		positive->bucket_counts[exponential_index(h->buckets[i].index) - positive->offset] +=
-			h->buckets[i].count;
+	for (uint32_t i = first; i < h->bucket_count; i++) {
+		int32_t index = tl_vmrange_exponential(h->buckets[i].index);
+		positive->bucket_counts[index - positive->offset] += h->buckets[i].count;
+	}
 }
 
 static Otlp__ExponentialHistogramDataPoint *
@@ -86,7 +73,7 @@ histogram_point(struct otlp_arena *arena, const struct tl_sample *sample, uint64
 	point->count = sample->histogram->count;
 	point->_sum_case = OTLP__EXPONENTIAL_HISTOGRAM_DATA_POINT___SUM_SUM;
 	point->sum = sample->histogram->sum;
-	point->scale = SCALE;
+	point->scale = TL_VMRANGE_SCALE;
 	point->zero_threshold = VMRANGE_MIN;
 	set_buckets(arena, sample->histogram, point);
 	return point;

@@ -5,9 +5,15 @@
 
 const char *tl_prometheus_content_type(enum tl_prometheus_format format)
 {
-	return format == TL_PROMETHEUS_OPENMETRICS ?
-		"application/openmetrics-text; version=1.0.0; charset=utf-8" :
-		"text/plain; version=0.0.4; charset=utf-8";
+	switch (format) {
+	case TL_PROMETHEUS_OPENMETRICS:
+		return "application/openmetrics-text; version=1.0.0; charset=utf-8";
+	case TL_PROMETHEUS_PROTOBUF:
+		return "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "
+		       "encoding=delimited";
+	default:
+		return "text/plain; version=0.0.4; charset=utf-8";
+	}
 }
 
 // Up to the next `separator`, trimmed; `rest` becomes what follows it.
@@ -44,6 +50,22 @@ static struct tl_bytes unquoted(struct tl_bytes text)
 	return text;
 }
 
+// Whether the parameter of an entry leaves what we write possible.
+static bool fits(enum tl_prometheus_format format, struct tl_bytes name, struct tl_bytes value)
+{
+	if (format == TL_PROMETHEUS_PROTOBUF) {
+		if (tl_bytes_is_nocase(name, "proto"))
+			return tl_bytes_is(value, "io.prometheus.client.MetricFamily");
+		return !tl_bytes_is_nocase(name, "encoding") || tl_bytes_is(value, "delimited");
+	}
+	if (!tl_bytes_is_nocase(name, "version"))
+		return true;
+	if (format == TL_PROMETHEUS_TEXT)
+		return tl_bytes_is(value, "0.0.4");
+	// 0.0.1 is what Prometheus called the draft of 1.0.0.
+	return tl_bytes_is(value, "1.0.0") || tl_bytes_is(value, "0.0.1");
+}
+
 // The weight of one entry of the header, 0 when it names nothing we write.
 static uint32_t weigh(struct tl_bytes entry, enum tl_prometheus_format *ret_format)
 {
@@ -52,6 +74,8 @@ static uint32_t weigh(struct tl_bytes entry, enum tl_prometheus_format *ret_form
 
 	if (tl_bytes_is_nocase(type, "application/openmetrics-text"))
 		*ret_format = TL_PROMETHEUS_OPENMETRICS;
+	else if (tl_bytes_is_nocase(type, "application/vnd.google.protobuf"))
+		*ret_format = TL_PROMETHEUS_PROTOBUF;
 	else if (tl_bytes_is_nocase(type, "text/plain") || tl_bytes_is_nocase(type, "text/*") ||
 		 tl_bytes_is_nocase(type, "*/*"))
 		*ret_format = TL_PROMETHEUS_TEXT;
@@ -63,16 +87,13 @@ static uint32_t weigh(struct tl_bytes entry, enum tl_prometheus_format *ret_form
 		value = unquoted(value);
 		if (tl_bytes_is_nocase(name, "q"))
 			weight = quality(value);
-		// 0.0.1 is what Prometheus called the draft of 1.0.0.
-		else if (tl_bytes_is_nocase(name, "version") &&
-			 !(*ret_format == TL_PROMETHEUS_TEXT ? tl_bytes_is(value, "0.0.4") :
-			   tl_bytes_is(value, "1.0.0") || tl_bytes_is(value, "0.0.1")))
+		else if (!fits(*ret_format, name, value))
 			return 0;
 	}
 	return weight;
 }
 
-enum tl_prometheus_format tl_prometheus_negotiate(const char *accept)
+enum tl_prometheus_format tl_prometheus_negotiate(const char *accept, bool with_protobuf)
 {
 	enum tl_prometheus_format best = TL_PROMETHEUS_TEXT;
 	uint32_t best_weight = 0;
@@ -83,7 +104,7 @@ enum tl_prometheus_format tl_prometheus_negotiate(const char *accept)
 	for (uint32_t i = 0; i < ACCEPT_ENTRIES_MAX && rest.len != 0; i++) {
 		enum tl_prometheus_format format = TL_PROMETHEUS_TEXT;
 		uint32_t weight = weigh(cut(&rest, ','), &format);
-		if (weight > best_weight) {
+		if (weight > best_weight && (with_protobuf || format != TL_PROMETHEUS_PROTOBUF)) {
 			best_weight = weight;
 			best = format;
 		}

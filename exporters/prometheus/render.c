@@ -2,11 +2,10 @@
 #include "exporters/prometheus/prometheus.h"
 
 #include "base/check.h"
+#include "exporters/prometheus/protobuf.h"
 #include "metrics/vmrange.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 
 #define PIECE_BYTES (16u * 1024)
 
@@ -243,20 +242,14 @@ static void put_le(struct tl_prometheus_page *p, const struct tl_sample *sample)
 
 // ---- Piece by piece ----------------------------------------------------------------------------
 
-int tl_prometheus_begin(struct tl_prometheus_page *page, const struct tl_snapshot *snapshot,
-			const struct tl_prometheus_options *options, char *error,
-			uint32_t error_size)
+void tl_prometheus_begin(struct tl_prometheus_page *page, const struct tl_snapshot *snapshot,
+			 const struct tl_prometheus_options *options)
 {
 	*page = (struct tl_prometheus_page) {
 		.snapshot = snapshot,
 		.options = *options,
 		.is_open = options->format == TL_PROMETHEUS_OPENMETRICS,
 	};
-	if (options->histogram != TL_HISTOGRAM_NATIVE)
-		return 0;
-	(void)snprintf(error, error_size, "native histograms need the protobuf exposition, "
-		       "which is not built in: choose histogram=vmrange or histogram=le");
-	return -ENOTSUP;
 }
 
 // On to the next family that is wanted; false behind the last one.
@@ -279,9 +272,14 @@ static bool next_family(struct tl_prometheus_page *p)
 
 static void put_sample(struct tl_prometheus_page *p)
 {
+	if (p->options.format == TL_PROMETHEUS_PROTOBUF) { // its length stands in front of a family
+		tl_prometheus_put_family(&p->text, p->snapshot, p->from, p->to);
+		p->at = p->to;
+		return;
+	}
 	const struct tl_sample *sample = tl_snapshot_at(p->snapshot, p->at);
 	bool is_vmrange = sample->type == TL_METRIC_HISTOGRAM &&
-			  p->options.histogram != TL_HISTOGRAM_LE;
+			  p->options.histogram == TL_HISTOGRAM_VMRANGE;
 
 	if (sample->type != TL_METRIC_HISTOGRAM)
 		put_plain(p, sample);
@@ -321,11 +319,12 @@ void tl_prometheus_end(struct tl_prometheus_page *page)
 
 int tl_prometheus_render(const struct tl_snapshot *snapshot,
 			 const struct tl_prometheus_options *options, tl_prometheus_write_fn *write,
-			 void *arg, char *error, uint32_t error_size)
+			 void *arg)
 {
 	struct tl_prometheus_page page;
-	int rc = tl_prometheus_begin(&page, snapshot, options, error, error_size);
+	int rc = 0;
 
+	tl_prometheus_begin(&page, snapshot, options);
 	while (rc == 0 && tl_prometheus_next(&page))
 		rc = write(arg, page.text.data, page.text.len);
 	tl_prometheus_end(&page);

@@ -121,11 +121,7 @@ static enum MHD_Result get_metrics(struct request *request, bool is_self)
 
 	if (style[0] != '\0' && !tl_scrape_style(style, &wanted.style))
 		return answer_text(connection, MHD_HTTP_BAD_REQUEST,
-				   "histogram: must be vmrange or le\n");
-	if (wanted.style == TL_HISTOGRAM_NATIVE) // from metrics.histogram
-		return answer_text(connection, MHD_HTTP_NOT_IMPLEMENTED,
-				   "native histograms need the protobuf exposition, which is not built "
-				   "in: ask for ?histogram=vmrange or le\n");
+				   "histogram: must be vmrange, le or native\n");
 	(void)pthread_mutex_lock(&http->lock);
 	struct tl_snapshot *snapshot =
 		http->snapshot == NULL ? NULL : tl_snapshot_get(http->snapshot);
@@ -401,7 +397,7 @@ static enum MHD_Result get_ready(struct request *request)
 
 static const char index_page[] =
 	"tapline agent\n"
-	"GET  /protocol/metrics   what was seen (?histogram=vmrange|le)\n"
+	"GET  /protocol/metrics   what was seen (?histogram=vmrange|le|native)\n"
 	"GET  /metrics            the probe itself\n"
 	"GET  /watch              records as JSON lines (?protocol=&status=&slow=&max_message=&timeout=)\n"
 	"GET  /api/v1/status      ports, lcores, losses, hints\n"

@@ -26,6 +26,8 @@ bool tl_scrape_style(const char *word, uint32_t *ret_style)
 		*ret_style = TL_HISTOGRAM_VMRANGE;
 	else if (strcmp(word, "le") == 0)
 		*ret_style = TL_HISTOGRAM_LE;
+	else if (strcmp(word, "native") == 0)
+		*ret_style = TL_HISTOGRAM_NATIVE;
 	else
 		return false;
 	return true;
@@ -48,14 +50,14 @@ struct tl_scrape *tl_scrape_open(const struct tl_scrape_request *request,
 				 struct tl_snapshot *snapshot)
 {
 	struct tl_scrape *scrape = calloc(1, sizeof(*scrape));
-	char error[160];
 
 	if (scrape == NULL) {
 		tl_snapshot_put(snapshot);
 		return NULL;
 	}
 	scrape->snapshot = snapshot;
-	scrape->format = tl_prometheus_negotiate(request->accept);
+	scrape->format = tl_prometheus_negotiate(request->accept,
+						 request->style == TL_HISTOGRAM_NATIVE);
 	const struct tl_prometheus_options options = {
 		.format = (uint8_t)scrape->format,
 		.histogram = (uint8_t)request->style,
@@ -64,9 +66,9 @@ struct tl_scrape *tl_scrape_open(const struct tl_scrape_request *request,
 		.le_bytes = request->le_bytes,
 	};
 	bool is_gzip = accepts_gzip(request->accept_encoding);
-	if (tl_prometheus_begin(&scrape->page, snapshot, &options, error, sizeof(error)) < 0 ||
-	    (is_gzip && deflateInit2(&scrape->zip, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8,
-				     Z_DEFAULT_STRATEGY) != Z_OK)) {
+	tl_prometheus_begin(&scrape->page, snapshot, &options);
+	if (is_gzip && deflateInit2(&scrape->zip, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8,
+				    Z_DEFAULT_STRATEGY) != Z_OK) {
 		tl_scrape_close(scrape);
 		return NULL;
 	}

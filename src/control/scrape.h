@@ -18,7 +18,7 @@ struct tl_scrape_request {
 	const struct tl_real_list *le_seconds, *le_bytes; // must outlive the answer
 };
 
-// "vmrange", "le". False for anything else.
+// "vmrange", "le", "native". False for anything else.
 bool tl_scrape_style(const char *word, uint32_t *ret_style);
 
 // Takes over the reference to `snapshot`, also when it fails. NULL on no memory.

@@ -79,6 +79,14 @@ double tl_vmrange_start(uint32_t bucket)
 	return bucket == TL_VMRANGE_LOWER ? 0 : tl_vmrange_end(bucket - 1);
 }
 
+int32_t tl_vmrange_exponential(uint32_t bucket)
+{
+	double middle = bucket >= TL_VMRANGE_UPPER ?
+		tl_vmrange_start(bucket) : sqrt(tl_vmrange_start(bucket) * tl_vmrange_end(bucket));
+
+	return (int32_t)ceil(ldexp(log2(middle), TL_VMRANGE_SCALE)) - 1;
+}
+
 const char *tl_vmrange_label(uint32_t bucket)
 {
 	TL_ASSERT(bucket < TL_VMRANGE_COUNT);

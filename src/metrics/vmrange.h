@@ -27,5 +27,11 @@ uint32_t tl_vmrange_of_count(uint64_t count);
 double tl_vmrange_start(uint32_t bucket);
 double tl_vmrange_end(uint32_t bucket);
 
+// The bucket of an exponential histogram of 2^TL_VMRANGE_SCALE buckets per power of two (about 27 per
+// decade) that holds the middle of a vmrange bucket: n is open at 2^(n/8), closed at 2^((n+1)/8).
+// Quantiles move by less than a vmrange bucket. Not of the lower bucket.
+#define TL_VMRANGE_SCALE 3
+int32_t tl_vmrange_exponential(uint32_t bucket);
+
 // The value of the label `vmrange`: "8.799e-01...1.000e+00". Static. Any thread.
 const char *tl_vmrange_label(uint32_t bucket);

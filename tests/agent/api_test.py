@@ -147,7 +147,7 @@ class Routes(Case):
                                       ("DELETE", "/watch", "GET, HEAD"), ("GET", "/-/logger", "POST")):
             status, headers, _ = agent.ask(method, path)
             self.assertEqual((status, headers["Allow"]), (405, allowed), path)
-        self.assertEqual(agent.ask("GET", "/protocol/metrics?histogram=native")[0], 400)
+        self.assertEqual(agent.ask("GET", "/protocol/metrics?histogram=summary")[0], 400)
         self.assertEqual(agent.ask("GET", "/watch?protocol=htpp")[0], 400)
         self.assertEqual(agent.ask("GET", "/watch?status=fine")[0], 400)
         self.assertEqual(agent.ask("GET", "/watch?slow=soon")[0], 400)
@@ -170,6 +170,12 @@ class Routes(Case):
         self.assertTrue(body.endswith(b"# EOF\n"))
         self.assertIn(b'http_request_duration_seconds_bucket{method="GET",status_code="200",le="+Inf"} 2', body)
         self.assertIn(b"# UNIT http_request_duration_seconds seconds", body)
+        protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+        for accept, kind, member in ((protobuf, "application/vnd.google.protobuf", b"http_requests_total"),
+                                     ("text/plain", "text/plain", b'le="+Inf"')):
+            status, headers, body = agent.ask("GET", "/protocol/metrics?histogram=native", Accept=accept)
+            self.assertEqual((status, headers["Content-Type"].partition(";")[0]), (200, kind))
+            self.assertIn(member, body)
         status, headers, packed = agent.ask("GET", "/protocol/metrics", Accept_Encoding="gzip")
         self.assertEqual(headers["Content-Encoding"], "gzip")
         self.assertIn(b"http_requests_total", gzip.decompress(packed))

@@ -60,10 +60,9 @@ static void bench_page(struct tl_snapshot *snapshot, uint32_t style, const char 
 {
 	const struct tl_prometheus_options options = {.histogram = (uint8_t)style};
 	struct page_size page = {0};
-	char error[200];
 
 	uint64_t start = figure_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-	(void)tl_prometheus_render(snapshot, &options, count, &page, error, sizeof(error));
+	(void)tl_prometheus_render(snapshot, &options, count, &page);
 	uint64_t ns = figure_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - start;
 	figure(id, (double)ns / 1e6, "ms", of);
 	(void)printf("%s: %zu bytes, %zu lines\n", id, page.bytes, page.lines);

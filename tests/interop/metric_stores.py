@@ -231,6 +231,17 @@ def check_prometheus(base, expected, where):
               f'{estimate:.6f} exact {exact:.6f} in {low:g}..{high:g}')
 
 
+def check_native(base, expected):
+    """The series may be gone for the moment after a scrape that came too late."""
+    found = wait_until(REQUESTS, lambda: one(base, 'histogram_count(sum(native_duration_seconds))'))
+    check('prometheus: native histograms count all', found == REQUESTS, found)
+    for q in QUANTILES:
+        text, exact = f'histogram_quantile({q}, sum(native_duration_seconds))', quantile(expected, q)
+        good = wait_until(True, lambda text=text, exact=exact:
+                          exact / GROWTH ** 2 <= one(base, text) <= exact * GROWTH ** 2)
+        check(f'prometheus: native p{q * 100:g} within two buckets', good, f'exact {exact:.6f}')
+
+
 def test_prometheus():
     if not shutil.which('prometheus'):
         print('skipped: prometheus is not installed')
@@ -244,14 +255,20 @@ def test_prometheus():
                       f'exporters: {{roundtrips: [{{filename: {FOLDER}/records}}]}}\n')
     scrape = subprocess.run([TAPLINE, 'config', '--scrape', '--defaults', config], check=True,
                             capture_output=True, text=True).stdout
-    (FOLDER / 'prometheus.yml').write_text('global: {scrape_interval: 1s}\n' + scrape)
+    # One more job reads the durations as native histograms, under a name of their own.
+    native = ('- job_name: native\n  metrics_path: /protocol/metrics\n  params: {histogram: [native]}\n'
+              f'  static_configs: [{{targets: ["127.0.0.1:{server}"]}}]\n'
+              '  metric_relabel_configs:\n'
+              '  - {source_labels: [__name__], regex: http_request_duration_seconds, action: keep}\n'
+              '  - {target_label: __name__, replacement: native_duration_seconds}\n')
+    (FOLDER / 'prometheus.yml').write_text('global: {scrape_interval: 1s}\n' + scrape + native)
     if shutil.which('promtool'):
         done = subprocess.run(['promtool', 'check', 'config', FOLDER / 'prometheus.yml'],
                               capture_output=True, text=True)
         check('promtool takes the printed configuration', done.returncode == 0)
     start('prometheus', 'prometheus', f'--config.file={FOLDER}/prometheus.yml',
           f'--storage.tsdb.path={FOLDER}/prometheus', f'--web.listen-address=127.0.0.1:{port}',
-          '--web.enable-remote-write-receiver')
+          '--web.enable-remote-write-receiver', '--enable-feature=native-histograms')
     agent = start('agent', TAPLINE, 'agent', '--config', str(config))
     capture, expected = make_traffic(4, REQUESTS)
     with open(FOLDER / 'in.pcap', 'wb') as pen:
@@ -261,8 +278,9 @@ def test_prometheus():
         for name in ('http_request_duration_seconds_count', 'http_requests_total'):
             found = wait_until(REQUESTS, lambda: one(base, f'sum(last_over_time({name}[10m]))'))
             check(f'prometheus: scraped all of {name}', found == REQUESTS, found)
-        found = wait_until(2, lambda: one(base, 'sum(up)'))
-        check('prometheus: both targets are up', found == 2, found)
+        found = wait_until(3, lambda: one(base, 'sum(up)'))
+        check('prometheus: all targets are up', found == 3, found)
+        check_native(base, expected)
         check('prometheus: series name the probe',
               one(base, 'count(last_over_time(http_requests_total{probe="probe-d"}[10m]))') > 0)
         check_prometheus(base, expected, 'prometheus scraped')

@@ -18,6 +18,9 @@
 
 #include <cmocka.h>
 
+#include "client_model.pb-c.h"
+#include "metrics/vmrange.h"
+
 #define NOW_NS UINT64_C(1700000100500000000)
 
 static struct tl_metrics_options options;
@@ -87,10 +90,8 @@ static struct tl_text render(uint8_t format, uint8_t histogram, bool is_self)
 	struct tl_prometheus_options how = {
 		.format = format, .histogram = histogram, .is_self = is_self};
 	struct tl_text text = {0};
-	char error[200];
 
-	assert_int_equal(tl_prometheus_render(snapshot, &how, append, &text, error, sizeof(error)),
-			 0);
+	assert_int_equal(tl_prometheus_render(snapshot, &how, append, &text), 0);
 	return text;
 }
 
@@ -187,16 +188,150 @@ static void a_writer_can_end_the_page(void **state)
 	(void)state;
 	struct tl_prometheus_options how = {0};
 	uint32_t calls = 0;
-	char error[200] = "";
 
-	assert_int_equal(tl_prometheus_render(snapshot, &how, refuse, &calls, error, sizeof(error)),
-			 -EPIPE);
+	assert_int_equal(tl_prometheus_render(snapshot, &how, refuse, &calls), -EPIPE);
 	assert_int_equal(calls, 1);
-	how.histogram = TL_HISTOGRAM_NATIVE;
-	assert_int_equal(tl_prometheus_render(snapshot, &how, refuse, &calls, error, sizeof(error)),
-			 -ENOTSUP);
-	assert_non_null(strstr(error, "native"));
-	assert_int_equal(calls, 1);
+}
+
+// ---- Protobuf ----------------------------------------------------------------------------------
+
+// The next family of a page, NULL behind the last.
+static Model__Family *next_family(const struct tl_text *page, size_t *at)
+{
+	uint64_t len = 0;
+
+	if (*at == page->len)
+		return NULL;
+	for (uint32_t shift = 0;; shift += 7) {
+		uint8_t byte = (uint8_t)page->data[(*at)++];
+		len |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80)
+			break;
+	}
+	assert_true(len <= page->len - *at);
+	Model__Family *family =
+		model__family__unpack(NULL, len, (const uint8_t *)page->data + *at);
+	assert_non_null(family);
+	*at += len;
+	return family;
+}
+
+static Model__Family *find_family(const struct tl_text *page, const char *name)
+{
+	Model__Family *family, *found = NULL;
+	size_t at = 0;
+
+	while ((family = next_family(page, &at)) != NULL) {
+		bool is_it = strcmp(family->name, name) == 0;
+		assert_true(!is_it || found == NULL);
+		if (is_it)
+			found = family;
+		else
+			model__family__free_unpacked(family, NULL);
+	}
+	return found;
+}
+
+static const Model__Metric *with_label(const Model__Family *family, const char *name,
+				       const char *value)
+{
+	for (size_t i = 0; i < family->n_metric; i++)
+		for (size_t k = 0; k < family->metric[i]->n_label; k++)
+			if (strcmp(family->metric[i]->label[k]->name, name) == 0 &&
+			    strcmp(family->metric[i]->label[k]->value, value) == 0)
+				return family->metric[i];
+	fail_msg("%s has no series with %s=%s", family->name, name, value);
+	return NULL;
+}
+
+// Of a native histogram, how many values are at most `limit`.
+static uint64_t count_below(const Model__Histogram *h, double limit)
+{
+	uint64_t below = h->zero_count;
+	int64_t count = 0;
+	int32_t index = 0;
+	size_t delta = 0;
+
+	for (size_t i = 0; i < h->n_positive_span; i++) {
+		index += h->positive_span[i]->offset;
+		for (uint32_t k = 0; k < h->positive_span[i]->length; k++, index++) {
+			assert_true(delta < h->n_positive_delta);
+			count += h->positive_delta[delta++];
+			assert_true(count >= 0);
+			if (exp2((double)index / 8) <= limit)
+				below += (uint64_t)count;
+		}
+	}
+	assert_int_equal(delta, h->n_positive_delta);
+	return below;
+}
+
+static void native_histograms_come_as_protobuf(void **state)
+{
+	(void)state;
+	struct tl_text page = render(TL_PROMETHEUS_PROTOBUF, TL_HISTOGRAM_NATIVE, false);
+
+	Model__Family *family = find_family(&page, "http_request_duration_seconds");
+	assert_int_equal(family->type, 4);
+	assert_string_equal(family->unit, "seconds");
+	const Model__Histogram *h = with_label(family, "status_code", "200")->histogram;
+	assert_int_equal(h->sample_count, 3);
+	assert_true(fabs(h->sample_sum - 0.242540649) < 1e-9);
+	assert_int_equal(h->schema, 3);
+	assert_int_equal(h->zero_count, 0);
+	// 1 ms, a nanosecond more, and 240.5 ms, each at most a vmrange bucket off.
+	assert_int_equal(count_below(h, 0.0008), 0);
+	assert_int_equal(count_below(h, 0.00131), 2);
+	assert_int_equal(count_below(h, 0.2), 2);
+	assert_int_equal(count_below(h, 0.28), 3);
+	assert_int_equal(h->created->seconds, NOW_NS / 1000000000);
+	assert_int_equal(h->n_exemplars, 1);
+	assert_string_equal(h->exemplars[0]->label[0]->value, "abababababababababababababababab");
+	model__family__free_unpacked(family, NULL);
+
+	family = find_family(&page, "http_requests_total");
+	assert_int_equal(family->type, 0);
+	const Model__Metric *odd = with_label(family, "method", "a\"b\\c\nd");
+	assert_true(odd->counter->value == 1);
+	model__family__free_unpacked(family, NULL);
+	family = find_family(&page, "http_response_body_bytes");
+	assert_int_equal(with_label(family, "status_code", "200")->histogram->zero_count, 1);
+	model__family__free_unpacked(family, NULL);
+	assert_null(find_family(&page, "tapline_packets_dropped_total"));
+	tl_text_free(&page);
+
+	page = render(TL_PROMETHEUS_PROTOBUF, TL_HISTOGRAM_NATIVE, true);
+	family = find_family(&page, "tapline_port_info");
+	assert_int_equal(family->type, 1);
+	assert_true(with_label(family, "port", "eth0")->gauge->value == 0.1);
+	model__family__free_unpacked(family, NULL);
+	tl_text_free(&page);
+}
+
+// A reader of text that is promised native histograms gets le.
+static void native_histograms_fall_back_to_le(void **state)
+{
+	(void)state;
+	struct tl_text native = render(TL_PROMETHEUS_TEXT, TL_HISTOGRAM_NATIVE, false);
+	struct tl_text le = render(TL_PROMETHEUS_TEXT, TL_HISTOGRAM_LE, false);
+
+	assert_string_equal(native.data, le.data);
+	tl_text_free(&native);
+	tl_text_free(&le);
+}
+
+static void every_vmrange_bucket_has_an_exponential_one(void **state)
+{
+	(void)state;
+	for (uint32_t i = 1; i < TL_VMRANGE_UPPER; i++) {
+		double start = exp2((double)tl_vmrange_exponential(i) / 8);
+		double end = exp2((double)(tl_vmrange_exponential(i) + 1) / 8);
+		assert_true(end > tl_vmrange_start(i) && start < tl_vmrange_end(i));
+		assert_true(i == 1 || tl_vmrange_exponential(i) > tl_vmrange_exponential(i - 1));
+	}
+	assert_true(exp2((double)tl_vmrange_exponential(TL_VMRANGE_UPPER) / 8) < 1e18);
+	assert_true(tl_vmrange_exponential(TL_VMRANGE_UPPER) >
+		    tl_vmrange_exponential(TL_VMRANGE_UPPER - 1));
 }
 
 static void numbers_are_short_and_exact(void **state)
@@ -252,7 +387,26 @@ static void formats_are_negotiated_by_quality(void **state)
 		{";;;,=,q=,;q=5,,,", TL_PROMETHEUS_TEXT},
 	};
 	for (uint32_t i = 0; i < TL_COUNT_OF(rows); i++)
-		assert_int_equal(tl_prometheus_negotiate(rows[i].accept), rows[i].format);
+		assert_int_equal(tl_prometheus_negotiate(rows[i].accept, false), rows[i].format);
+	// The same, where native histograms are wanted.
+	static const struct {
+		const char *accept;
+		enum tl_prometheus_format format;
+	} native[] = {
+		{"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+		 "encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1",
+		 TL_PROMETHEUS_PROTOBUF},
+		{"application/vnd.google.protobuf", TL_PROMETHEUS_PROTOBUF},
+		{"application/vnd.google.protobuf;encoding=text,text/plain;q=0.1", TL_PROMETHEUS_TEXT},
+		{"application/vnd.google.protobuf;proto=other.Message", TL_PROMETHEUS_TEXT},
+		{"application/vnd.google.protobuf;q=0.1,application/openmetrics-text;q=0.2",
+		 TL_PROMETHEUS_OPENMETRICS},
+		{"text/plain", TL_PROMETHEUS_TEXT},
+		{"*/*", TL_PROMETHEUS_TEXT},
+		{NULL, TL_PROMETHEUS_TEXT},
+	};
+	for (uint32_t i = 0; i < TL_COUNT_OF(native); i++)
+		assert_int_equal(tl_prometheus_negotiate(native[i].accept, true), native[i].format);
 }
 
 static int print(void *arg, const char *data, size_t len)
@@ -269,7 +423,7 @@ int main(int argc, char **argv)
 			.is_self = strcmp(argv[3], "1") == 0,
 		};
 		(void)set_up(NULL);
-		int result = tl_prometheus_render(snapshot, &how, print, stdout, NULL, 0);
+		int result = tl_prometheus_render(snapshot, &how, print, stdout);
 		(void)tear_down(NULL);
 		return result != 0;
 	}
@@ -277,6 +431,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(pages_are_golden),
 		cmocka_unit_test(the_own_page_has_only_own_metrics),
 		cmocka_unit_test(a_writer_can_end_the_page),
+		cmocka_unit_test(native_histograms_come_as_protobuf),
+		cmocka_unit_test(native_histograms_fall_back_to_le),
+		cmocka_unit_test(every_vmrange_bucket_has_an_exponential_one),
 		cmocka_unit_test(numbers_are_short_and_exact),
 		cmocka_unit_test(formats_are_negotiated_by_quality),
 	};
