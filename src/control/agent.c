@@ -95,20 +95,35 @@ struct changes {
 	bool in_metrics, in_log;
 };
 
-static void note_change(void *arg, const char *key, const char *before, const char *after,
-			bool is_hot)
+static void tell_change(struct changes *changes, const char *key, const char *before,
+			const char *after, const char *remark)
+{
+	if (changes->hot + changes->cold <= CHANGES_LOGGED_MAX)
+		tl_text_printf(&changes->text, "%s: %s -> %s%s\n", key, before, after, remark);
+}
+
+// Of what was in force before the reload.
+static void note_hot(void *arg, const char *key, const char *before, const char *after, bool is_hot)
+{
+	struct changes *changes = arg;
+
+	if (!is_hot)
+		return;
+	changes->hot++;
+	changes->in_metrics |= strncmp(key, "metrics.", strlen("metrics.")) == 0;
+	changes->in_log |= strncmp(key, "log.", strlen("log.")) == 0;
+	tell_change(changes, key, before, after, "");
+}
+
+// Of what the agent started with: a restart that an earlier reload asked for is still due.
+static void note_cold(void *arg, const char *key, const char *before, const char *after, bool is_hot)
 {
 	struct changes *changes = arg;
 
 	if (is_hot)
-		changes->hot++;
-	else
-		changes->cold++;
-	changes->in_metrics |= strncmp(key, "metrics.", strlen("metrics.")) == 0;
-	changes->in_log |= strncmp(key, "log.", strlen("log.")) == 0;
-	if (changes->hot + changes->cold <= CHANGES_LOGGED_MAX)
-		tl_text_printf(&changes->text, "%s: %s -> %s%s\n", key, before, after,
-			       is_hot ? "" : " (needs a restart)");
+		return;
+	changes->cold++;
+	tell_change(changes, key, before, after, " (needs a restart)");
 }
 
 static void log_changes(const struct changes *changes)
@@ -204,8 +219,12 @@ static int reload(struct agent *agent, struct tl_text *answer)
 	log_errors(errors);
 	if (rc < 0)
 		goto out_free;
-	if (tl_config_diff(agent->config, config, note_change, &changes) < 0)
+	if (tl_config_diff(agent->config, config, note_hot, &changes) < 0 ||
+	    tl_config_diff(agent->first, config, note_cold, &changes) < 0)
 		tl_log(TL_LOG_SEVERITY_WARNING, "reload: out of memory while comparing");
+	if (changes.hot + changes.cold > CHANGES_LOGGED_MAX)
+		tl_text_printf(&changes.text, "and %u more\n",
+			       changes.hot + changes.cold - CHANGES_LOGGED_MAX);
 	// What needs a restart keeps its present value: sinks, ports and the HTTP server still point
 	// into the first configuration, which therefore stays until the end.
 	rc = swap_config(agent, config, changes.in_metrics, error);

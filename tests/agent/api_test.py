@@ -424,6 +424,12 @@ class Reload(Case):
         status, answer = self.reload()
         self.assertEqual(status, 200)
         self.assertIn("capture.snaplen: 262144 -> 1000 (needs a restart)", answer)
+        # It is still due after another reload, until it is taken back.
+        status, answer = self.reload()
+        self.assertEqual(answer, "reloaded: 0 changed, 1 need a restart\n"
+                                 "capture.snaplen: 262144 -> 1000 (needs a restart)\n")
+        self.agent.configure()
+        self.assertEqual(self.reload()[1], "reloaded: 0 changed, 0 need a restart\n")
 
     def test_many_reloads_under_traffic_lose_nothing(self):
         agent = self.agent
