@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "config/value.h"
@@ -203,6 +204,14 @@ static int refuse_answer(const struct tl_command *command, uint32_t count, char 
 	return refuse(parsed, "unknown option -%c", optopt);
 }
 
+static bool has_flag(const struct tl_command *command, const char *name)
+{
+	for (const struct tl_flag *flag = command->flags; flag != NULL && flag->name != NULL; flag++)
+		if (strcmp(flag->name, name) == 0)
+			return true;
+	return false;
+}
+
 int tl_args_parse(const struct tl_command *command, int argc, char **argv,
 		  struct tl_parsed *ret_parsed)
 {
@@ -240,10 +249,12 @@ int tl_args_parse(const struct tl_command *command, int argc, char **argv,
 		.items = (const char *const *)(argv + optind),
 		.count = (uint32_t)(argc - optind),
 	};
-	if (!ret_parsed->wants_help && ret_parsed->arguments.count > command->arguments_max)
-		return refuse(ret_parsed, "unexpected argument \"%.60s\"",
-			      ret_parsed->arguments.items[command->arguments_max]);
-	return 0;
+	if (ret_parsed->wants_help || ret_parsed->arguments.count <= command->arguments_max)
+		return 0;
+	const char *extra = ret_parsed->arguments.items[command->arguments_max];
+	if (has_flag(command, "pcap-file") && access(extra, R_OK) == 0)
+		return refuse(ret_parsed, "a capture file is read by --pcap-file %.60s", extra);
+	return refuse(ret_parsed, "unexpected argument \"%.60s\"", extra);
 }
 
 void tl_args_fini(const struct tl_command *command, struct tl_parsed *parsed)

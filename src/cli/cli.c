@@ -67,6 +67,9 @@ static int unknown_command(const char *name)
 	const char *nearest = tl_nearest(name, words, count);
 	if (*name == '-')
 		return tl_cli_usage_error("", "a command comes first, not %.60s", name);
+	if (access(name, R_OK) == 0)
+		return tl_cli_usage_error("", "\"%.60s\" is no command; a capture file is read by"
+					  " tapline watch --pcap-file FILE, or stats", name);
 	if (nearest != NULL)
 		return tl_cli_usage_error("", "unknown command \"%.60s\", did you mean %s?", name,
 					  nearest);

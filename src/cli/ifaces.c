@@ -219,7 +219,7 @@ static const char *pci_use(const json_t *device)
 	const char *driver = json_string_value(json_object_get(device, "driver"));
 
 	if (driver == NULL)
-		return "no driver: bind it to vfio-pci (dpdk-devbind.py)";
+		return "no driver: scripts/nic bind hands it to DPDK";
 	for (size_t i = 0; i < TL_COUNT_OF(user_space); i++)
 		if (strcmp(driver, user_space[i]) == 0)
 			return "ready for capture.ports pci:";

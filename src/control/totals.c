@@ -162,7 +162,7 @@ static void hint_payload(struct hints *h, const struct tl_totals *t)
 		hint(h, "No flow carried any payload.");
 	uint64_t ignored = percent(verdict(t, TL_VERDICT_IGNORED).bytes, bytes);
 	if (ignored >= UNKNOWN_PERCENT)
-		hint(h, "%" PRIu64 " %% of bytes are outside the rules (--proto).", ignored);
+		hint(h, "%" PRIu64 " %% of bytes are outside the rules (protocols.rules, --proto).", ignored);
 	uint64_t one_sided = percent(t->counters.at[TL_COUNT_FLOWS_ONE_SIDED],
 				     t->counters.at[TL_COUNT_FLOWS_TCP]);
 	if (one_sided >= ONE_SIDED_PERCENT)
@@ -177,7 +177,7 @@ static void hint_losses(struct hints *h, const struct tl_totals *t)
 
 	if (t->kernel_dropped != 0)
 		hint(h, "The kernel dropped %" PRIu64 " packets (%" PRIu64 " %%): raise"
-		     " capture.buffer_bytes, narrow the filter, or add workers.",
+		     " capture.buffer, narrow the filter, or add workers.",
 		     t->kernel_dropped, percent(t->kernel_dropped, offered + t->kernel_dropped));
 	if (t->ring_dropped + t->pool_dropped != 0)
 		hint(h, "Workers were too slow for %" PRIu64 " packets: add workers.",

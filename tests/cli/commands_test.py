@@ -200,6 +200,9 @@ class Others(unittest.TestCase):
                 (("config", "--chekc", "x"), "did you mean --check?"),
                 (("config", "--check"), "--check needs a value"),
                 (("config", "extra"), 'unexpected argument "extra"'),
+                ((__file__,), "a capture file is read by tapline watch --pcap-file"),
+                (("stats", __file__), "a capture file is read by --pcap-file"),
+                (("watch", "nothing.pcap"), 'unexpected argument "nothing.pcap"'),
                 (("protocols", "--output", "xml"), "--output needs text or json"),
                 (("help", "nothing"), 'unknown command "nothing"')):
             status, out, errors = run(*arguments)
