@@ -117,7 +117,7 @@ class Nic(unittest.TestCase):
         self.assertCountEqual(self.sys.steps, [("igb", "unbind", CARD), ("pci", "drivers_probe", CARD)])
         self.assertIn("bound to vfio-pci already", self.nic("bind", CARD))
         self.assertRegex(self.nic(), rf"{CARD} .*vfio-pci +- ")
-        undo = out.split("undo: scripts/nic ")[1].split()
+        undo = out.split(f"undo: {NIC} ")[1].split()
         self.assertRegex(self.nic(*undo), "vfio-pci -> igb, interface eth1")
         self.assertEqual((self.sys.device(CARD) / "driver_override").read_text().strip(), "")
 
@@ -140,7 +140,7 @@ class Nic(unittest.TestCase):
     def test_huge_pages(self):
         out = self.nic("hugepages", "12")
         self.assertIn("4 before, 12 now (24 MiB)", out)
-        self.assertIn("undo: scripts/nic hugepages 4", out)
+        self.assertIn(f"undo: {NIC} hugepages 4", out)
         self.assertIn("takes a number", self.nic("hugepages", "many", status=1))
 
 
