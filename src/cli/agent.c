@@ -20,15 +20,19 @@ static const struct tl_flag flags[] = {
 	TL_FLAG_END,
 };
 
+const char *tl_agent_path(const char *given)
+{
+	if (given[0] != '\0')
+		return given;
+	return access(DEFAULT_PATH, F_OK) == 0 ? DEFAULT_PATH : NULL;
+}
+
 static int run(const void *arg, const struct tl_arguments *arguments)
 {
 	const struct agent_options *options = arg;
-	const char *path = options->config;
 
 	(void)arguments;
-	if (path[0] == '\0')
-		path = access(DEFAULT_PATH, F_OK) == 0 ? DEFAULT_PATH : NULL;
-	return tl_cli_status_of(tl_agent_run(path, TL_VERSION));
+	return tl_cli_status_of(tl_agent_run(tl_agent_path(options->config), TL_VERSION));
 }
 
 static const char *const examples[] = {

@@ -6,6 +6,7 @@ const struct tl_command *const tl_commands[] = {
 	&tl_command_watch,
 	&tl_command_stats,
 	&tl_command_agent,
+	&tl_command_health,
 	&tl_command_events,
 	&tl_command_config,
 	&tl_command_protocols,

@@ -113,6 +113,11 @@ class Agent:
         self.wait(lambda: self.count(**labels) >= wanted, f"{wanted} requests counted")
         assert self.count(**labels) == wanted, self.get("/protocol/metrics")
 
+    def health(self):
+        done = subprocess.run([TAPLINE, "health", "--config", self.file], capture_output=True, text=True,
+                              env={"PATH": os.environ["PATH"]})
+        return done.returncode, done.stdout + done.stderr
+
     def end(self):
         if self.pen is not None:
             self.pen.close()
@@ -477,8 +482,11 @@ class Begin(unittest.TestCase):
         agent.wait(lambda: agent.ask("GET", "/healthz")[0] == 200, "health")
         self.assertEqual(agent.ask("GET", "/readyz")[0], 503)
         self.assertEqual(agent.ask("GET", "/protocol/metrics")[0], 503)
+        url = f"http://127.0.0.1:{agent.port}/readyz"
+        self.assertEqual(agent.health(), (1, f"tapline: {url}: not ready, status 503\n"))
         agent.open()
         agent.wait(lambda: agent.ask("GET", "/readyz")[0] == 200, "readiness")
+        self.assertEqual(agent.health(), (0, ""))
 
     def test_stopped_before_there_is_input(self):
         self.agent.wait(lambda: self.agent.ask("GET", "/healthz")[0] == 200, "health")

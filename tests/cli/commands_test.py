@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -125,6 +126,30 @@ class Config(unittest.TestCase):
 
     def test_check_stands_alone(self):
         self.assertEqual(run("config", "--check", "a", "--scrape")[0], 2)
+
+
+class Health(unittest.TestCase):
+    def health(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "t.yaml")
+            pathlib.Path(file).write_text(text)
+            return run("health", "--config", file)
+
+    def test_nobody_answers(self):
+        with socket.socket() as taken:  # has the port, but doesn't listen
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            for host, named in (("127.0.0.1", "127.0.0.1"), ("", "localhost")):
+                status, out, errors = self.health(f"server: {{address: '{host}:{port}'}}")
+                self.assertEqual((status, out), (1, ""))
+                self.assertTrue(errors.startswith(f"tapline: http://{named}:{port}/readyz: "), errors)
+                self.assertEqual(len(errors.splitlines()), 1)
+
+    def test_nobody_can_be_asked(self):
+        self.assertEqual(self.health("server: {enabled: false}")[0], 2)
+        status, out, errors = self.health("server: {adress: ':1'}")
+        self.assertEqual((status, out, len(errors.splitlines())), (2, "", 1))
+        self.assertIn("tapline config --check", errors)
 
 
 class Protocols(unittest.TestCase):
