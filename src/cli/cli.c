@@ -101,6 +101,7 @@ int tl_cli_main(int argc, char **argv)
 
 	// A reader that goes away shows as EPIPE, so that sinks can be flushed first.
 	(void)signal(SIGPIPE, SIG_IGN);
+	tl_take_privileges();
 	if (*name == '\0') {
 		(void)tl_help_overview(stderr);
 		return TL_EXIT_USAGE;

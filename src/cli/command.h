@@ -65,6 +65,9 @@ int tl_cli_usage_error(const char *command, const char *format, ...)
 int tl_cli_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // The exit status for a -errno of what could not be started or went on wrong.
 int tl_cli_status_of(int rc);
+// Makes effective what the program's file permits (setcap ...=p). Such a file also starts where the
+// capability can't be had, as for a capture file in a container with none; =ep would not.
+void tl_take_privileges(void);
 // Flushes standard output. Returns `status`, or TL_EXIT_FAILURE with a message when what was
 // written is lost (a full disk); a reader who went away is not an error.
 int tl_cli_finish_output(int status);
