@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "collectors/manager.h"
 
 struct example_options {
@@ -438,6 +440,46 @@ static void store_keeps_the_envelope(void **state)
 	assert_int_equal(read.count, 0);
 }
 
+static bool keep(void *arg, const struct tl_stored *stored)
+{
+	struct seen *seen = arg;
+
+	seen->count++;
+	(void)snprintf(seen->last, sizeof(seen->last), "%s %s %" PRIu64 " %s", stored->tracer, stored->type,
+		       stored->time_ns, stored->json);
+	return true;
+}
+
+// What was stored by version 0.1.0, as one without a container and with a key of a later version.
+static void store_reads_what_others_wrote(void **state)
+{
+	static const char *const lines[] = {
+		"{\"hostname\":\"h\",\"region\":\"\",\"uploaded_time\":\"2023-11-14T22:13:21.000000000Z\","
+		"\"time\":\"2023-11-14 22:13:20.123 +0000\",\"container_id\":\"0123456789ab\","
+		"\"container_known\":false,\"tracer_name\":\"older\",\"tracer_id\":\"00\",\"tracer_time\":"
+		"\"2023-11-14 22:13:20.123 +0000\",\"tracer_type\":\"event\",\"tracer_data\":{\"pid\":42}}",
+		"{\"tracer_format\":2,\"tracer_name\":\"older\",\"tracer_time\":\"2023-11-15 00:13:21.123 +0200\","
+		"\"tracer_type\":\"autotracing\",\"tracer_data\":{\"new\":[]}}",
+	};
+	static const char *const told[] = {"older event 1700000000123000000 ",
+					   "older autotracing 1700000001123000000 "};
+	char path[128], want[1024];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/older.jsonl", directory);
+	for (size_t i = 0; i < TL_COUNT_OF(lines); i++) {
+		struct seen read = {0};
+		FILE *file = fopen(path, "a");
+		assert_true(fprintf(file, "%s\n", lines[i]) > 0);
+		assert_int_equal(fclose(file), 0);
+		assert_int_equal(tl_store_read(directory, "older", 0, 0, keep, &read), 0);
+		assert_int_equal(read.count, i + 1);
+		(void)snprintf(want, sizeof(want), "%s%s", told[i], lines[i]);
+		assert_string_equal(read.last, want);
+	}
+	assert_int_equal(unlink(path), 0);
+}
+
 static void store_refuses_what_is_no_object(void **state)
 {
 	(void)state;
@@ -541,6 +583,7 @@ int main(void)
 		cmocka_unit_test(blocked_ones_hold_up_nobody),
 		cmocka_unit_test(switches_and_options_are_hot),
 		cmocka_unit_test(store_keeps_the_envelope),
+		cmocka_unit_test(store_reads_what_others_wrote),
 		cmocka_unit_test(store_refuses_what_is_no_object),
 		cmocka_unit_test(store_rotates_and_survives),
 		cmocka_unit_test(follower_sees_what_comes),
