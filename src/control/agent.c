@@ -660,6 +660,7 @@ static int start(struct agent *agent, const char *version, char *error)
 	int rc = tl_setup_rules(config, &agent->rules, error, ERROR_BYTES);
 	if (rc == 0 && config->kubernetes.enabled)
 		rc = tl_kube_start(&config->kubernetes, &agent->kube, error, ERROR_BYTES);
+	agent->page.kube = agent->kube;
 	if (rc == 0)
 		rc = tl_collection_start(config, &agent->collection, error, ERROR_BYTES);
 	struct tl_exporter_env env = {

@@ -101,7 +101,7 @@ static void note_success(struct watch *w, bool is_list, bool is_event)
 	kube->stats.of[w->kind].lists += is_list;
 	kube->stats.of[w->kind].events += is_event;
 	kube->stats.of[w->kind].last_success_ns = clock_ns(CLOCK_REALTIME);
-	kube->stats.last_error[0] = '\0';
+	kube->stats.of[w->kind].last_error[0] = '\0';
 	(void)pthread_mutex_unlock(&kube->lock);
 }
 
@@ -126,8 +126,7 @@ static void note_failure(struct watch *w, const char *what)
 	(void)snprintf(w->told, sizeof(w->told), "%s", what);
 	(void)pthread_mutex_lock(&kube->lock);
 	kube->stats.of[w->kind].errors++;
-	(void)snprintf(kube->stats.last_error, sizeof(kube->stats.last_error), "%s: %s",
-		       resources[w->kind], what);
+	(void)snprintf(kube->stats.of[w->kind].last_error, sizeof(w->told), "%s", what);
 	(void)pthread_mutex_unlock(&kube->lock);
 }
 

@@ -38,9 +38,9 @@ struct tl_kube_stats {
 		uint64_t events;
 		uint64_t errors;          // requests that failed, each is tried again
 		uint64_t last_success_ns; // wall time of the last answer or event, 0: none yet
+		char last_error[160];     // "" when the last request went well
 	} of[2];
 	uint64_t refused;                 // objects that there was no room for
-	char last_error[160];             // "" when all is well
 };
 
 void tl_kube_stats(struct tl_kube *kube, struct tl_kube_stats *ret_stats);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/status.h"
 
+#include "base/check.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -117,6 +119,26 @@ static json_t *losses_json(const struct tl_totals *totals)
 			 (json_int_t)c[TL_COUNT_RECORDS_DROPPED]);
 }
 
+static json_t *kube_json(struct tl_kube *kube)
+{
+	struct tl_kube_stats stats;
+	json_t *list = json_array();
+
+	tl_kube_stats(kube, &stats);
+	for (size_t i = 0; i < TL_COUNT_OF(stats.of); i++) {
+		json_t *object = json_pack(
+			"{s:s, s:I, s:I, s:I, s:I}", "resource", stats.of[i].resource, "objects",
+			(json_int_t)stats.of[i].objects, "lists", (json_int_t)stats.of[i].lists,
+			"events", (json_int_t)stats.of[i].events, "errors",
+			(json_int_t)stats.of[i].errors);
+		if (stats.of[i].last_error[0] != '\0')
+			(void)json_object_set_new(object, "last_error",
+						  json_string(stats.of[i].last_error));
+		(void)json_array_append_new(list, object);
+	}
+	return list;
+}
+
 void tl_status_render(const struct tl_status_page *page, struct tl_probe *probe,
 		      struct tl_sinks *sinks, struct tl_text *ret_json)
 {
@@ -141,6 +163,8 @@ void tl_status_render(const struct tl_status_page *page, struct tl_probe *probe,
 				   "ports", ports_json(totals), "lcores", lcores_json(probe),
 				   "losses", losses_json(totals), "sinks", sinks_json(sinks), "hints",
 				   notes);
+	if (page->kube != NULL)
+		(void)json_object_set_new(object, "kubernetes", kube_json(page->kube));
 	char *text = json_dumps(object, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 	if (text != NULL) {
 		tl_text_puts(ret_json, text);

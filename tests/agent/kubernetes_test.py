@@ -73,11 +73,11 @@ exporters:
                                  self.metric("objects", resource="services")) == (pods, services),
                         f"{pods} pods and {services} services")
 
-    def let_watch(self):
+    def let_watch(self, resource="pods"):
         """Until an event has come by the present watch: one that ends without is a failure."""
-        seen = self.metric("events_total", resource="pods")
-        version = self.api.change("BOOKMARK", "pods", None)
-        self.agent.wait(lambda: self.metric("events_total", resource="pods") > seen, "the bookmark")
+        seen = self.metric("events_total", resource=resource)
+        version = self.api.change("BOOKMARK", resource, None)
+        self.agent.wait(lambda: self.metric("events_total", resource=resource) > seen, "the bookmark")
         return version
 
     def talk(self, client, server, path="/"):
@@ -205,6 +205,22 @@ exporters:
         self.wait_objects(FILLERS + 2, 1)
         self.agent.wait(lambda: "pods: answered again" in self.agent.log.read_text(), "word of it")
         self.assertEqual(self.names(self.talk("10.1.0.1", "10.1.0.2"), "client"), self.WEB)
+
+    def test_the_status_says_what_goes_wrong(self):
+        """Of pods, however well it goes with services."""
+        self.seed()
+        self.api.fails = {"pods": 503}
+        self.start()
+        self.agent.wait(lambda: self.metric("lists_total", resource="services") == 1, "the services")
+        self.agent.wait(lambda: self.metric("errors_total", resource="pods") >= 1, "a failure")
+        self.let_watch("services")
+
+        def errors():
+            return [(row["resource"], row["objects"], row.get("last_error"))
+                    for row in json.loads(self.agent.get("/api/v1/status"))["kubernetes"]]
+        self.assertEqual(errors(), [("pods", 0, "HTTP status 503: no such luck"), ("services", 1, None)])
+        self.api.fails = {}
+        self.agent.wait(lambda: errors() == [("pods", FILLERS + 2, None), ("services", 1, None)], "all is well")
 
     def test_the_token_is_read_anew(self):
         self.seed()
