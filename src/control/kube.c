@@ -448,6 +448,7 @@ static void set_fixed(struct watch *w)
 	(void)curl_easy_setopt(w->curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(w->curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	(void)curl_easy_setopt(w->curl, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(w->curl, CURLOPT_QUICK_EXIT, 1L); // the end must not wait for a resolver
 	(void)curl_easy_setopt(w->curl, CURLOPT_PROXY, "");
 	(void)curl_easy_setopt(w->curl, CURLOPT_ACCEPT_ENCODING, "");
 	(void)curl_easy_setopt(w->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
