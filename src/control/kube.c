@@ -231,8 +231,10 @@ static bool take_page(struct watch *w)
 	struct tl_kube_object object;
 	json_t *item;
 	size_t i;
-	// A list without items may have null there.
-	bool is_list = metadata != NULL && (json_is_array(items) || json_is_null(items));
+	const char *version = text_of(metadata, "resourceVersion");
+	// A list without items may have null there; without a version there is nothing to watch from.
+	bool is_list = (json_is_array(items) || json_is_null(items)) && version[0] != '\0' &&
+		       strlen(version) < sizeof(w->version);
 
 	json_array_foreach(items, i, item)
 		if (tl_kube_object_read(w->kind, item, &object))
@@ -241,7 +243,7 @@ static bool take_page(struct watch *w)
 		free(w->next);
 		w->next = next[0] == '\0' ? NULL : strdup(next);
 		if (w->next == NULL)
-			set_version(w, text_of(metadata, "resourceVersion"));
+			set_version(w, version);
 	}
 	json_decref(page);
 	return is_list;

@@ -206,6 +206,17 @@ exporters:
         self.agent.wait(lambda: "pods: answered again" in self.agent.log.read_text(), "word of it")
         self.assertEqual(self.names(self.talk("10.1.0.1", "10.1.0.2"), "client"), self.WEB)
 
+    def test_a_list_without_a_version_is_none(self):
+        """There is nothing to watch from, and asking at once again would be asking for ever."""
+        self.seed()
+        self.api.hides_version = True
+        self.start()
+        self.agent.wait(lambda: self.metric("errors_total", resource="services") >= 2, "two failures")
+        self.assertLess(len(self.api.asked("services")), 10)
+        self.assertIn("services: the answer is no list", self.agent.log.read_text())
+        self.api.hides_version = False
+        self.wait_objects(FILLERS + 2, 1)
+
     def test_the_status_says_what_goes_wrong(self):
         """Of pods, however well it goes with services."""
         self.seed()

@@ -93,7 +93,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 names = [n for n in names if api.objects[resource][n]["spec"]["nodeName"] == node]
             start = int(query.get("continue", "at 0").split()[1])
             end = start + int(query.get("limit", 10 ** 6))
-            metadata = {"resourceVersion": str(api.version)}
+            metadata = {} if api.hides_version else {"resourceVersion": str(api.version)}
             if end < len(names):
                 metadata["continue"] = f"at {end}"
             items = [api.objects[resource][n] for n in names[start:end]]
@@ -150,6 +150,7 @@ class Api:
         self.turns = {"pods": 0, "services": 0}
         self.fails = {}         # resource: status
         self.gone_as_event = False
+        self.hides_version = False  # lists don't tell it
         self.requests = []
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "server.pem", folder / "server.key")
