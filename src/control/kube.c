@@ -30,6 +30,7 @@
 #define BACKOFF_NS UINT64_C(1000000000)
 #define BACKOFF_DOUBLINGS_MAX 6u      // up to a minute
 #define SHORT_WATCH_NS UINT64_C(1000000000) // one that ends sooner, without an event, has failed
+#define BAD_WATCHES_MAX 3u            // in a row; then the version may be what they fail at
 #define SWEEP_NS UINT64_C(10000000000)
 #define WAIT_MS_MAX 1000
 
@@ -49,6 +50,7 @@ struct watch {
 	uint64_t due_ns;    // WAITING: when to ask next
 	uint64_t asked_ns;
 	uint32_t failures;  // in a row
+	uint32_t bad_watches; // in a row, lists between them aside
 	uint32_t page;      // objects of a page to ask for
 	bool is_too_large;  // LISTING: the page was; WATCHING: this line is, up to its end
 	enum ending ending; // of a watch
@@ -93,15 +95,20 @@ static void note_success(struct watch *w, bool is_list, bool is_event)
 {
 	struct tl_kube *kube = w->kube;
 
-	w->failures = 0;
-	if (w->told[0] != '\0')
+	if (!is_list)
+		w->bad_watches = 0;
+	bool is_well = w->bad_watches == 0; // lists alone don't make it so
+	w->failures = w->bad_watches;
+	if (is_well && w->told[0] != '\0')
 		tl_log(TL_LOG_SEVERITY_INFO, "kubernetes: %s: answered again", resources[w->kind]);
-	w->told[0] = '\0';
+	if (is_well)
+		w->told[0] = '\0';
 	(void)pthread_mutex_lock(&kube->lock);
 	kube->stats.of[w->kind].lists += is_list;
 	kube->stats.of[w->kind].events += is_event;
 	kube->stats.of[w->kind].last_success_ns = clock_ns(CLOCK_REALTIME);
-	kube->stats.of[w->kind].last_error[0] = '\0';
+	if (is_well)
+		kube->stats.of[w->kind].last_error[0] = '\0';
 	(void)pthread_mutex_unlock(&kube->lock);
 }
 
@@ -288,6 +295,15 @@ static void end_list(struct watch *w, CURLcode code, long status)
 	note_failure(w, what);
 }
 
+// The server refused the watch, or broke it off with an error. What it can't get over may be the
+// version: it asks for a new list.
+static void note_bad_watch(struct watch *w, const char *what)
+{
+	if (++w->bad_watches >= BAD_WATCHES_MAX)
+		list_anew(w);
+	note_failure(w, what);
+}
+
 static void end_watch(struct watch *w, CURLcode code, long status)
 {
 	bool is_short = !w->has_events && w->due_ns - w->asked_ns < SHORT_WATCH_NS;
@@ -298,12 +314,17 @@ static void end_watch(struct watch *w, CURLcode code, long status)
 		if (is_short) // in order, but not in a circle
 			back_off(w);
 	} else if (w->ending == ENDING_ERROR) {
-		note_failure(w, w->said);
-	} else if (code != CURLE_OK || status != 200) {
+		note_bad_watch(w, w->said);
+	} else if (status != 0 && status != 200) {
+		describe(w, code, status, what, sizeof(what));
+		note_bad_watch(w, what);
+	} else if (code != CURLE_OK) {
 		describe(w, code, status, what, sizeof(what));
 		note_failure(w, what);
 	} else if (is_short) {
-		note_failure(w, "the watch ends at once");
+		note_bad_watch(w, "the watch ends at once");
+	} else {
+		note_success(w, false, false);
 	}
 }
 

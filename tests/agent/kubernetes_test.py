@@ -187,6 +187,29 @@ exporters:
     def test_gone_as_an_event(self):
         self.check_gone(as_event=True)
 
+    def test_watches_that_go_wrong_ask_for_a_new_list(self):
+        self.seed()
+        self.start()
+        self.wait_objects(FILLERS + 2, 1)
+        self.let_watch()
+        api = self.api
+        api.break_watches()
+        api.change("ADDED", "pods", pod("new-0", "10.1.0.7", ("StatefulSet", "new")), tell=False)
+        api.end_watch("pods")
+        self.wait_objects(FILLERS + 3, 1)
+        self.assertEqual(len(api.asked("pods", status=500)), 3)
+        self.assertEqual(self.metric("lists_total", resource="pods"), 2)
+        self.let_watch()
+        self.agent.wait(lambda: "pods: answered again" in self.agent.log.read_text(), "word of it")
+        self.assertEqual(self.agent.log.read_text().count("HTTP status 500: no such luck"), 1)
+        # Where nothing helps, lists don't come closer and closer either.
+        lists, api.breaks = len(api.asked("pods", watch=False)), 10 ** 9
+        api.end_watch("pods")
+        self.agent.wait(lambda: len(api.asked("pods", status=500)) >= 7, "four more")
+        times = [r.time for r in api.asked("pods", status=500)][3:]
+        self.assertGreater(times[-1] - times[-2], 2.0)
+        self.assertLessEqual(len(api.asked("pods", watch=False)) - lists, 2 * 3)
+
     def test_failures_are_tried_again_later_and_later(self):
         self.seed()
         api = self.api

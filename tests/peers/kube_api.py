@@ -72,6 +72,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             is_watch = query.get("watch") == "1"
             if status == 200 and is_watch and version < api.oldest and not api.gone_as_event:
                 status = 410
+            if status == 200 and is_watch and version <= api.breaks:
+                status = 500
             api.requests.append(Request(resource, time.monotonic(), version if is_watch else None,
                                         query, status))
         try:
@@ -151,6 +153,7 @@ class Api:
         self.fails = {}         # resource: status
         self.gone_as_event = False
         self.hides_version = False  # lists don't tell it
+        self.breaks = -1        # no watch from here or before goes well
         self.requests = []
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "server.pem", folder / "server.key")
@@ -191,6 +194,12 @@ class Api:
             self.version += 1
             self.oldest = self.version
             self.events.clear()
+
+    def break_watches(self):
+        """No watch from a version up to now goes well."""
+        with self.changed:
+            self.breaks = self.version
+            self.version += 1
 
     def end_watch(self, resource):
         with self.changed:
