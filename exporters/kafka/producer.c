@@ -235,6 +235,8 @@ static int set_own(rd_kafka_conf_t *conf, const struct tl_kafka_options *options
 		{"acks", "all"},
 		// An idempotent producer may come to an end from which there is no way on.
 		{"enable.idempotence", "false"},
+		// A frame is done when each of its messages has its answer.
+		{"delivery.report.only.error", "false"},
 		// One request at a time keeps the order over retries inside the library.
 		{"max.in.flight.requests.per.connection", "1"},
 		{"queue.buffering.max.messages", BUFFER_MESSAGES},

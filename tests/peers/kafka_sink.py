@@ -119,6 +119,17 @@ def test_every_record():
         cluster.close()
 
 
+def test_properties_that_would_harm():
+    """What the exporter counts on stays as it is."""
+    cluster = Cluster()
+    with tempfile.TemporaryDirectory() as folder:
+        harm = '{delivery.report.only.error: true, acks: 0, enable.idempotence: true}'
+        logged = run_agent(folder, cluster.brokers, options=f'properties: {harm},')
+        assert 'stay in the queue' not in logged, logged
+        check_all(cluster, folder)
+    cluster.close()
+
+
 def test_answers_that_pass():
     """The library tries some again, we the others: nothing is lost."""
     cluster = Cluster()
