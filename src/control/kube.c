@@ -22,6 +22,7 @@
 #define PAGE_BYTES_MAX (16u << 20)
 #define LINE_BYTES_MAX (4u << 20)     // of an event; etcd keeps no object above 1.5 MiB
 #define ANSWER_BYTES_MAX (16u << 10)  // of a refusal
+#define JSON_PARTS_MAX (1u << 20)     // of one of these; each may take 300 bytes when it is parsed
 #define TOKEN_BYTES_MAX 16384u
 #define CONNECT_MS 10000L
 #define LIST_MS 60000L
@@ -52,7 +53,7 @@ struct watch {
 	uint32_t failures;  // in a row
 	uint32_t bad_watches; // in a row, lists between them aside
 	uint32_t page;      // objects of a page to ask for
-	bool is_too_large;  // LISTING: the page was; WATCHING: this line is, up to its end
+	bool is_too_large;  // the answer was
 	enum ending ending; // of a watch
 	char said[160];     // why, with ENDING_ERROR
 	char told[160];     // what the log was told last, "" when all is well
@@ -176,16 +177,35 @@ static void take_event(struct watch *w, const json_t *event)
 	note_success(w, false, true);
 }
 
+// NULL: it is no JSON, or is too large. An answer of small parts only takes many times its bytes.
+static json_t *parse(struct watch *w)
+{
+	uint32_t parts = 0;
+
+	for (size_t i = 0; i < w->body.len; i++) {
+		char c = w->body.data[i];
+		parts += c == '{' || c == '[' || c == ',';
+	}
+	w->is_too_large |= parts > JSON_PARTS_MAX;
+	if (w->is_too_large || w->body.len == 0)
+		return NULL;
+	return json_loadb(w->body.data, w->body.len, 0, NULL);
+}
+
+static void fail_watch(struct watch *w, const char *what)
+{
+	w->ending = ENDING_ERROR;
+	(void)snprintf(w->said, sizeof(w->said), "the watch: %s", what);
+}
+
 static void take_line(struct watch *w)
 {
-	json_t *event = json_loadb(w->body.data == NULL ? "" : w->body.data, w->body.len, 0, NULL);
+	json_t *event = parse(w);
 
 	if (event != NULL)
 		take_event(w, event);
 	else if (w->body.len != 0)
-		w->ending = ENDING_ERROR;
-	if (event == NULL)
-		(void)snprintf(w->said, sizeof(w->said), "the watch: an event is no JSON");
+		fail_watch(w, w->is_too_large ? "an event is too large" : "an event is no JSON");
 	json_decref(event);
 }
 
@@ -195,14 +215,14 @@ static bool take_lines(struct watch *w, const char *data, size_t len)
 	while (len != 0 && w->ending == ENDING_NONE) {
 		const char *end = memchr(data, '\n', len);
 		size_t part = end == NULL ? len : (size_t)(end - data);
-		w->is_too_large |= w->body.len + part > LINE_BYTES_MAX;
-		if (!w->is_too_large)
-			tl_text_add(&w->body, data, part);
+		if (w->body.len + part > LINE_BYTES_MAX) {
+			fail_watch(w, "an event is too large");
+			break;
+		}
+		tl_text_add(&w->body, data, part);
 		if (end == NULL)
 			return true;
-		if (!w->is_too_large)
-			take_line(w);
-		w->is_too_large = false;
+		take_line(w);
 		tl_text_clear(&w->body);
 		data += part + 1;
 		len -= part + 1;
@@ -231,7 +251,7 @@ static size_t take_bytes(char *data, size_t size, size_t count, void *arg)
 // True: it was a page of a list, and `next` tells where the list goes on.
 static bool take_page(struct watch *w)
 {
-	json_t *page = json_loadb(w->body.data == NULL ? "" : w->body.data, w->body.len, 0, NULL);
+	json_t *page = parse(w);
 	const json_t *metadata = json_object_get(page, "metadata");
 	const json_t *items = json_object_get(page, "items");
 	const char *next = text_of(metadata, "continue");
@@ -257,13 +277,13 @@ static bool take_page(struct watch *w)
 }
 
 // The message that the API server gives with a refusal, else nothing.
-static void describe(const struct watch *w, CURLcode code, long status, char *ret_what, size_t size)
+static void describe(struct watch *w, CURLcode code, long status, char *ret_what, size_t size)
 {
-	json_t *answer = json_loadb(w->body.data == NULL ? "" : w->body.data, w->body.len, 0, NULL);
+	json_t *answer = parse(w);
 	const char *message = text_of(answer, "message");
 
 	if (w->is_too_large && status == 200)
-		(void)snprintf(ret_what, size, "an answer is larger than %u MiB", PAGE_BYTES_MAX >> 20);
+		(void)snprintf(ret_what, size, "an answer is too large");
 	else if (status != 0 && status != 200)
 		(void)snprintf(ret_what, size, "HTTP status %ld%s%s", status, *message == 0 ? "" : ": ",
 			       message);
@@ -288,7 +308,7 @@ static void end_list(struct watch *w, CURLcode code, long status)
 	if (w->is_too_large && w->page > 1)
 		w->page /= 2;
 	list_anew(w); // also by 410: the place where to go on has become too old
-	if (code == CURLE_OK && status == 200)
+	if (code == CURLE_OK && status == 200 && !w->is_too_large)
 		(void)snprintf(what, sizeof(what), "the answer is no list");
 	else
 		describe(w, code, status, what, sizeof(what));

@@ -240,6 +240,26 @@ exporters:
         self.api.hides_version = False
         self.wait_objects(FILLERS + 2, 1)
 
+    def test_answers_that_would_take_all_memory(self):
+        """Objects by the million, and an event without end: less is asked for, and all is known."""
+        self.seed()
+        self.api.page_max = 100
+        self.start()
+        self.wait_objects(FILLERS + 2, 1)
+        limits = [r.query["limit"] for r in self.api.asked("pods", watch=False)]
+        self.assertEqual(limits, ["200", *["100"] * 5])
+        self.assertIn("pods: an answer is too large", self.agent.log.read_text())
+        self.let_watch()
+        self.api.page_max = 10 ** 6
+        self.api.change("ADDED", "pods", pod("new-0", "10.1.0.7", ("StatefulSet", "new"),
+                                             annotations="x" * (5 << 20)))
+        self.wait_objects(FILLERS + 3, 1)
+        self.let_watch()
+        self.assertIn("pods: the watch: an event is too large", self.agent.log.read_text())
+        self.assertEqual(len(self.api.asked("pods", watch=True)), 4)
+        status = pathlib.Path(f"/proc/{self.agent.process.pid}/status").read_text()
+        self.assertLess(int(status.split("VmHWM:")[1].split()[0]), 400 << 10)  # KiB
+
     def test_the_status_says_what_goes_wrong(self):
         """Of pods, however well it goes with services."""
         self.seed()
