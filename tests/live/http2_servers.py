@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/2 by nginx, apache2 (h2c Upgrade), nghttpd (push, padding, trailers) and python3-h2, with
-curl, nghttp, h2load and python3-h2: the records are the clients' calls; joined late, no record
-says what was not told."""
+curl, nghttp, h2load and python3-h2: the records are the clients' calls; joined late they are the
+calls since then, and none says what was not told."""
 import collections
 import json
+import os
 import pathlib
 import subprocess
 import time
@@ -13,8 +14,12 @@ import lab
 from lab import check
 
 PEER = pathlib.Path(__file__).with_name("h2_peer.py")
+FRONT = pathlib.Path(__file__).with_name("tls_front.py")
 MODULES = "/usr/lib/apache2/modules"
 LOADED = 1000  # requests of h2load
+# Of connections that curl keeps: Debian's goes on with one only over TLS, which is taken off on the way.
+# Port of the server: where it is asked.
+KEPT = {8087: "127.0.0.1:4487", 8088: "127.0.0.1:4488", 8089: "127.0.0.1:4489"}
 
 
 def apache(l, namespace):
@@ -26,6 +31,7 @@ ServerName apache.test
 PidFile {l.folder}/apache.pid
 ErrorLog {l.folder}/apache.err
 Listen {lab.HTTP}:8083
+Listen {lab.HTTP}:8089
 {modules}Protocols h2c http/1.1
 DocumentRoot {l.folder}/www
 User www-data
@@ -37,18 +43,31 @@ User www-data
 
 def servers(l, namespace):
     lab.need("nginx", "apache2", "nghttpd", "nghttp", "h2load", "curl")
-    l.nginx(namespace, http=f"server {{ listen {lab.HTTP}:8082 http2; root {l.folder}/www; "
+    l.nginx(namespace, http=f"server {{ listen {lab.HTTP}:8082 http2; listen {lab.HTTP}:8088 http2; "
+                            f"root {l.folder}/www; "
                             "location /gone { return 410; } location /empty { return 204; } }")
     (l.folder / "www/large").write_bytes(bytes(300000))
     (l.folder / "www/style.css").write_text("body {}\n")
     (l.folder / "www/small").write_bytes(bytes(700))
     apache(l, namespace)
-    for port in ("8084", "8086"):
+    for port in ("8084", "8086", "8087"):
         l.start(namespace, "nghttpd", "--no-tls", "-a", lab.HTTP, "-d", l.folder / "www", "-b", "20",
                 "-p", "/index.html=/style.css", "--trailer", "x-sum: 1", port, log="nghttpd.log")
         lab.wait_for("nghttpd", lambda p=port: l.answers(namespace, lab.HTTP, int(p)))
     l.start(namespace, "/usr/bin/python3", PEER, "serve", lab.HTTP, "8085", log="h2.log")
     lab.wait_for("the h2 server", lambda: l.answers(namespace, lab.HTTP, 8085))
+
+
+def front(l, client):
+    lab.need("openssl")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", l.folder / "front.pem")
+    l.sh("openssl", "req", "-x509", *key, "-subj", "/CN=front", "-out", l.folder / "front.crt")
+    with open(l.folder / "front.pem", "a") as both:
+        both.write((l.folder / "front.crt").read_text())
+    pairs = [f"{place.partition(':')[2]}:{port}" for port, place in KEPT.items()]
+    l.start(client, "/usr/bin/python3", FRONT, l.folder / "front.pem", lab.HTTP, *pairs, log="front.log")
+    for pair in pairs:
+        lab.wait_for("what takes TLS off", lambda p=pair: l.answers(client, "127.0.0.1", int(p.partition(":")[0])))
 
 
 def urls(port, *paths):
@@ -89,6 +108,61 @@ def clients(l, client):
     return want
 
 
+def told(port, line):
+    """What curl says of a call: ((port, method, target, code), connections that it made for it)"""
+    words = line.split()
+    check(len(words) == 5 and words[3] == "2", f"curl to {port}: {line}")
+    method, url, code, _, connects = words
+    return (port, method, "/small" + url.partition("/small")[2], int(code)), int(connects)
+
+
+def keep_curl(l, client, port):
+    """A curl whose connection has had calls, and which waits before it makes more of them: until
+    it has read the cookies for the first one."""
+    gate = l.folder / f"gate-{port}"
+    os.mkfifo(gate)
+    each = ("-sSk", "--http2", "-o", "/dev/null", "-w",
+            "%{stderr}%{method} %{url_effective} %{response_code} %{http_version} %{num_connects}\\n")
+    url = f"https://{KEPT[port]}/small"
+    child = l.start(client, "curl", *each, url + "?[1-20]", "--next", *each, "-b", gate, url + "?21",
+                    "--next", *each, url + "?[22-50]", "--next", *each, "-I", url + "?[51-60]",
+                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    child.gate = gate
+    child.early = [told(port, child.stderr.readline()) for _ in range(20)]
+    return child
+
+
+def go_on(port, child):
+    """Lets it make the rest of its calls, in the same connection; returns them."""
+    def opened():
+        try:
+            return open(os.open(child.gate, os.O_WRONLY | os.O_NONBLOCK), "w")
+        except OSError:  # it isn't there yet
+            return None
+    lab.wait_for("curl at the gate", opened).close()
+    late = [told(port, line) for line in child.stderr.read().splitlines()]
+    connects = sum(count for _, count in child.early + late)
+    check(child.wait(60) == 0 and len(late) == 40 and connects == 1,
+          f"curl to {port}: {len(late)} more calls in {connects} connections, exit {child.returncode}")
+    return [call for call, _ in late]
+
+
+def check_kept(records, calls):
+    """Connections of curl joined late: all calls since then, with what was told since then. The path is told
+    each time; HEAD once, behind the join, and then by its index."""
+    want = collections.Counter(calls)
+    got = collections.Counter((r["server"]["port"], r["request"]["method"], r["request"]["target"],
+                               r["response"]["status_code"]) for r in records)
+    print(f"curl joined late: {lab.count_by(records, 'server', 'port')} {lab.count_by(records, 'status')}")
+    check(want == got, f"curl only called {want - got}, only recorded {got - want}")
+    silent = [r for r in records if "late_join" not in r.get("flags", [])]
+    check(not silent, f"late joins of curl that do not say so: {silent}")
+    for r in records:
+        body = {"GET": 700, "HEAD": 0}[r["request"]["method"]]
+        host = r["request"].get("host")
+        check(r["response"]["body_bytes"] == body and host in (None, KEPT[r["server"]["port"]]), f"invented: {r}")
+
+
 def round_of(child):
     """The calls that the client kept waiting makes now."""
     child.stdin.write("\n")
@@ -103,19 +177,22 @@ def round_of(child):
 def run(l):
     client, host = l.pair(offload=False)
     servers(l, host)
+    front(l, client)
     early = l.start(client, "/usr/bin/python3", PEER, "keep", lab.HTTP, "8086", log="early.log",
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     round_of(early)  # the probe does not see it: the tables of both sides are full of it
+    kept = {port: keep_curl(l, client, port) for port in KEPT}
     agent = l.agent(host, ["interface: s0"])
     want = clients(l, client)
     late_calls = round_of(early) + round_of(early)
+    kept_calls = [call for port, child in kept.items() for call in go_on(port, child)]
     time.sleep(0.5)
     own, seen, status = l.settled(host)
     losses = lab.check_books(own, seen, status)
     l.stop(agent)
     records = l.records()
     late = [r for r in records if r["server"]["port"] == 8086]
-    whole = [r for r in records if r["server"]["port"] != 8086]
+    whole = [r for r in records if r["server"]["port"] not in (8086, *KEPT)]
     print(f"{len(whole)} records {lab.count_by(whole, 'protocol')} {lab.count_by(whole, 'status')}, "
           f"{len(late)} of a connection joined late, lost {losses}")
     if sum(losses.values()) > 0:
@@ -140,6 +217,7 @@ def run(l):
     check(all(r["request"] and r["response"] for r in late), "half a call of the late join")
     codes = lab.count_by(late, "response", "status_code")
     check(set(codes) <= {200, None}, f"invented: {codes}")
+    check_kept([r for r in records if r["server"]["port"] in KEPT], kept_calls)
 
 
 lab.main(run)
