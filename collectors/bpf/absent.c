@@ -125,3 +125,10 @@ void tl_bpf_enum(const char *type, tl_bpf_enum_fn *visit, void *arg)
 	(void)visit;
 	(void)arg;
 }
+
+int tl_bpf_find_percpu(struct tl_bpf_percpu *rows, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		rows[i].offset = -1;
+	return -EOPNOTSUPP;
+}

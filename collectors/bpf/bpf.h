@@ -157,5 +157,16 @@ int tl_bpf_serve(struct tl_ctx *ctx, const struct tl_bpf_hook *hooks, struct tl_
 typedef void tl_bpf_enum_fn(void *arg, const char *name, uint32_t value);
 void tl_bpf_enum(const char *type, tl_bpf_enum_fn *visit, void *arg);
 
+// A per-CPU variable of the running kernel, or a member of it. On a CPU two of them are as far apart
+// as their offsets.
+struct tl_bpf_percpu {
+	const char *variable;
+	const char *member; // in structs without names, too; NULL: the variable itself
+	int64_t offset;     // set by tl_bpf_find_percpu(), in bytes; -1: it has none
+};
+// Reads megabytes: ask once. 0; -EOPNOTSUPP: the kernel does not describe its types, or built
+// without BPF. Any thread.
+int tl_bpf_find_percpu(struct tl_bpf_percpu *rows, uint32_t count);
+
 // collectors.bpf: what is loaded already stays.
 void tl_bpf_allow(bool is_allowed);

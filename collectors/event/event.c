@@ -19,6 +19,7 @@
 #define SYMBOLS_NS (60 * SECOND_NS)  // how old the kernel's symbols may be
 #define SYMBOLS_BPF_NS SECOND_NS     // and where a BPF program is among them
 #define HOOKS_MAX 4u
+#define CONSTANTS_MAX 4u // of a hook's own
 
 // The kernel's symbols take megabytes: all events share them, from the first stack on until the last
 // run ends.
@@ -114,16 +115,11 @@ static void end_run(void)
 	(void)pthread_mutex_unlock(&shared.lock);
 }
 
-// Loads the first hook that the kernel takes, with the constants that all programs have.
+// Loads the first hook that the kernel takes, with the constants that all programs have and its own.
 static int load(struct tl_event *event, struct tl_ctx *ctx)
 {
 	bool is_v2 = tl_containers_are_v2();
-	const struct tl_bpf_constant constants[] = {
-		{"tl_is_v2", &is_v2, sizeof(is_v2)},
-		{event->kind->has_net ? "host_net" : NULL, &event->host_net,
-		 sizeof(event->host_net)},
-		{NULL, NULL, 0},
-	};
+	struct tl_bpf_constant constants[HOOKS_MAX][CONSTANTS_MAX + 3];
 	struct tl_bpf_hook hooks[HOOKS_MAX + 1] = {0};
 
 	event->host_net = inode_of("/proc/1/ns/net");
@@ -132,7 +128,18 @@ static int load(struct tl_event *event, struct tl_ctx *ctx)
 	for (uint32_t i = 0; event->kind->hooks[i].name != NULL; i++) {
 		TL_ASSERT(i < HOOKS_MAX);
 		hooks[i] = event->kind->hooks[i];
-		hooks[i].constants = constants;
+		struct tl_bpf_constant *next = constants[i];
+		*next++ = (struct tl_bpf_constant) {"tl_is_v2", &is_v2, sizeof(is_v2)};
+		if (event->kind->has_net)
+			*next++ = (struct tl_bpf_constant) {"host_net", &event->host_net,
+							    sizeof(event->host_net)};
+		for (const struct tl_bpf_constant *own = hooks[i].constants;
+		     own != NULL && own->name != NULL; own++) {
+			TL_ASSERT(own - hooks[i].constants < (ptrdiff_t)CONSTANTS_MAX);
+			*next++ = *own;
+		}
+		*next = (struct tl_bpf_constant) {0};
+		hooks[i].constants = constants[i];
 	}
 	return tl_bpf_start(ctx, hooks, &event->bpf);
 }

@@ -57,7 +57,7 @@ struct tl_softirq_record {
 	struct tl_event_stack stack;
 	__u64 duration_ns, threshold_ns;
 	__u32 kind;
-	__u32 vector;
+	__u32 vectors; // a bit for each that it may be: several where only the stack can tell
 };
 
 struct tl_memreclaim_record {

@@ -63,7 +63,10 @@ struct timerqueue_node {
 	__s64 expires;
 };
 
+struct hrtimer_cpu_base;
+
 struct hrtimer_clock_base {
+	struct hrtimer_cpu_base *cpu_base;
 	int clockid;
 };
 
@@ -71,6 +74,18 @@ struct hrtimer {
 	struct timerqueue_node node;
 	struct hrtimer_clock_base *base;
 	__u8 is_soft;
+};
+
+struct task_struct___rt {
+	int softirq_disable_cnt;
+};
+
+struct thread_info___arm64 {
+	__u64 preempt_count;
+};
+
+struct task_struct___arm64 {
+	struct thread_info___arm64 thread_info;
 };
 
 #pragma clang attribute pop

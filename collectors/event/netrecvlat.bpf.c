@@ -17,35 +17,56 @@ struct {
 
 const volatile __u32 host_net = 0; // inode of the host's network namespace
 
-// When a clock was read, and in which tick: to read it costs most of what is done here, and most
-// packets are so young that the ticks since then tell it.
-struct reading {
-	__u64 ns, ticks;
+#define STAGES 3u
+#define TYPES 4u
+#define SLACK_NS 500000ll // of ticks, which are not quite in step with the clock
+
+// The oldest stamps that can't be too old before this tick ends: to read a clock costs most of what
+// is done here, and this spares it for all packets of a tick but the first.
+struct young {
+	__u64 tick;
+	__s64 oldest_ns[STAGES][TYPES]; // by the clock of the stamp's type
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct reading);
-} readings SEC(".maps");
+	__type(value, struct young);
+} youngs SEC(".maps");
 
-#define READING_TICKS 64 // then its error is still below SLACK_NS
-#define SLACK_NS 500000ull
-
-// It is not later than this.
-static __always_inline __u64 latest_ns(__u64 tick_ns)
+static __always_inline __s64 offset_of(__u32 type)
 {
-	struct reading *reading = bpf_map_lookup_elem(&readings, &zero);
-	__u64 ticks = bpf_jiffies64();
+	__s64 *offset_ns = bpf_map_lookup_elem(&offsets, &type);
 
-	if (reading == NULL)
-		return ~0ull >> 1;
-	if (ticks - reading->ticks > READING_TICKS) {
-		reading->ns = bpf_ktime_get_ns();
-		reading->ticks = ticks;
-	}
-	return reading->ns + (ticks - reading->ticks + 1) * tick_ns + SLACK_NS;
+	return offset_ns == NULL ? 0 : *offset_ns;
+}
+
+static __always_inline void renew(struct young *young, __u64 tick)
+{
+	const struct tl_event_setting *setting = bpf_map_lookup_elem(&settings, &zero);
+
+	if (setting == NULL)
+		return;
+	__s64 latest_ns = (__s64)(bpf_ktime_get_ns() + setting->tick_ns) + SLACK_NS;
+	for (__u32 type = 0; type < TYPES; type++)
+		for (__u32 stage = 0; stage < STAGES; stage++)
+			young->oldest_ns[stage][type] = latest_ns + offset_of(type) -
+							(__s64)setting->threshold_ns[stage];
+	young->tick = tick;
+}
+
+// False: the clock must say it.
+static __always_inline bool is_young(__s64 stamp_ns, __u32 stage, __u32 type)
+{
+	struct young *young = bpf_map_lookup_elem(&youngs, &zero);
+	__u64 tick = bpf_jiffies64();
+
+	if (young == NULL)
+		return true;
+	if (young->tick != tick)
+		renew(young, tick);
+	return stamp_ns > young->oldest_ns[stage][type % TYPES];
 }
 
 // A stamp is of the wall clock, unless it says otherwise: the time of departure on the monotonic
@@ -67,22 +88,20 @@ static __always_inline __u32 stamp_type(struct sk_buff *skb, bool may_look)
 static __always_inline int on_packet(void *ctx, struct sk_buff *skb, struct sock *sk,
 				     __s64 stamp_ns, bool may_look, __u32 stage)
 {
-	const struct tl_event_setting *setting = bpf_map_lookup_elem(&settings, &zero);
 	__u32 type;
 
-	if (stamp_ns == 0 || setting == NULL)
+	if (stamp_ns == 0)
 		return 0;
 	type = stamp_type(skb, may_look);
-	__s64 *offset_ns = bpf_map_lookup_elem(&offsets, &type);
-	if (offset_ns == NULL)
+	if (is_young(stamp_ns, stage, type))
 		return 0;
-	__s64 least_ns = stamp_ns - *offset_ns + (__s64)setting->threshold_ns[stage];
-	if ((__s64)latest_ns(setting->tick_ns) < least_ns)
-		return 0;
+	const struct tl_event_setting *setting = bpf_map_lookup_elem(&settings, &zero);
 	__u64 now_ns = bpf_ktime_get_ns();
-	if ((__s64)now_ns < least_ns || !is_tcp(skb, stage == TL_RX_NETIF))
+	__s64 offset_ns = offset_of(type);
+	__s64 latency_ns = (__s64)now_ns + offset_ns - stamp_ns;
+	if (setting == NULL || latency_ns < (__s64)setting->threshold_ns[stage] ||
+	    !is_tcp(skb, stage == TL_RX_NETIF))
 		return 0;
-	__s64 latency_ns = (__s64)now_ns + *offset_ns - stamp_ns;
 	if (stage == TL_RX_USERCOPY) {
 		sk = BPF_CORE_READ(skb, sk);
 		__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
@@ -101,7 +120,7 @@ static __always_inline int on_packet(void *ctx, struct sk_buff *skb, struct sock
 	note_packet(skb, sk, stage == TL_RX_NETIF, &record->packet);
 	record->latency_ns = (__u64)latency_ns;
 	record->threshold_ns = setting->threshold_ns[stage];
-	record->offset_ns = *offset_ns;
+	record->offset_ns = offset_ns;
 	record->stage = stage;
 	record->stamp_type = type;
 	record->tcp_state = sk == NULL ? 0 : BPF_CORE_READ(sk, __sk_common.skc_state);

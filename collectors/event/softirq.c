@@ -11,10 +11,12 @@
 #include "collectors/event/gate.h"
 
 TL_BPF_CODE(softirq);
+TL_BPF_CODE(softirq_ticks);
 
 struct softirq_options {
 	uint64_t late_ns, long_ns, timer_ns;
 	uint64_t rate;
+	bool is_exact;
 };
 
 #define ROW(member, row_key, row_help) \
@@ -27,6 +29,8 @@ static const struct tl_option rows[] = {
 	ROW(long_ns, "long", "Time that a softirq may run."),
 	ROW(timer_ns, "timer", "Time that a timer's interrupt may be late."),
 	TL_EVENT_RATE_ROW(struct softirq_options, rate, "10"),
+	{.key = "exact", .type = TL_OPTION_BOOL, .offset = offsetof(struct softirq_options, is_exact),
+	 .value = "false", .help = "Watch each softirq, not what timers interrupt: exact, and dearer."},
 	TL_OPTION_END,
 };
 
@@ -42,11 +46,44 @@ static void set(struct tl_event *event, struct tl_ctx *ctx, struct tl_event_sett
 	ret->rate = options.rate;
 }
 
+static const char *const vector_names[] = {"HI", "TIMER", "NET_TX", "NET_RX", "BLOCK",
+					   "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"};
+
+// What the stack of one that runs shows it to be, by the function that the kernel calls for it.
+static const char *vector_of(const char *stack)
+{
+	static const struct {
+		const char *function, *vector;
+	} functions[] = {
+		{"tasklet_hi_action", "HI"}, {"run_timer_softirq", "TIMER"},
+		{"net_tx_action", "NET_TX"}, {"net_rx_action", "NET_RX"},
+		{"blk_done_softirq", "BLOCK"}, {"irq_poll_softirq", "IRQ_POLL"},
+		{"tasklet_action", "TASKLET"}, {"sched_balance_softirq", "SCHED"},
+		{"run_rebalance_domains", "SCHED"}, {"hrtimer_run_softirq", "HRTIMER"},
+		{"rcu_core", "RCU"},
+	};
+
+	for (; stack != NULL && stack[0] != '\0'; stack = strchr(stack, '\n')) {
+		stack += stack[0] == '\n';
+		for (uint32_t i = 0; i < TL_COUNT_OF(functions); i++)
+			if (strncmp(stack, functions[i].function, strlen(functions[i].function)) == 0)
+				return functions[i].vector;
+	}
+	return NULL;
+}
+
+// NULL: it can't be told, or there is none.
+static const char *vector_name(const struct tl_softirq_record *record, const char *stack)
+{
+	for (uint32_t i = 0; i < TL_COUNT_OF(vector_names); i++)
+		if (record->vectors == 1u << i)
+			return vector_names[i];
+	return record->kind == TL_SOFTIRQ_LONG ? vector_of(stack) : NULL;
+}
+
 static void tell(struct tl_event *event, const void *data, uint32_t size)
 {
 	static const char *const kinds[] = {"late", "long", "timer"};
-	static const char *const vectors[] = {"HI", "TIMER", "NET_TX", "NET_RX", "BLOCK",
-					      "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"};
 	const struct tl_softirq_record *record = data;
 	struct tl_text stack = {0};
 
@@ -58,16 +95,53 @@ static void tell(struct tl_event *event, const void *data, uint32_t size)
 				 "duration_ns", (json_int_t)record->duration_ns, "threshold_ns",
 				 (json_int_t)record->threshold_ns, "cpu", (int)record->task.cpu,
 				 "stack", stack.data);
-	if (record->kind != TL_SOFTIRQ_TIMER && record->vector < TL_COUNT_OF(vectors))
-		(void)json_object_set_new(json, "vector", json_string(vectors[record->vector]));
+	const char *vector = vector_name(record, stack.data);
+	if (vector != NULL)
+		(void)json_object_set_new(json, "vector", json_string(vector));
 	tl_event_add_task(json, &record->task);
 	tl_event_save(event, record->task.time_ns, json);
 	tl_text_free(&stack);
 }
 
+static const char *const ticks[] = {"expire_ticks", NULL};
 static const char *const btf[] = {"raise_btf", "entry_btf", "exit_btf", "expire_btf", NULL};
 static const char *const raw[] = {"raise_raw", "entry_raw", "exit_raw", "expire_raw", NULL};
+
+// Where a CPU has what the program at timers reads, as seen from its timers. Kernels have moved it
+// about: the first that is there is taken. Found once, by the only run there is at a time.
+static int64_t begun_at, pending_at, count_at;
+static const struct tl_bpf_constant places[] = {
+	{"begun_at", &begun_at, sizeof(begun_at)}, {"pending_at", &pending_at, sizeof(pending_at)},
+	{"count_at", &count_at, sizeof(count_at)}, {NULL, NULL, 0}};
+
+static bool find_places(void)
+{
+	enum { TIMERS, BEGUN, PENDING, COUNT = PENDING + 3, END = COUNT + 2 };
+	struct tl_bpf_percpu found[END] = {
+		[TIMERS] = {"hrtimer_bases", NULL, 0},
+		[BEGUN] = {"kstat", "softirqs", 0},
+		[PENDING] = {"__softirq_pending", NULL, 0},
+		{"pcpu_hot", "softirq_pending", 0},
+		{"irq_stat", "__softirq_pending", 0},
+		[COUNT] = {"__preempt_count", NULL, 0},
+		{"pcpu_hot", "preempt_count", 0},
+	};
+
+	if (tl_bpf_find_percpu(found, END) < 0 || found[TIMERS].offset < 0 ||
+	    found[BEGUN].offset < 0)
+		return false;
+	begun_at = found[BEGUN].offset - found[TIMERS].offset;
+	pending_at = count_at = 0;
+	for (uint32_t i = PENDING; i < END; i++) {
+		int64_t *at = i < COUNT ? &pending_at : &count_at;
+		if (*at == 0 && found[i].offset >= 0)
+			*at = found[i].offset - found[TIMERS].offset;
+	}
+	return pending_at != 0;
+}
+
 static const struct tl_bpf_hook hooks[] = {
+	{.name = "ticks", .code = &tl_bpf_code_softirq_ticks, .programs = ticks, .constants = places},
 	{.name = "tp_btf", .code = &tl_bpf_code_softirq, .programs = btf},
 	{.name = "raw_tp", .code = &tl_bpf_code_softirq, .programs = raw},
 	{.name = NULL},
@@ -118,7 +192,7 @@ static void tell_sample(struct tl_event *event, const struct tl_perf_sample *sam
 {
 	struct tl_softirq_record record = {.duration_ns = sample->time_ns - since_ns,
 					   .threshold_ns = event->setting.threshold_ns[what],
-					   .kind = what, .vector = vector};
+					   .kind = what, .vectors = 1u << vector};
 
 	if (record.duration_ns <= record.threshold_ns ||
 	    !tl_event_may_tell(event, sample->time_ns))
@@ -182,8 +256,21 @@ static const struct tl_event_perf perf = {
 };
 static const struct tl_event_kind kind = {
 	.name = "softirq", .hooks = hooks, .perf = &perf, .set = set, .tell = tell};
+static const struct tl_event_kind kind_exact = {
+	.name = "softirq", .hooks = &hooks[1], .perf = &perf, .set = set, .tell = tell};
+
+static int start(void *arg, struct tl_ctx *ctx)
+{
+	struct softirq *self = arg;
+	struct softirq_options options;
+
+	tl_ctx_options(ctx, &options, sizeof(options));
+	self->event.kind = options.is_exact || !find_places() ? &kind_exact : &kind;
+	return tl_event_run(self, ctx);
+}
+
 static const struct tl_collector_ops ops = {
-	.start = tl_event_run, .update = tl_event_update, .close = close_softirq};
+	.start = start, .update = tl_event_update, .close = close_softirq};
 
 static int new_softirq(const struct tl_collector_setup *setup, struct tl_collector *ret)
 {

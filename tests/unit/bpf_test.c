@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "collectors/bpf/bpf.h"
 #include "collectors/bpf/stacks.h"
 #include "collectors/bpf/tracefs.h"
@@ -468,6 +469,26 @@ static int open_run(void **state)
 	return ctx.fd < 0;
 }
 
+static void per_cpu_variables_have_places(void **state)
+{
+	struct tl_bpf_percpu rows[] = {
+		{"hrtimer_bases", NULL, 0}, {"kstat", "irqs_sum", 0}, {"kstat", "softirqs", 0},
+		{"kstat", "no_such_member", 0}, {"no_such_variable", NULL, 0}};
+
+	(void)state;
+	int rc = tl_bpf_find_percpu(rows, TL_COUNT_OF(rows));
+	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
+		assert_int_equal(rc, 0);
+	else
+		assert_int_equal(rc, -EOPNOTSUPP);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_true((rows[i].offset >= 0) == (rc == 0));
+	if (rc == 0) // irqs_sum is an unsigned long, and first
+		assert_int_equal(rows[2].offset - rows[1].offset, sizeof(unsigned long));
+	assert_int_equal(rows[3].offset, -1);
+	assert_int_equal(rows[4].offset, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,6 +502,7 @@ int main(void)
 		cmocka_unit_test(tracepoints_without_bpf),
 		cmocka_unit_test(one_ring_keeps_order),
 		cmocka_unit_test(addresses_have_names),
+		cmocka_unit_test(per_cpu_variables_have_places),
 	};
 	return cmocka_run_group_tests(tests, open_run, NULL);
 }
