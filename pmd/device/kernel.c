@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pmd/device/kernel.h"
 
+#include "base/sysfs.h"
+
 #include <dirent.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,17 +84,10 @@ uint64_t tl_kernel_sockets_dropped(struct tl_kernel_sockets *s)
 
 static uint64_t interface_count(const char *interface, const char *counter)
 {
-	char path[128];
-	uint64_t value = 0;
+	char line[32];
 
-	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/%s", interface, counter);
-	FILE *file = fopen(path, "re");
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%" SCNu64, &value) != 1)
-		value = 0;
-	(void)fclose(file);
-	return value;
+	tl_sysfs_line(line, sizeof(line), "/sys/class/net/%s/statistics/%s", interface, counter);
+	return strtoull(line, NULL, 10);
 }
 
 static uint64_t interface_drops(const char *interface)

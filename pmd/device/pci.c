@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pmd/device/pci.h"
 
+#include "base/sysfs.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -72,16 +74,10 @@ static void interface_of(const char *device, char *ret, uint32_t size)
 
 static bool is_network_card(const char *device)
 {
-	char path[PATH_BYTES];
-	char class[16] = "";
+	char class[16];
 
-	(void)snprintf(path, sizeof(path), "%.400s/class", device);
-	FILE *file = fopen(path, "re");
-	if (file == NULL)
-		return false;
-	bool is_read = fgets(class, sizeof(class), file) != NULL;
-	(void)fclose(file);
-	return is_read && strncmp(class, "0x02", 4) == 0;
+	tl_sysfs_line(class, sizeof(class), "%s/class", device);
+	return strncmp(class, "0x02", 4) == 0;
 }
 
 int tl_pci_check(const char *address, char *error, uint32_t error_size)

@@ -2,7 +2,6 @@
 // tapline doctor: is the copy of the traffic that comes to a port good? Listens for some seconds and
 // judges link, queues, time stamps, losses and traffic in words.
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "base/sysfs.h"
 #include "base/text.h"
 #include "cli/capture.h"
 #include "cli/commands.h"
@@ -69,17 +69,9 @@ __attribute__((format(printf, 5, 6))) static void find(struct doctor *d, const c
 // A line of /sys/class/net/INTERFACE/NAME; "" where there is none.
 static void read_interface(const char *interface, const char *name, char *ret, size_t size)
 {
-	char path[PATH_MAX];
-
 	ret[0] = '\0';
-	(void)snprintf(path, sizeof(path), "/sys/class/net/%.64s/%s", interface, name);
-	FILE *file = strchr(interface, '/') == NULL ? fopen(path, "re") : NULL;
-	if (file == NULL)
-		return;
-	if (fgets(ret, (int)size, file) == NULL)
-		ret[0] = '\0';
-	ret[strcspn(ret, "\n")] = '\0';
-	(void)fclose(file);
+	if (strchr(interface, '/') == NULL)
+		tl_sysfs_line(ret, size, "/sys/class/net/%s/%s", interface, name);
 }
 
 static void judge_interface_link(struct doctor *d, const struct tl_port_status *port)

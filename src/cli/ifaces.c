@@ -15,6 +15,7 @@
 #include <pcap/pcap.h>
 
 #include "base/check.h"
+#include "base/sysfs.h"
 #include "cli/commands.h"
 #include "config/value.h"
 
@@ -29,23 +30,6 @@ struct ifaces_options {
 };
 
 static const char *const output_words[] = {"text", "json", NULL};
-
-// First line of a file below sysfs, "" when it can't be read.
-static void read_line(const char *directory, const char *name, char *ret, size_t size)
-{
-	char path[PATH_MAX];
-
-	ret[0] = '\0';
-	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
-		return;
-	FILE *file = fopen(path, "re");
-	if (file == NULL)
-		return;
-	if (fgets(ret, (int)size, file) == NULL)
-		ret[0] = '\0';
-	ret[strcspn(ret, "\n")] = '\0';
-	(void)fclose(file);
-}
 
 // Calls `visit` for each entry, sorted; false when the directory can't be read.
 typedef void visit_fn(void *arg, const char *name);
@@ -114,7 +98,7 @@ static void add_number(json_t *json, const char *key, const char *directory, con
 	char text[64];
 	uint64_t number;
 
-	read_line(directory, name, text, sizeof(text));
+	tl_sysfs_line(text, sizeof(text), "%s/%s", directory, name);
 	if (tl_parse_uint(text, &number) && number > 0 && number <= INT64_MAX)
 		(void)json_object_set_new(json, key, json_integer((json_int_t)number));
 }
@@ -134,7 +118,7 @@ static json_t *interface_json(const pcap_if_t *interface)
 		(void)json_object_set_new(json, "rx_queues", json_integer(queues));
 	add_number(json, "speed_mbps", directory, "speed");
 	add_number(json, "mtu", directory, "mtu");
-	read_line(directory, "address", text, sizeof(text));
+	tl_sysfs_line(text, sizeof(text), "%s/address", directory);
 	if (*text != '\0' && strcmp(text, "00:00:00:00:00:00") != 0)
 		(void)json_object_set_new(json, "mac", json_string(text));
 	return json;
@@ -187,13 +171,13 @@ static void visit_pci(void *arg, const char *name)
 	json_t *interfaces;
 
 	(void)snprintf(directory, sizeof(directory), PCI_PATH "/%s", name);
-	read_line(directory, "class", text, sizeof(text));
+	tl_sysfs_line(text, sizeof(text), "%s/class", directory);
 	if (strncmp(text, PCI_CLASS_NETWORK, strlen(PCI_CLASS_NETWORK)) != 0)
 		return;
 	json_t *json = json_pack("{s:s}", "address", name);
-	read_line(directory, "vendor", text, sizeof(text));
+	tl_sysfs_line(text, sizeof(text), "%s/vendor", directory);
 	(void)json_object_set_new(json, "vendor", json_string(text));
-	read_line(directory, "device", text, sizeof(text));
+	tl_sysfs_line(text, sizeof(text), "%s/device", directory);
 	(void)json_object_set_new(json, "device", json_string(text));
 	(void)snprintf(path, sizeof(path), "%s/driver", directory);
 	ssize_t len = readlink(path, target, sizeof(target) - 1);
