@@ -108,8 +108,11 @@ uint64_t tl_kernel_interface_dropped(struct tl_kernel_interface *i)
 	uint64_t next = atomic_load_explicit(&i->next_read, memory_order_relaxed);
 
 	if (*i->name != '\0' && now >= next &&
-	    atomic_compare_exchange_strong(&i->next_read, &next, now + rte_get_tsc_hz() / 100))
-		atomic_store_explicit(&i->dropped, interface_drops(i->name) - i->before,
-				      memory_order_relaxed);
+	    atomic_compare_exchange_strong(&i->next_read, &next, now + rte_get_tsc_hz() / 100)) {
+		uint64_t drops = interface_drops(i->name);
+		// An interface that is gone counts nothing: what it had counted stays.
+		if (drops >= i->before)
+			atomic_store_explicit(&i->dropped, drops - i->before, memory_order_relaxed);
+	}
 	return atomic_load_explicit(&i->dropped, memory_order_relaxed);
 }
