@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pmd/device/clock.h"
 
+// No clock runs away so far between two readings: the wall clock was set.
+#define STEP_NS UINT64_C(100000000)
+
+static uint64_t difference(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
 void tl_device_clock_read(struct tl_device_clock *clock, uint64_t ticks, uint64_t wall_ns)
 {
-	uint64_t rate = 0;
+	uint64_t rate = atomic_load_explicit(&clock->ns_per_tick, memory_order_relaxed);
+	bool is_first = clock->first_ns == 0 || ticks <= clock->first_ticks;
+	bool is_step = rate != 0 && difference(tl_device_clock_ns(clock, ticks), wall_ns) > STEP_NS;
 
-	if (clock->first_ns == 0 || ticks <= clock->first_ticks || wall_ns <= clock->first_ns) {
-		// The first one; or a clock was set back: begin anew.
+	if (is_first || is_step || wall_ns <= clock->first_ns) {
+		// Begin anew; the rate stays where only the wall clock was set.
 		clock->first_ticks = ticks;
 		clock->first_ns = wall_ns;
+		rate = is_first ? 0 : rate;
 	} else {
 		rate = (uint64_t)(((__uint128_t)(wall_ns - clock->first_ns) << 32) /
 				  (ticks - clock->first_ticks));

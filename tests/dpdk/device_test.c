@@ -76,6 +76,27 @@ static void ticks_become_wall_time(void **state)
 	assert_int_equal(tl_device_clock_ns(&clock, 5 + hz), wall_ns + 6000000000);
 }
 
+// An hour of the wall clock in a second of the card's says nothing of the card's rate.
+static void a_wall_clock_that_is_set_changes_no_rate(void **state)
+{
+	(void)state;
+	static struct tl_device_clock clock;
+	const uint64_t hz = 156250000;
+	uint64_t wall_ns = UINT64_C(1700000000000000000);
+	uint64_t ticks = 1000;
+	const int64_t hours[] = {0, 0, 1, 0, -2, 0, 0};
+
+	for (size_t i = 0; i < sizeof(hours) / sizeof(hours[0]); i++) {
+		ticks += hz;
+		wall_ns += UINT64_C(1000000000) + (uint64_t)(hours[i] * INT64_C(3600000000000));
+		tl_device_clock_read(&clock, ticks, wall_ns);
+		if (i == 0)
+			continue;
+		uint64_t next = tl_device_clock_ns(&clock, ticks + hz);
+		assert_in_range(next, wall_ns + 1000000000 - 2, wall_ns + 1000000000 + 2);
+	}
+}
+
 static void addresses_have_two_forms(void **state)
 {
 	(void)state;
@@ -192,6 +213,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_key_tells_whether_conversations_stay_together),
 		cmocka_unit_test(ticks_become_wall_time),
+		cmocka_unit_test(a_wall_clock_that_is_set_changes_no_rate),
 		cmocka_unit_test(addresses_have_two_forms),
 		cmocka_unit_test(cards_are_refused_before_dpdk_starts),
 		cmocka_unit_test(a_card_without_huge_pages_gets_the_arithmetic),
