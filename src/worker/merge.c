@@ -19,7 +19,8 @@ void tl_merge_init(struct tl_merge *m, struct tl_port *const *ports, uint32_t po
 	m->ports = ports;
 	m->port_count = port_count;
 	m->worker = worker;
-	m->wait = rte_get_tsc_hz() / 1000 * (is_crowded ? WAIT_CROWDED_MS : WAIT_MS);
+	m->cycles_per_us = rte_get_tsc_hz() / 1000000;
+	m->wait = m->cycles_per_us * 1000 * (is_crowded ? WAIT_CROWDED_MS : WAIT_MS);
 }
 
 void tl_merge_fini(struct tl_merge *m)
@@ -65,6 +66,20 @@ static void refill(struct tl_merge *m, uint32_t index)
 	lane->bound_ns = is_done ? UINT64_MAX : clock_ns;
 }
 
+// Whether the next packet has waited long enough for older ones of a port that says nothing. A later
+// one has come that much later.
+static bool has_waited(const struct tl_merge *m, struct tl_merge_lane *lane, uint64_t time_ns)
+{
+	uint64_t now = rte_rdtsc();
+
+	if (lane->since == 0) {
+		lane->since = now;
+		lane->since_ns = time_ns;
+	}
+	uint64_t later_us = time_ns > lane->since_ns ? (time_ns - lane->since_ns) / 1000 : 0;
+	return now - lane->since >= m->wait + later_us * m->cycles_per_us;
+}
+
 // The lane of the oldest packet, if that may go.
 static struct tl_merge_lane *choose(struct tl_merge *m, uint64_t *ret_clock_ns)
 {
@@ -86,14 +101,15 @@ static struct tl_merge_lane *choose(struct tl_merge *m, uint64_t *ret_clock_ns)
 		}
 	}
 	*ret_clock_ns = best_ns < bound_ns ? best_ns : bound_ns;
-	if (best == NULL || best_ns <= bound_ns)
+	if (best == NULL)
+		return NULL;
+	if (best_ns <= bound_ns) {
+		best->since = 0;
 		return best;
-	uint64_t now = rte_rdtsc();
-	if (best->since == 0)
-		best->since = now;
+	}
 	struct tl_port *port = m->ports[which];
-	bool is_late = now - best->since >= m->wait ||
-		       (port->ops->is_pressed != NULL && port->ops->is_pressed(port, m->worker));
+	bool is_late = (port->ops->is_pressed != NULL && port->ops->is_pressed(port, m->worker)) ||
+		       has_waited(m, best, best_ns);
 	return is_late ? best : NULL;
 }
 
@@ -102,7 +118,6 @@ static void give(struct tl_merge_lane *lane, uint8_t port, struct tl_packet *pac
 {
 	struct rte_mbuf *m = mbuf_of(lane);
 
-	lane->since = 0;
 	lane->taken++;
 	if (!tl_mbuf_has_frames(m)) {
 		tl_view(m, port, chunks, headers, packet);

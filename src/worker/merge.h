@@ -16,7 +16,8 @@ struct tl_merge_lane {
 	uint32_t count;    // mbufs
 	uint32_t mbuf, at; // the next packet: its mbuf and, in one of frames, where
 	uint32_t taken;    // packets given since the last release
-	uint64_t since;    // cycles: the next packet waits since then, 0: not yet
+	uint64_t since;    // cycles: packets wait since then, 0: they don't
+	uint64_t since_ns; // ... the stamp of the first
 	uint64_t bound_ns; // with an empty lane: nothing older will come
 };
 
@@ -25,6 +26,7 @@ struct tl_merge {
 	uint32_t port_count;
 	uint32_t worker;
 	uint64_t wait; // cycles
+	uint64_t cycles_per_us;
 	struct tl_merge_lane lanes[TL_PORTS_MAX];
 };
 

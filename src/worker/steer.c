@@ -39,7 +39,8 @@ struct source {
 struct inbox {
 	struct rte_ring *ring;
 	uint32_t at, count; // of what was taken from the ring to be merged
-	uint64_t since;     // cycles: the first of these is looked at since then
+	uint64_t since;     // cycles: packets wait here since then, 0: they don't
+	uint64_t since_ns;  // ... the stamp of the first
 	_Atomic uint64_t taken;
 	struct rte_mbuf *mbufs[BURST];
 };
@@ -47,7 +48,7 @@ struct inbox {
 // The two directions of a conversation, the queue of each. Workers race for the entries; what that
 // spoils is one sample.
 struct sample {
-	_Atomic uint64_t word; // hash << 32 | port << 16 | (queue + 1) << 8 of side 1 | of side 0
+	_Atomic uint64_t word; // hash << 32 | (queue + 1) << 8 of side 1 | of side 0
 };
 
 enum phase { PHASE_READS, PHASE_READ, PHASE_SENDS_NO_MORE };
@@ -73,6 +74,7 @@ struct tl_steer {
 	uint32_t source_count;
 	uint32_t slots;      // of each ring
 	uint64_t merge_wait; // cycles
+	uint64_t cycles_per_us;
 	struct port_samples *samples; // one per port
 	struct station stations[];
 };
@@ -143,7 +145,8 @@ struct tl_steer *tl_steer_create(const struct tl_steer_options *options)
 	s->options = *options;
 	s->source_count = options->workers * options->port_count;
 	s->slots = ring_slots(options);
-	s->merge_wait = rte_get_tsc_hz() / 1000000 *
+	s->cycles_per_us = rte_get_tsc_hz() / 1000000;
+	s->merge_wait = s->cycles_per_us *
 			(options->is_crowded ? MERGE_WAIT_CROWDED_US : MERGE_WAIT_US);
 	s->samples = zeroed(options->port_count * sizeof(*s->samples));
 	is_good = s->samples != NULL;
@@ -397,18 +400,20 @@ void tl_steer_sort(struct tl_steer *s, uint32_t me, uint32_t port, struct rte_mb
 		   uint32_t count)
 {
 	struct source *source = &s->stations[me].sources[port];
-	uint64_t time_ns = atomic_load_explicit(&source->clock_ns, memory_order_relaxed);
+	uint64_t clock_ns = atomic_load_explicit(&source->clock_ns, memory_order_relaxed);
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct rte_mbuf *m = mbufs[i];
+		uint64_t time_ns = tl_mbuf_meta(m)->time_ns;
 		m->port = (uint16_t)port;
-		time_ns = tl_mbuf_meta(m)->time_ns;
+		// It never runs back: of workers that wait for each other one could always go on.
+		clock_ns = time_ns > clock_ns ? time_ns : clock_ns;
 		hand(s, me, port, s->options.workers == 1 ? 0 : owner_of(s, me, port, m), m);
 	}
 	for (uint32_t to = 0; to < s->options.workers; to++)
 		if (source->out_count[to] > 0)
 			flush(s, me, port, to);
-	atomic_store_explicit(&source->clock_ns, time_ns, memory_order_release);
+	atomic_store_explicit(&source->clock_ns, clock_ns, memory_order_release);
 }
 
 void tl_steer_clock(struct tl_steer *s, uint32_t me, uint32_t port, uint64_t clock_ns)
@@ -428,6 +433,20 @@ static bool refill(struct inbox *inbox)
 	inbox->at = 0;
 	inbox->count = rte_ring_sc_dequeue_burst(inbox->ring, (void **)inbox->mbufs, BURST, NULL);
 	return inbox->count > 0;
+}
+
+// Whether the next packet has waited long enough for older ones of a source that says nothing. A
+// later one has come that much later.
+static bool has_waited(const struct tl_steer *s, struct inbox *inbox, uint64_t time_ns)
+{
+	uint64_t now = rte_rdtsc();
+
+	if (inbox->since == 0) {
+		inbox->since = now;
+		inbox->since_ns = time_ns;
+	}
+	uint64_t later_us = time_ns > inbox->since_ns ? (time_ns - inbox->since_ns) / 1000 : 0;
+	return now - inbox->since >= s->merge_wait + later_us * s->cycles_per_us;
 }
 
 // The oldest packet's inbox, if none that is older can come; live it also goes when it waited long
@@ -458,16 +477,16 @@ static struct inbox *oldest(struct tl_steer *s, uint32_t me, uint64_t *ret_until
 		}
 	}
 	*ret_until = until_ns < bound_ns ? until_ns : bound_ns;
-	if (best == NULL || best_ns <= bound_ns)
+	if (best == NULL)
+		return NULL;
+	if (best_ns <= bound_ns) {
+		best->since = 0;
 		return best;
+	}
 	if (s->options.is_lossless)
 		return NULL;
-	if (rte_ring_count(best->ring) > s->slots / 2)
-		return best;
-	uint64_t now = rte_rdtsc();
-	if (best->since == 0)
-		best->since = now;
-	return now - best->since < s->merge_wait ? NULL : best;
+	bool is_late = rte_ring_count(best->ring) > s->slots / 2 || has_waited(s, best, best_ns);
+	return is_late ? best : NULL;
 }
 
 uint32_t tl_steer_take(struct tl_steer *s, uint32_t me, struct rte_mbuf **mbufs, uint32_t max)
@@ -479,7 +498,6 @@ uint32_t tl_steer_take(struct tl_steer *s, uint32_t me, struct rte_mbuf **mbufs,
 	while (count < max && (inbox = oldest(s, me, &until_ns)) != NULL) {
 		uint64_t taken = 0;
 		uint64_t time_ns;
-		inbox->since = 0;
 		do {
 			struct rte_mbuf *m = inbox->mbufs[inbox->at++];
 			taken++;
