@@ -15,6 +15,7 @@
 
 #define TL_PORTS_MAX 16u   // ports of one process
 #define TL_WORKERS_MAX 64u // workers of one process
+#define TL_PORT_FILES_MAX 16u // capture files of one port
 
 // What travels with an mbuf, in its dynamic field area. 28 bytes at 4-byte alignment, because
 // the area has 36 and drivers that stamp (net_pcap) need 8 aligned ones of them.
@@ -206,8 +207,9 @@ struct tl_port_options {
 
 // Opens, before EAL starts, so that a missing file or permission is told at once. 0 or -errno
 // with one line in `error` that says what is wrong and how to mend it.
-int tl_port_open_file(const struct tl_port_options *options, const char *path,
-		      struct tl_port **ret_port, char *error, uint32_t error_size);
+// Several files are read as one port, their packets in the order of the stamps.
+int tl_port_open_files(const struct tl_port_options *options, const char *const *paths,
+		       uint32_t count, struct tl_port **ret_port, char *error, uint32_t error_size);
 int tl_port_open_live(const struct tl_port_options *options, const char *interface,
 		      struct tl_port **ret_port, char *error, uint32_t error_size);
 // A DPDK device by devargs ("net_af_packet0,iface=eth1") or PCI address; it is probed by start.

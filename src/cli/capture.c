@@ -64,7 +64,7 @@ static int add_any_port(struct capture *c, const char *text, char *error)
 
 static int set_ports(struct capture *c, const struct tl_capture_flags *flags, char *error)
 {
-	int given = (flags->ifaces[0] != '\0') + (flags->pcap_file[0] != '\0') +
+	int given = (flags->ifaces[0] != '\0') + (flags->files.count > 0) +
 		    (flags->devices.count > 0);
 	char *rest, *name;
 	int rc;
@@ -81,8 +81,9 @@ static int set_ports(struct capture *c, const struct tl_capture_flags *flags, ch
 			       "--ifaces, --pcap-file and --device exclude each other");
 		return -EINVAL;
 	}
-	if (flags->pcap_file[0] != '\0')
-		return add_port(c, (struct tl_port_spec) {.name = "", .file = flags->pcap_file}, error);
+	if (flags->files.count > 0)
+		return add_port(c, (struct tl_port_spec) {.name = "", .files = flags->files.items,
+							  .file_count = flags->files.count}, error);
 	for (uint32_t i = 0; i < flags->devices.count; i++) {
 		rc = add_port(c, (struct tl_port_spec) {.name = "", .devargs = flags->devices.items[i]},
 			      error);
@@ -172,7 +173,7 @@ static int loop(const char *command, struct capture *c, const struct tl_capture_
 	bool is_finished = false, is_stopping = false;
 	struct tl_progress progress;
 	// A file ends by its own packet time instead.
-	uint64_t end_ns = flags->duration_ns == 0 || c->ports[0].file != NULL
+	uint64_t end_ns = flags->duration_ns == 0 || c->ports[0].file_count > 0
 				  ? UINT64_MAX : now_ns() + flags->duration_ns;
 
 	tl_progress_begin(&progress, strcmp(command, "stats") == 0, now_ns());

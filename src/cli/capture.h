@@ -9,7 +9,7 @@
 
 struct tl_capture_flags {
 	const char *ifaces;
-	const char *pcap_file;
+	struct tl_text_list files;
 	struct tl_text_list devices;
 	struct tl_text_list proto;
 	const char *filter;
@@ -33,9 +33,10 @@ extern const char *const tl_capture_ip_words[];
 	{.name = "ifaces", .letter = 'i', .type = TL_FLAG_TEXT, \
 	 .offset = TL_CAPTURE_AT(Options, Member, ifaces), .argument = "NAME[,NAME]|any", \
 	 .group = "Input", .help = "Capture on these interfaces; any is all of them"}, \
-	{.name = "pcap-file", .letter = 'r', .type = TL_FLAG_TEXT, \
-	 .offset = TL_CAPTURE_AT(Options, Member, pcap_file), .argument = "FILE|-", \
-	 .group = "Input", .help = "Read a capture file (pcap, pcapng, also gzipped) or standard input"}, \
+	{.name = "pcap-file", .letter = 'r', .type = TL_FLAG_TEXTS, \
+	 .offset = TL_CAPTURE_AT(Options, Member, files), .argument = "FILE|-", \
+	 .group = "Input", .help = "Read a capture file (pcap, pcapng, also gzipped) or standard input;" \
+	 " repeatable: the files are put together in the order of their time stamps"}, \
 	{.name = "device", .type = TL_FLAG_TEXTS, \
 	 .offset = TL_CAPTURE_AT(Options, Member, devices), .argument = "DEVARGS", \
 	 .group = "Input", .help = "Capture on a DPDK virtual device, as net_af_packet0,iface=eth1;" \

@@ -269,7 +269,7 @@ static int run(const void *arg, const struct tl_arguments *arguments)
 	struct doctor *doctor = calloc(1, sizeof(*doctor));
 	struct tl_totals *totals = calloc(1, sizeof(*totals));
 	struct tl_capture_flags flags = {
-		.ifaces = "", .pcap_file = "",
+		.ifaces = "",
 		.ports = options->ports,
 		.filter = options->filter,
 		.workers = options->workers,

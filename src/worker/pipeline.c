@@ -39,6 +39,11 @@ static int say(char *error, uint32_t error_size, int rc, const char *text)
 
 // ---- Create --------------------------------------------------------------------------------
 
+static bool spec_is_file(const struct tl_port_spec *spec)
+{
+	return spec->file != NULL || spec->file_count > 0;
+}
+
 static bool spec_is_device(const struct tl_port_spec *spec)
 {
 	return spec->devargs != NULL || spec->pci != NULL || spec->synthetic != NULL;
@@ -80,7 +85,9 @@ static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *op
 	int rc;
 
 	if (spec->file != NULL)
-		rc = tl_port_open_file(&port, spec->file, at, error, error_size);
+		rc = tl_port_open_files(&port, &spec->file, 1, at, error, error_size);
+	else if (spec->file_count > 0)
+		rc = tl_port_open_files(&port, spec->files, spec->file_count, at, error, error_size);
 	else if (spec->interface != NULL)
 		rc = tl_port_open_live(&port, spec->interface, at, error, error_size);
 	else if (spec->synthetic != NULL)
@@ -89,7 +96,7 @@ static int open_port(struct tl_pipeline *p, const struct tl_pipeline_options *op
 		rc = tl_port_open_device(&port, spec->pci != NULL ? spec->pci : spec->devargs, at,
 					 error, error_size);
 	// A file that can't be read is a failure like any other, not a lack of permission to capture.
-	if (spec->file != NULL && (rc == -ENOENT || rc == -EACCES || rc == -EPERM))
+	if (spec_is_file(spec) && (rc == -ENOENT || rc == -EACCES || rc == -EPERM))
 		rc = -EBADMSG;
 	if (rc < 0)
 		return rc;
@@ -295,7 +302,7 @@ static int create(struct tl_pipeline *p, const struct tl_pipeline_options *optio
 {
 	p->is_lossless = true;
 	for (uint32_t i = 0; i < options->port_count; i++)
-		p->is_lossless &= options->ports[i].file != NULL ||
+		p->is_lossless &= spec_is_file(&options->ports[i]) ||
 				  options->ports[i].synthetic != NULL ||
 				  (spec_is_device(&options->ports[i]) &&
 				   tl_port_device_is_file(options->ports[i].devargs));

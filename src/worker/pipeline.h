@@ -17,6 +17,8 @@ struct tl_synthetic;
 struct tl_port_spec {
 	const char *name;      // for people, "" takes it from below
 	const char *file;      // capture file, "-" for standard input
+	const char *const *files; // ... or several, read as one in the order of their stamps
+	uint32_t file_count;
 	const char *interface; // Linux interface or "any"
 	const char *devargs;   // DPDK vdev: "net_af_packet0,iface=eth1"
 	const char *pci;       // PCI address: "0000:03:00.0"
