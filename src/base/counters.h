@@ -61,6 +61,7 @@
 	X(TCP_RETRANSMITTED, "tcp_retransmitted_segments_total", "", "TCP segments that repeat bytes seen before.") \
 	X(TCP_RETRANSMITTED_SYN, "tcp_retransmitted_syns_total", "", "SYNs and SYN-ACKs sent again.") \
 	X(TCP_OUT_OF_ORDER, "tcp_out_of_order_segments_total", "", "TCP segments that came before an earlier one.") \
+	X(TCP_LATE, "tcp_late_sides_total", "", "TCP connections one side of which showed up behind the answers to what it had sent.") \
 	X(TCP_ZERO_WINDOWS, "tcp_zero_windows_total", "", "Times a receive window went to zero.") \
 	X(TCP_RESETS_CLIENT, "tcp_resets_total", "side=\"client\"", "Connections ended by RST, by sender.") \
 	X(TCP_RESETS_SERVER, "tcp_resets_total", "side=\"server\"", "") \

@@ -343,6 +343,8 @@ bool tl_engine_live_syn(struct tl_engine *e, const struct staged *p, struct tl_f
 	if (is_plain_syn(h)) {
 		if (tl_flow_is(flow, TL_FLOW_LATE) || flow->isn != h->tcp_seq)
 			return false; // perhaps the ports are used again
+		// The SYN itself may come behind what answers it: its side is there.
+		tl_flow_mark(flow, (uint32_t)TL_FLOW_SEEN << p->side);
 		return count_again(e, flow->last_ns, p->packet->time_ns);
 	}
 	if (!is_syn_ack(h))
@@ -351,7 +353,7 @@ bool tl_engine_live_syn(struct tl_engine *e, const struct staged *p, struct tl_f
 		// The handshake's answer came behind what it answers.
 		tl_flow_set_client_side(flow, p->side ^ 1);
 		tl_flow_mark(flow, TL_FLOW_CLIENT_SURE);
-		tl_tcp_expect(flow, p->side, h->tcp_seq + 1);
+		tl_tcp_meet(&e->tcp, flow, p->side, h->tcp_seq + 1, p->packet->time_ns);
 		return false;
 	}
 	if (tl_seq_diff(h->tcp_seq + 1, flow->side[p->side].next_seq) <= 0) {

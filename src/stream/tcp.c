@@ -7,6 +7,10 @@
 #define RESET_AHEAD_BYTES_MAX (1 << 20)
 // A hole filled sooner was reordering in the network or the capture, not a retransmission.
 #define REORDER_NS_MAX 3000000u
+// What one side may hold for the other that was never seen, which the tap may miss for good (it sees
+// one direction only) or get late (on a queue whose worker was away). Nothing while half of the pool
+// is in use.
+#define UNSEEN_SEGMENTS_MAX 256u
 // Rounds of one expire call: every round ends a hole or a request.
 #define EXPIRE_ROUNDS_MAX 65536u
 
@@ -63,6 +67,13 @@ void tl_tcp_expect(struct tl_flow *flow, uint8_t side, uint32_t seq)
 
 // ---- handing on ---------------------------------------------------------------------------
 
+// Nobody waits any more for a side of which only the other's ACKs tell. Nothing is lost by that: the
+// tap may see one direction only. When it shows up after all, tl_tcp_meet() looks at what it missed.
+static void forget(struct tl_flow *flow, uint8_t s)
+{
+	tl_flow_unmark(flow, (uint32_t)TL_FLOW_KNOWN << s);
+}
+
 static void lose(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, uint32_t lost, uint64_t time_ns)
 {
 	flow->side[s].next_seq += lost;
@@ -79,13 +90,38 @@ static void end_side(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, uint64
 		tl_conn_end_side(tcp->feed.l7, flow->conn, s, time_ns);
 }
 
-// The peer's bytes that `ack` covers come first; a side never seen is not waited for.
+// The peer's bytes that `ack` covers come first; a side of which nothing is known is not waited for.
 static bool is_causal(const struct tl_flow *flow, uint8_t s, bool has_ack, uint32_t ack)
 {
 	uint8_t peer = s ^ 1;
-	if (!has_ack || !is_known(flow, peer) || !is_seen(flow, peer))
+	if (!has_ack || !is_known(flow, peer))
 		return true;
 	return tl_seq_diff(ack, flow->side[peer].next_seq) <= 0;
+}
+
+// Bytes of `s` are about to be handed on: of a peer that is not known they say what was before them.
+static void note_order(struct tl_flow *flow, uint8_t s, bool has_ack, uint32_t ack)
+{
+	struct tl_flow_side *side = &flow->side[s];
+
+	if (TL_LIKELY(is_known(flow, s ^ 1)) || !has_ack)
+		return;
+	if (flow->verdict == TL_VERDICT_NO_PAYLOAD || tl_seq_diff(ack, side->acked) > 0)
+		side->acked = ack;
+}
+
+void tl_tcp_meet(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, uint32_t seq, uint64_t time_ns)
+{
+	uint32_t acked = flow->side[s ^ 1].acked;
+	int32_t late = tl_seq_diff(acked, seq);
+
+	tl_tcp_expect(flow, s, seq);
+	if (flow->verdict == TL_VERDICT_NO_PAYLOAD || late <= 0 || late > TL_TCP_NEAR_BYTES_MAX)
+		return;
+	flow->side[s ^ 1].acked = acked;
+	tl_flow_mark(flow, TL_FLOW_LATE); // as if this side had been joined now
+	count(tcp, TL_COUNT_TCP_LATE);
+	lose(tcp, flow, s, (uint32_t)late, time_ns);
 }
 
 // The packet's payload from `trim` on is in order: hands it on without copying.
@@ -96,6 +132,7 @@ static void feed_arrival(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s,
 	uint32_t at = a->headers->payload_offset + trim;
 	uint32_t left = captured;
 
+	note_order(flow, s, a->has_ack, a->headers->tcp_ack);
 	for (uint32_t i = 0; i < a->packet->chunk_count && left != 0; i++) {
 		const struct tl_chunk *chunk = &a->packet->chunks[i];
 		if (at >= chunk->len) {
@@ -127,6 +164,7 @@ static void feed_head(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s,
 	uint32_t trim = side->next_seq - segment->seq;
 	uint64_t time_ns = segment->time_ns > floor_ns ? segment->time_ns : floor_ns;
 
+	note_order(flow, s, (segment->flags & TL_SEGMENT_ACK) != 0, segment->ack);
 	if (trim <= segment->len) {
 		uint32_t len = segment->len - trim;
 		uint32_t kept = segment->kept > trim ? segment->kept - trim : 0;
@@ -174,11 +212,10 @@ static void drain(struct tl_tcp *tcp, struct tl_flow *flow, struct tl_reorder_fl
 
 // ---- holes --------------------------------------------------------------------------------
 
-// The peer acknowledged bytes that were not seen. What a side sends that the tap never sees is
-// not lost: the tap is one-sided.
+// The peer acknowledged bytes that were not seen.
 static bool is_acked_past(const struct tl_flow *flow, uint8_t s)
 {
-	return is_known(flow, s) && is_seen(flow, s) && is_seen(flow, s ^ 1) &&
+	return is_known(flow, s) && is_seen(flow, s ^ 1) &&
 	       tl_seq_diff(flow->side[s ^ 1].acked, flow->side[s].next_seq) > 0;
 }
 
@@ -319,11 +356,24 @@ static bool free_peer(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t peer,
 	return tl_reorder_head(&tcp->reorder, &state->side[peer]) != head;
 }
 
+// More than may be held for a side that was never seen.
+static bool is_much(const struct tl_tcp *tcp, const struct tl_reorder_side *r)
+{
+	return r->count > UNSEEN_SEGMENTS_MAX ||
+	       tcp->reorder.blocks.used > tcp->reorder.blocks.count / 2;
+}
+
 static void give_up(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, uint64_t time_ns)
 {
 	struct tl_reorder_flow *state = tl_reorder_at(&tcp->reorder, flow);
-	uint32_t lost = hole_len(tcp, flow, s, &state->side[s]);
 
+	if (!is_seen(flow, s)) {
+		forget(flow, s);
+		drain(tcp, flow, state, (const uint64_t[2]) {0, 0});
+		notice(tcp, flow, time_ns);
+		return;
+	}
+	uint32_t lost = hole_len(tcp, flow, s, &state->side[s]);
 	TL_CHECK(lost != UINT32_MAX);
 	// A hole may span several answers, with requests between them that are known: the peer's
 	// segments go in between, else an answer behind the hole meets the wrong one.
@@ -414,6 +464,10 @@ static void force(struct tl_tcp *tcp, struct tl_flow *flow, uint64_t time_ns)
 			continue;
 		}
 		// It waits for bytes of the peer.
+		if (!is_seen(flow, peer)) {
+			forget(flow, peer);
+			continue;
+		}
 		uint32_t lost = head[s]->ack - flow->side[peer].next_seq;
 		if (head[peer] != NULL) {
 			int32_t before = tl_seq_diff(head[peer]->seq, flow->side[peer].next_seq);
@@ -432,7 +486,7 @@ void tl_tcp_end(struct tl_tcp *tcp, struct tl_flow *flow, enum tl_end end, uint6
 	force(tcp, flow, time_ns);
 	if (flow->reorder != TL_POOL_NONE) {
 		for (uint8_t s = 0; s < 2; s++)
-			if (is_acked_past(flow, s))
+			if (is_seen(flow, s) && is_acked_past(flow, s))
 				lose_acked(tcp, flow, s,
 					   flow->side[s ^ 1].acked - flow->side[s].next_seq,
 					   time_ns);
@@ -558,6 +612,8 @@ static void hold(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, const stru
 		count(tcp, TL_COUNT_TCP_RETRANSMITTED);
 	else if (is_late)
 		count(tcp, TL_COUNT_TCP_OUT_OF_ORDER);
+	if (!is_seen(flow, s ^ 1) && waits_for_peer(tcp, flow, s, state) && is_much(tcp, r))
+		forget(flow, s ^ 1);
 	drain(tcp, flow, state, floor_ns);
 	notice(tcp, flow, a->time_ns);
 }
@@ -641,11 +697,18 @@ static int take_far(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s, const s
 	return 0;
 }
 
+// A keep-alive probe, whose byte is none of the stream, if it lies right before what is expected.
+static bool is_probe(const struct arrival *a, uint32_t expected)
+{
+	return a->len == 1 && (a->headers->tcp_flags & (TL_TCP_PSH | TL_TCP_FIN)) == 0 &&
+	       a->seq + 1 == expected;
+}
+
 static enum tl_tcp_result take_payload(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t s,
 				       const struct arrival *a)
 {
 	if (!is_known(flow, s))
-		tl_tcp_expect(flow, s, a->seq);
+		tl_tcp_meet(tcp, flow, s, a->seq + is_probe(a, flow->side[s ^ 1].acked), a->time_ns);
 	if (!is_near(a->seq, flow->side[s].next_seq)) {
 		int far = take_far(tcp, flow, s, a);
 		if (far <= 0)
@@ -653,7 +716,7 @@ static enum tl_tcp_result take_payload(struct tl_tcp *tcp, struct tl_flow *flow,
 	}
 	int32_t ahead = tl_seq_diff(a->seq, flow->side[s].next_seq);
 	int32_t beyond = ahead + (int32_t)a->len + a->has_fin;
-	if (a->len == 1 && ahead == -1 && (a->headers->tcp_flags & (TL_TCP_PSH | TL_TCP_FIN)) == 0) {
+	if (is_probe(a, flow->side[s].next_seq)) {
 		count(tcp, TL_COUNT_TCP_KEEP_ALIVES);
 		count(tcp, TL_COUNT_TCP_SKIPPED);
 		notice(tcp, flow, a->time_ns);

@@ -33,6 +33,10 @@ void tl_tcp_fini(struct tl_tcp *tcp);
 
 // The sequence number from which a side's bytes are expected.
 void tl_tcp_expect(struct tl_flow *flow, uint8_t side, uint32_t seq);
+// The same when a side's first number is seen in the midst of the connection: what the other side's
+// bytes acknowledged when they were handed on comes too late, and is lost.
+void tl_tcp_meet(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t side, uint32_t seq,
+		 uint64_t time_ns);
 
 // One segment of an open flow. Deadlines up to its time have been dealt with (tl_tcp_expire).
 enum tl_tcp_result tl_tcp_packet(struct tl_tcp *tcp, struct tl_flow *flow, uint8_t side,
@@ -72,8 +76,7 @@ static inline void tl_tcp_straight(struct tl_tcp *tcp, struct tl_flow *flow, uin
 	struct tl_flow_side *side = &flow->side[s];
 	uint32_t len = h->payload_len;
 
-	if ((flow->bits & (uint32_t)TL_FLOW_KNOWN << (s ^ 1)) != 0 &&
-	    tl_seq_diff(h->tcp_ack, side->acked) > 0)
+	if (tl_seq_diff(h->tcp_ack, side->acked) > 0)
 		side->acked = h->tcp_ack;
 	tl_flow_mark(flow, (uint32_t)TL_FLOW_SEEN << s);
 	side->next_seq += len;

@@ -9,6 +9,9 @@
 // connection are lost it is one that was joined late: wrong pairs of those are counted apart, and
 // must carry the flag `late_join`.
 //
+// The same holds where each side comes on a queue of its own, whose reader is away now and then and
+// stamps late what it reads then: a response is seen before its request, a SYN-ACK before its SYN.
+//
 //	loss [--seeds N] [--from SEED] [--protocol NAME] [--habit N] [--loss N] [--print] [--pcap FILE]
 //
 // --print shows wrong pairs, --pcap writes the packets of the first run that has one.
@@ -25,6 +28,7 @@
 #define UNITS 240u // requests of a connection, or groups of them
 #define WRITES_MAX (UNITS + 8u)
 #define SEGMENTS_MAX 8192u
+#define CONTROLS_MAX 6u // packets of the handshake and of the end
 #define SEGMENT_BYTES_MAX 9000u
 #define WINDOW 4u
 
@@ -305,9 +309,25 @@ static const struct loss {
 	double share; // of the packets
 	uint32_t run; // longest row of lost ones
 	double floor; // least share of paired requests of a client that waits for each answer
+	uint32_t away_us; // the longest time that the reader of a side is away
 } losses[] = {
-	{"none", 0, 1, 1}, {"0.1 %", 0.001, 1, 0.97}, {"1 %", 0.01, 1, 0.8},
-	{"5 %", 0.05, 1, 0.25}, {"2 % in runs", 0.02, 12, 0.8},
+	{"none", 0, 1, 1, 0}, {"0.1 %", 0.001, 1, 0.97, 0}, {"1 %", 0.01, 1, 0.8, 0},
+	{"5 %", 0.05, 1, 0.25, 0}, {"2 % in runs", 0.02, 12, 0.8, 0},
+	{"none, late", 0, 1, 1, 2000}, {"none, too late", 0, 1, 0, 600000},
+	{"1 %, too late", 0.01, 1, 0, 20000},
+};
+
+// A packet on its way from the tap to the engine.
+struct arrival {
+	struct packet_spec spec;
+	uint64_t read_ns;
+	uint32_t order;
+};
+
+// Who reads the packets of a side: away for a while, then there for a while.
+struct reader {
+	uint64_t away_until_ns;
+	uint64_t there_until_ns;
 };
 
 struct tally {
@@ -324,6 +344,9 @@ struct run {
 	struct loss_random random; // of the losses
 	const struct loss *loss;
 	uint32_t losing;
+	struct reader readers[2];
+	struct arrival arrivals[SEGMENTS_MAX + CONTROLS_MAX];
+	uint32_t arrival_count;
 	uint64_t now_ns;
 	struct tally tally;
 	bool shows;
@@ -394,11 +417,52 @@ static void send_packet(struct run *run, const struct packet_spec *spec)
 		.original_len = len, .time_ns = spec->time_ns,
 	};
 
-	if (is_lost(run))
-		return;
 	if (run->pcap != NULL)
 		write_pcap(run->pcap, &packet);
 	tl_engine_burst(run->engine, &packet, 1);
+}
+
+static uint64_t read_at(struct run *run, uint8_t side, uint64_t ns)
+{
+	struct reader *reader = &run->readers[side];
+	uint32_t away_us = run->loss->away_us;
+
+	if (away_us == 0)
+		return ns;
+	if (ns >= reader->there_until_ns) {
+		reader->away_until_ns = ns + loss_random(&run->random, away_us) * US;
+		reader->there_until_ns =
+			reader->away_until_ns + loss_random(&run->random, 4 * away_us) * US;
+	}
+	return ns > reader->away_until_ns ? ns : reader->away_until_ns;
+}
+
+static void add_packet(struct run *run, uint8_t side, const struct packet_spec *spec)
+{
+	if (is_lost(run))
+		return;
+	TL_ASSERT(run->arrival_count < TL_COUNT_OF(run->arrivals));
+	struct arrival *a = &run->arrivals[run->arrival_count];
+	*a = (struct arrival) {.spec = *spec, .order = run->arrival_count++};
+	a->read_ns = a->spec.time_ns = read_at(run, side, spec->time_ns);
+}
+
+static int by_reading(const void *a, const void *b)
+{
+	const struct arrival *x = (const struct arrival *)a;
+	const struct arrival *y = (const struct arrival *)b;
+
+	if (x->read_ns != y->read_ns)
+		return x->read_ns < y->read_ns ? -1 : 1;
+	return (x->order > y->order) - (x->order < y->order);
+}
+
+static void send_all(struct run *run)
+{
+	if (run->loss->away_us != 0)
+		qsort(run->arrivals, run->arrival_count, sizeof(run->arrivals[0]), by_reading);
+	for (uint32_t i = 0; i < run->arrival_count; i++)
+		send_packet(run, &run->arrivals[i].spec);
 }
 
 static void send_control(struct run *run, const struct talk *t, uint8_t side, uint8_t flags,
@@ -408,7 +472,7 @@ static void send_control(struct run *run, const struct talk *t, uint8_t side, ui
 	const uint16_t ports[] = {40001, t->dialect->port};
 
 	run->now_ns += 10 * US;
-	send_packet(run, &(struct packet_spec) {
+	add_packet(run, side, &(struct packet_spec) {
 		.time_ns = run->now_ns, .source = hosts[side], .destination = hosts[!side],
 		.source_port = ports[side], .destination_port = ports[!side], .flags = flags,
 		.seq = 1000 + seq, .ack = 1000 + ack, .mss = (flags & TL_TCP_SYN) != 0 ? 1460 : 0,
@@ -428,7 +492,7 @@ static void play(struct run *run, const struct talk *t)
 	for (uint32_t i = 0; i < t->segment_count; i++) {
 		const struct segment *s = &t->segments[i];
 		run->now_ns = tap_ns(t, s);
-		send_packet(run, &(struct packet_spec) {
+		add_packet(run, s->side, &(struct packet_spec) {
 			.time_ns = run->now_ns, .source = hosts[s->side],
 			.destination = hosts[!s->side], .source_port = ports[s->side],
 			.destination_port = ports[!s->side], .ip_id = (uint16_t)i,
@@ -440,6 +504,7 @@ static void play(struct run *run, const struct talk *t)
 	send_control(run, t, TL_CLIENT, TL_TCP_FIN | TL_TCP_ACK, ends[0], ends[1]);
 	send_control(run, t, TL_SERVER, TL_TCP_FIN | TL_TCP_ACK, ends[1], ends[0] + 1);
 	send_control(run, t, TL_CLIENT, TL_TCP_ACK, ends[0] + 1, ends[1] + 1);
+	send_all(run);
 }
 
 static uint64_t delay(struct loss_random *r)
@@ -453,9 +518,14 @@ static struct tally run_seed(const struct loss_dialect *dialect, enum habit habi
 			     uint64_t seed, const struct tl_rules *rules, bool shows, FILE *pcap)
 {
 	static struct talk t;
-	struct run run = {.dialect = dialect, .loss = &losses[loss], .shows = shows, .pcap = pcap};
+	static struct run run;
 	uint64_t mixed = (seed * HABIT_COUNT + habit) * TL_COUNT_OF(losses) + loss + 1;
 
+	memset(&run, 0, sizeof(run));
+	run.dialect = dialect;
+	run.loss = &losses[loss];
+	run.shows = shows;
+	run.pcap = pcap;
 	memset(&t, 0, offsetof(struct talk, streams));
 	t.streams[0].len = t.streams[1].len = t.segment_count = t.asked = 0;
 	t.write_count[0] = t.write_count[1] = 0;
@@ -521,7 +591,10 @@ static bool run_cell(struct wish *wish, const struct loss_dialect *dialect, enum
 		     uint32_t loss, const struct tl_rules *rules)
 {
 	struct tally sum = {0};
-	uint64_t seeds = losses[loss].share > 0 ? wish->seeds : (wish->seeds + 9) / 10;
+	bool is_plain = losses[loss].share == 0 && losses[loss].away_us == 0;
+	uint64_t seeds = is_plain		     ? (wish->seeds + 9) / 10
+			 : losses[loss].away_us != 0 ? (wish->seeds + 1) / 2
+						     : wish->seeds;
 
 	for (uint64_t seed = wish->from; seed < wish->from + seeds; seed++) {
 		struct tally one = run_seed(dialect, habit, loss, seed, rules, false, NULL);
@@ -533,8 +606,9 @@ static bool run_cell(struct wish *wish, const struct loss_dialect *dialect, enum
 		if ((one.wrong != 0 || one.silent != 0) && (wish->prints || wish->pcap != NULL))
 			show_again(wish, dialect, habit, loss, seed, rules);
 	}
-	// What is seen is not thrown away: without loss nothing, with it not where clients wait.
-	bool has_floor = losses[loss].share == 0 || (habit == SINGLE && !dialect->counts);
+	// What is seen is not thrown away: without loss nothing, with it not where clients wait. What
+	// is held for a side that is late is bounded, which clients that don't wait exceed.
+	bool has_floor = is_plain || (habit == SINGLE && !dialect->counts);
 	double floor = has_floor ? losses[loss].floor : 0;
 	bool is_bad = sum.wrong != 0 || sum.silent != 0 ||
 		      (double)sum.paired < floor * (double)sum.asked;

@@ -535,15 +535,145 @@ static void one_sided(void **state)
 	wire_send(w, C, TL_TCP_SYN, 0, 0, NULL);
 	wire_send(w, C, ACK, 1, 1, NULL);
 	wire_send(w, C, PUSH, 1, 1, "one");
-	wire_send(w, C, PUSH, 4, 500, "two"); // its ACKs are waited for by nobody
+	uint64_t waits = w->now_ns;
+	wire_send(w, C, PUSH, 4, 500, "two"); // what it acknowledges is waited for once
 	wire_send(w, C, PUSH, 12, 900, "four");
-	uint64_t noticed = w->now_ns - 10000;
-	assert_bytes(0, C, "onetwo");
-	w->now_ns = noticed + 200 * MS;
+	assert_bytes(0, C, "one");
+	w->now_ns = waits + 200 * MS;
 	wire_send(w, C, PUSH, 16, 900, "five");
-	assert_log(0, "1:3 1:3 1-5 1:4 1:4 ");
+	assert_bytes(0, C, "onetwo");
+	w->now_ns = waits + 400 * MS;
+	wire_send(w, C, PUSH, 20, 1500, "six");
+	assert_log(0, "1:3 1:3 1-5 1:4 1:4 1:3 ");
+	wire_send(w, C, PUSH, 23, 2000, "seven");
+	assert_log(0, "1:3 1:3 1-5 1:4 1:4 1:3 1:5 ");
 	finish(w);
 	assert_true(recorder_at(0)->identity.is_one_sided);
+	assert_int_equal(wire_count(w, TL_COUNT_STREAM_LOST), 5);
+}
+
+// The same of the server's side, of which the handshake told.
+static void one_sided_server(void **state)
+{
+	struct wire *w = *state;
+	wire_send(w, S, TL_TCP_SYN | ACK, 0, 1, NULL);
+	wire_send(w, S, PUSH, 1, 4, "first");
+	assert_int_equal(recorder_count(), 0);
+	wire_wait(w, 2 * SECOND); // no packet is needed for it
+	assert_log(0, "0:5 ");
+	wire_send(w, S, PUSH, 6, 8, "second");
+	wire_send(w, S, PUSH, 12, 12, "third");
+	assert_log(0, "0:5 0:6 0:5 ");
+	finish(w);
+	assert_true(recorder_at(0)->identity.is_one_sided);
+	assert_int_equal(wire_count(w, TL_COUNT_STREAM_LOST), 0);
+	assert_int_equal(wire_count(w, TL_COUNT_TCP_LATE), 0);
+}
+
+// Each side comes on a queue of its own, and the reader of the client's was away: the response, even
+// the SYN-ACK, comes before what it answers.
+static void client_read_late(void **state)
+{
+	struct wire *w = *state;
+	wire_send(w, S, TL_TCP_SYN | ACK, 0, 1, NULL);
+	wire_send(w, S, PUSH, 1, 4, "answer");
+	wire_send(w, S, PUSH, 7, 8, "answer2");
+	w->now_ns += 100 * MS;
+	wire_send(w, C, TL_TCP_SYN, 0, 0, NULL);
+	wire_send(w, C, ACK, 1, 1, NULL);
+	wire_send(w, C, PUSH, 1, 1, "ask");
+	assert_log(0, "1:3 0:6 ");
+	wire_send(w, C, PUSH, 4, 7, "ask2");
+	assert_log(0, "1:3 0:6 1:4 0:7 ");
+	finish(w);
+	assert_int_equal(wire_count(w, TL_COUNT_STREAM_LOST), 0);
+	assert_int_equal(wire_count(w, TL_COUNT_TCP_LATE), 0);
+	assert_int_equal(wire_count(w, TL_COUNT_REORDER_FULL), 0);
+}
+
+// Too late: the response went on alone, so that its request must not meet the next one.
+static void client_read_too_late(void **state)
+{
+	struct wire *w = *state;
+	wire_send(w, S, TL_TCP_SYN | ACK, 0, 1, NULL);
+	wire_send(w, S, PUSH, 1, 4, "answer");
+	w->now_ns += 250 * MS;
+	wire_send(w, C, TL_TCP_SYN, 0, 0, NULL);
+	wire_send(w, C, ACK, 1, 1, NULL);
+	wire_send(w, C, PUSH, 1, 1, "ask");
+	assert_log(0, "0:6 1-3 ");
+	wire_send(w, S, PUSH, 7, 8, "answer2");
+	wire_send(w, C, PUSH, 4, 7, "ask2");
+	assert_log(0, "0:6 1-3 1:4 0:7 ");
+	finish(w);
+	assert_int_equal(wire_count(w, TL_COUNT_STREAM_LOST), 3);
+	assert_int_equal(wire_count(w, TL_COUNT_TCP_LATE), 1);
+	assert_true(recorder_at(0)->identity.is_late_join);
+}
+
+// What waits for a side never seen is bounded.
+static void client_behind_many_segments(void **state)
+{
+	struct wire *w = *state;
+	wire_send(w, S, TL_TCP_SYN | ACK, 0, 1, NULL);
+	for (uint32_t i = 0; i < 256; i++)
+		wire_send(w, S, PUSH, 1 + i, 4, "x");
+	assert_int_equal(recorder_count(), 0);
+	wire_send(w, S, PUSH, 257, 4, "x");
+	assert_int_equal(recorder_at(0)->len[S], 257);
+	wire_send(w, C, PUSH, 1, 1, "ask+next"); // in one segment with a further request
+	assert_bytes(0, C, "+next");
+	finish(w);
+	assert_int_equal(wire_count(w, TL_COUNT_TCP_LATE), 1);
+	assert_int_equal(wire_count(w, TL_COUNT_STREAM_LOST), 3);
+}
+
+// A tap that sees many connections from one side does not use up the pool: at 1025 of 2048 blocks each
+// goes on at once.
+static void clients_behind_a_full_pool(void **state)
+{
+	struct wire *w = *state;
+	for (uint32_t flow = 0; flow < 6; flow++) {
+		w->client_port++;
+		wire_send(w, S, TL_TCP_SYN | ACK, 0, 1, NULL);
+		for (uint32_t i = 0; i < 250; i++)
+			wire_send(w, S, PUSH, 1 + i, 4, "x");
+	}
+	assert_int_equal(recorder_count(), 2);
+	assert_int_equal(recorder_at(0)->len[S], 250); // its 25th found the pool half full
+	assert_int_equal(recorder_at(1)->len[S], 250);
+	assert_int_equal(wire_count(w, TL_COUNT_REORDER_FULL), 0);
+	finish(w);
+	assert_int_equal(recorder_count(), 6);
+}
+
+// Of a connection joined late nothing is waited for, as what was before can't be known.
+static void late_join_in_the_wrong_order(void **state)
+{
+	struct wire *w = *state;
+	wire_send(w, S, PUSH, 1000, 5004, "answer1");
+	assert_log(0, "0:7 ");
+	wire_send(w, C, PUSH, 5000, 1000, "ask1");
+	assert_log(0, "0:7 1-4 ");
+	wire_send(w, C, PUSH, 5004, 1007, "ask2");
+	wire_send(w, S, PUSH, 1007, 5008, "answer2");
+	assert_log(0, "0:7 1-4 1:4 0:7 ");
+	wire_send(w, C, ACK, 5007, 1014, "!"); // a keep-alive probe
+	finish(w);
+	assert_int_equal(wire_count(w, TL_COUNT_TCP_LATE), 1);
+}
+
+// A probe is the first that is seen of a side: its byte is none of the stream, and nothing is late.
+static void late_join_by_a_probe(void **state)
+{
+	struct wire *w = *state;
+	wire_send(w, S, PUSH, 1000, 5000, "news");
+	wire_send(w, C, ACK, 4999, 1004, "!");
+	wire_send(w, C, PUSH, 5000, 1004, "ask");
+	assert_log(0, "0:4 1:3 ");
+	finish(w);
+	assert_int_equal(wire_count(w, TL_COUNT_TCP_LATE), 0);
+	assert_int_equal(wire_count(w, TL_COUNT_TCP_KEEP_ALIVES), 1);
 }
 
 static void reset_out_of_window(void **state)
@@ -743,6 +873,13 @@ int main(void)
 		ROW(response_before_request),
 		ROW(lost_fin_is_no_lost_byte),
 		ROW(one_sided),
+		ROW(one_sided_server),
+		ROW(client_read_late),
+		ROW(client_read_too_late),
+		ROW(client_behind_many_segments),
+		ROW(clients_behind_a_full_pool),
+		ROW(late_join_in_the_wrong_order),
+		ROW(late_join_by_a_probe),
 		ROW(reset_out_of_window),
 		ROW(copies_one_by_one),
 		ROW(copies_in_batches),
