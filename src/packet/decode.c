@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Walks the headers from the link layer to the innermost TCP or UDP.
-#include "packet/walk.h"
+#include "packet/tunnels.h"
 
 #define SLL_BYTES 16u
 #define SLL2_BYTES 20u
@@ -374,7 +374,7 @@ static int follow(struct walk *w, int layer)
 		default:
 			if (layer < LAYER_TUNNEL)
 				return layer;
-			layer = tl_tunnel_read(w, layer);
+			layer = read_tunnel(w, layer);
 			break;
 		}
 	}

@@ -3,7 +3,7 @@
 // tag or none, IP without options, extensions or fragments, TCP or UDP, also inside
 // encapsulations; all headers there and all lengths in order. It decides nothing about anything
 // else: the walk does, from the start.
-#include "packet/walk.h"
+#include "packet/tunnels.h"
 
 // Left to itself, the compiler keeps the place in memory.
 #define INLINE static inline __attribute__((always_inline))
@@ -211,7 +211,7 @@ INLINE void enter(struct place *p, uint32_t left_alone, const struct tl_packet *
 	w.limit = p->limit;
 	w.left_alone = left_alone;
 	w.path = NULL;
-	p->next = tl_tunnel_read(&w, p->next);
+	p->next = read_tunnel(&w, p->next);
 	if (p->next == LAYER_ETHERTYPE)
 		p->next = by_ethertype(w.type);
 	p->at = w.at;
@@ -219,10 +219,11 @@ INLINE void enter(struct place *p, uint32_t left_alone, const struct tl_packet *
 	p->limit = w.limit;
 }
 
-// Ends, as each turn consumes bytes.
-static __attribute__((noinline)) bool decode_deeper(const struct tl_packet *packet, uint32_t at,
-						    uint32_t end, uint32_t limit, int next,
-						    uint32_t left_alone, struct tl_headers *h)
+// Ends, as each turn consumes bytes. Flattened, so that the readers of encapsulations have their
+// place in registers: else where the next header begins goes through memory before it can be read.
+static __attribute__((noinline, flatten)) bool
+decode_deeper(const struct tl_packet *packet, uint32_t at, uint32_t end, uint32_t limit, int next,
+	      uint32_t left_alone, struct tl_headers *h)
 {
 	struct place p = {.at = at, .end = end, .limit = limit, .next = next};
 	enum turn turn;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Internal to src/packet: the walk from header to header. Each header has one function that consumes
-// it and names the layer that follows; a new encapsulation is one more function in tunnels.c and a
+// it and names the layer that follows; a new encapsulation is one more function in tunnels.h and a
 // case where its carrier is dispatched (by Ethernet type, IP protocol, GRE type or UDP port).
 #pragma once
 
@@ -77,7 +77,7 @@ enum layer {
 	LAYER_PROTOCOL,  // dispatch on walk.protocol
 	LAYER_TCP,
 	LAYER_UDP,
-	LAYER_TUNNEL,    // from here on tl_tunnel_read reads them
+	LAYER_TUNNEL,    // from here on tunnels.h reads them
 	LAYER_MPLS = LAYER_TUNNEL,
 	LAYER_PPPOE,
 	LAYER_PBB,
@@ -240,9 +240,6 @@ static inline int layer_of_ports(uint16_t source, uint16_t destination)
 					     : TL_DECODED_OK;
 	}
 }
-
-// Consumes the header of an encapsulation, LAYER_TUNNEL or above; gives what follows.
-int tl_tunnel_read(struct walk *walk, int layer);
 
 // The general way, which reads everything.
 enum tl_decoded tl_packet_walk(const struct tl_packet *packet, uint32_t left_alone,

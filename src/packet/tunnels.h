@@ -2,6 +2,9 @@
 // The encapsulations: each reader consumes one header and enters the tunnel. A UDP port alone proves
 // nothing, as a client may have drawn it: the fixed bits must be right too, else the datagram is
 // what it seems to be. Behind a type or protocol number of its own a header is what it says.
+// Inline, as both ways use them: the straight one (straight.c) and the walk (decode.c).
+#pragma once
+
 #include "packet/walk.h"
 
 #define VXLAN_BYTES 8u
@@ -15,7 +18,7 @@
 
 // ---- behind an Ethernet type -----------------------------------------------------------------
 
-static bool is_known_type(uint16_t type)
+static inline bool is_known_type(uint16_t type)
 {
 	return type == TYPE_IPV4 || type == TYPE_IPV6 || type == TYPE_ARP || type == TYPE_MPLS ||
 	       type == TYPE_PPPOE || is_vlan(type);
@@ -23,7 +26,7 @@ static bool is_known_type(uint16_t type)
 
 // The label stack does not say what it carries. Its first nibble does for IP; a pseudowire has an
 // Ethernet frame, behind a control word or not.
-static int behind_mpls(struct walk *w)
+static inline int behind_mpls(struct walk *w)
 {
 	if (!has(w, 1))
 		return missing(w, 1);
@@ -47,7 +50,7 @@ static int behind_mpls(struct walk *w)
 
 // The id kept is the innermost label that names a path: of a stack the outer ones change from hop to
 // hop, reserved labels and the entropy label name nothing.
-static int read_mpls(struct walk *w)
+static inline int read_mpls(struct walk *w)
 {
 	uint32_t id = 0;
 	uint32_t entry = 0;
@@ -73,7 +76,7 @@ static int read_mpls(struct walk *w)
 }
 
 // PPP as PPPoE and L2TP carry it: the protocol number is even in its first byte, or alone.
-static int read_ppp(struct walk *w, enum tl_tunnel tunnel, uint32_t id)
+static inline int read_ppp(struct walk *w, enum tl_tunnel tunnel, uint32_t id)
 {
 	if (!has(w, 2))
 		return missing(w, 2);
@@ -92,7 +95,7 @@ static int read_ppp(struct walk *w, enum tl_tunnel tunnel, uint32_t id)
 	}
 }
 
-static int read_pppoe(struct walk *w)
+static inline int read_pppoe(struct walk *w)
 {
 	if (!is_followed(w, TL_TUNNEL_PPPOE))
 		return TL_DECODED_NOT_IP;
@@ -111,7 +114,7 @@ static int read_pppoe(struct walk *w)
 }
 
 // The tag of a provider's backbone: flags and the service's 24 bits, then the customer's frame.
-static int read_pbb(struct walk *w)
+static inline int read_pbb(struct walk *w)
 {
 	if (!is_followed(w, TL_TUNNEL_PBB))
 		return TL_DECODED_NOT_IP;
@@ -124,7 +127,7 @@ static int read_pbb(struct walk *w)
 
 // Only one direction names the virtual interface as the destination, the other as the source: the
 // id is whichever is there, so that both directions have the same.
-static int read_vntag(struct walk *w)
+static inline int read_vntag(struct walk *w)
 {
 	if (!is_followed(w, TL_TUNNEL_VNTAG))
 		return TL_DECODED_NOT_IP;
@@ -138,7 +141,7 @@ static int read_vntag(struct walk *w)
 			    LAYER_ETHERTYPE);
 }
 
-static int read_etag(struct walk *w)
+static inline int read_etag(struct walk *w)
 {
 	if (!is_followed(w, TL_TUNNEL_ETAG))
 		return TL_DECODED_NOT_IP;
@@ -154,7 +157,7 @@ static int read_etag(struct walk *w)
 }
 
 // What the next-protocol numbers of NSH and VXLAN-GPE stand for.
-static int by_next_protocol(uint8_t number)
+static inline int by_next_protocol(uint8_t number)
 {
 	switch (number) {
 	case 1:
@@ -172,7 +175,7 @@ static int by_next_protocol(uint8_t number)
 	}
 }
 
-static int read_nsh(struct walk *w)
+static inline int read_nsh(struct walk *w)
 {
 	if (!is_followed(w, TL_TUNNEL_NSH))
 		return TL_DECODED_NOT_IP;
@@ -197,7 +200,7 @@ static int read_nsh(struct walk *w)
 
 // A mirrored frame. Type I has no header at all; II has 8 bytes, III 12 and perhaps 8 more, and is
 // told by its version too, as not all senders give it the type of its own.
-static int read_erspan(struct walk *w, uint16_t type, bool has_sequence)
+static inline int read_erspan(struct walk *w, uint16_t type, bool has_sequence)
 {
 	if (!is_followed(w, TL_TUNNEL_ERSPAN))
 		return finish(w, TL_DECODED_OTHER_L4);
@@ -225,7 +228,7 @@ static int read_erspan(struct walk *w, uint16_t type, bool has_sequence)
 	return enter_tunnel(w, TL_TUNNEL_ERSPAN, id, frame_type == 0 ? LAYER_ETHERNET : LAYER_IP);
 }
 
-static int by_gre_type(struct walk *w, uint16_t type, uint32_t key)
+static inline int by_gre_type(struct walk *w, uint16_t type, uint32_t key)
 {
 	int next = LAYER_ETHERTYPE;
 
@@ -247,7 +250,7 @@ static int by_gre_type(struct walk *w, uint16_t type, uint32_t key)
 	return enter_tunnel(w, TL_TUNNEL_GRE, key, next);
 }
 
-static int read_gre(struct walk *w)
+static inline int read_gre(struct walk *w)
 {
 	if (!has(w, 4))
 		return missing(w, 4);
@@ -281,7 +284,7 @@ static int read_gre(struct walk *w)
 
 // VXLAN always has an Ethernet frame; with the bit P it is VXLAN-GPE, which names what it has. 0x80
 // and the two words behind it belong to group policies.
-static int read_vxlan(struct walk *w)
+static inline int read_vxlan(struct walk *w)
 {
 	if (w->end - w->at < VXLAN_BYTES)
 		return finish(w, TL_DECODED_OK);
@@ -299,7 +302,7 @@ static int read_vxlan(struct walk *w)
 	return enter_tunnel(w, tunnel, tl_load_be32(p + 4) >> 8, next);
 }
 
-static int read_geneve(struct walk *w)
+static inline int read_geneve(struct walk *w)
 {
 	if (w->end - w->at < GENEVE_BYTES || !is_followed(w, TL_TUNNEL_GENEVE))
 		return finish(w, TL_DECODED_OK);
@@ -323,7 +326,7 @@ static int read_geneve(struct walk *w)
 // Where the packet behind a GTP-U header begins: its optional fields are there together or not at
 // all, each extension tells its length in words and what follows it. 0: there is none; negative: not
 // enough bytes were captured, and that is how many are needed.
-static int64_t gtpu_header(const struct walk *w, uint32_t end)
+static inline int64_t gtpu_header(const struct walk *w, uint32_t end)
 {
 	const uint8_t *p = here(w);
 	uint32_t len = GTPU_BYTES;
@@ -352,7 +355,7 @@ static int64_t gtpu_header(const struct walk *w, uint32_t end)
 	return len;
 }
 
-static int read_gtpu(struct walk *w)
+static inline int read_gtpu(struct walk *w)
 {
 	if (w->end - w->at < GTPU_BYTES || !is_followed(w, TL_TUNNEL_GTPU))
 		return finish(w, TL_DECODED_OK);
@@ -381,7 +384,7 @@ static int read_gtpu(struct walk *w)
 }
 
 // Up to two indications, then an IPv6 packet that fills the datagram.
-static int read_teredo(struct walk *w)
+static inline int read_teredo(struct walk *w)
 {
 	uint32_t len = 0;
 
@@ -411,49 +414,41 @@ static int read_teredo(struct walk *w)
 
 // Version 2, data only. Version 3 does not tell what a session carries nor how long its header is:
 // both were agreed before.
-static int read_l2tp(struct walk *w)
+static inline int read_l2tp(struct walk *w)
 {
-	if (w->end - w->at < 6 || !is_followed(w, TL_TUNNEL_L2TP))
+	// The address and control bytes of PPP may be there or not; its protocol number is.
+	if (w->end - w->at < 6 + 4 || !is_followed(w, TL_TUNNEL_L2TP))
 		return finish(w, TL_DECODED_OK);
 	if (!has(w, 2))
 		return missing(w, 2);
 	const uint8_t *p = here(w);
 	uint16_t flags = tl_load_be16(p);
-	uint32_t end = w->end;
-	uint32_t len = 6;
+	uint32_t length_bytes = flags >> 13 & 2;
+	uint32_t sequence_bytes = flags >> 9 & 4;
+	uint32_t offset_bytes = flags >> 8 & 2;
+	uint32_t len = 6 + length_bytes + sequence_bytes + offset_bytes;
 
-	if ((flags & 0xb4ff) != 2) // control, reserved bits, version
-		return finish(w, TL_DECODED_OK);
-	if ((flags & 0x4000) != 0) // length
-		len += 2;
-	uint32_t id_at = len - 4;
-	if ((flags & 0x0800) != 0) // sequence numbers
-		len += 4;
-	uint32_t offset_at = len;
-	if ((flags & 0x0200) != 0)
-		len += 2;
-	// The address and control bytes of PPP may be there or not; its protocol number is.
-	if (end - w->at < len + 4)
-		return finish(w, TL_DECODED_OK);
-	if (!has(w, len))
-		return missing(w, len);
-	if ((flags & 0x4000) != 0)
-		end = w->at + tl_load_be16(p + 2);
-	if ((flags & 0x0200) != 0)
-		len += tl_load_be16(p + offset_at);
-	if (end > w->end || end < w->at + len + 4)
+	if ((flags & 0xb4ff) != 2 || w->end - w->at < len + 4) // control, reserved bits, version
 		return finish(w, TL_DECODED_OK);
 	if (!has(w, len + 4))
 		return missing(w, len + 4);
-	uint32_t id = tl_load_be32(p + id_at);
-	set_end(w, end);
+	if (length_bytes + offset_bytes != 0) {
+		uint32_t end = length_bytes != 0 ? w->at + tl_load_be16(p + 2) : w->end;
+		if (offset_bytes != 0)
+			len += tl_load_be16(p + len - 2);
+		if (end > w->end || end < w->at + len + 4)
+			return finish(w, TL_DECODED_OK);
+		if (!has(w, len + 4))
+			return missing(w, len + 4);
+		set_end(w, end);
+	}
 	w->at += len;
 	if (tl_load_be16(here(w)) == 0xff03)
 		w->at += 2;
-	return read_ppp(w, TL_TUNNEL_L2TP, id);
+	return read_ppp(w, TL_TUNNEL_L2TP, tl_load_be32(p + 2 + length_bytes));
 }
 
-int tl_tunnel_read(struct walk *w, int layer)
+static inline int read_tunnel(struct walk *w, int layer)
 {
 	switch (layer) {
 	case LAYER_MPLS:
