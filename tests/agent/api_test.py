@@ -31,6 +31,10 @@ def free_port():
         return s.getsockname()[1]
 
 
+# A name that has to be escaped wherever it is shown.
+PORT = 'in "1" \\ pcap'
+
+
 class Agent:
     """An agent that reads a FIFO, and the pen that writes to it."""
 
@@ -56,7 +60,7 @@ class Agent:
         self.pen.flush()
 
     def configure(self, more="", capture=""):
-        self.file.write_text(f"capture: {{ports: [{{file: {self.folder}/in.pcap}}]{capture}}}\n"
+        self.file.write_text(f"capture: {{ports: [{{file: {self.folder}/in.pcap, name: '{PORT}'}}]{capture}}}\n"
                              f"server: {{address: '127.0.0.1:{self.port}', watchers_max: 3}}\n{more}")
 
     def see(self, *paths, **how):
@@ -208,7 +212,12 @@ class Routes(Case):
         for member in ("version", "probe", "started", "config", "last_reload", "ports", "lcores",
                        "losses", "sinks", "hints"):
             self.assertIn(member, page)
-        self.assertEqual([p["name"] for p in page["ports"]], ["in.pcap"])
+        self.assertEqual([p["name"] for p in page["ports"]], [PORT])
+        label = 'port="' + PORT.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        metrics = self.agent.get("/metrics").splitlines()
+        self.assertIn("tapline_port_received_packets_total{" + label + "} 6", metrics)
+        for place in "kernel", "ring", "buffer":
+            self.assertIn(f'tapline_port_dropped_packets_total{{{label},at="{place}"}} 0', metrics)
         self.assertEqual(page["ports"][0]["packets"], 6)
         self.assertEqual({l["role"] for l in page["lcores"]}, {"control", "rx", "worker"})
         self.assertEqual(sum(l["packets"] for l in page["lcores"] if l["role"] == "worker"), 6)
