@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/progress.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -31,7 +33,11 @@ static void write_line(struct tl_text *line, const struct tl_port_status *port, 
 	tl_text_puts(line, " of ");
 	tl_text_size(line, port->file_size);
 	tl_text_printf(line, "  %.2f Mpackets/s  ETA ", (double)port->received / seconds / 1e6);
-	tl_text_duration(line, (uint64_t)(seconds * (1 / share - 1)) * 1000000000u);
+	uint64_t left = (uint64_t)ceil(seconds * (1 / share - 1));
+	if (left < 60)
+		tl_text_printf(line, "%" PRIu64 "s", left);
+	else
+		tl_text_duration(line, left * 1000000000u);
 }
 
 void tl_progress_turn(struct tl_progress *p, struct tl_pipeline *pipeline, uint64_t now_ns)

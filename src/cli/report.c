@@ -24,6 +24,7 @@ static const char *const part_names[PART_COUNT] = {"duration", "request", "serve
 
 struct distribution {
 	uint64_t count;
+	uint64_t least_ns, most_ns;
 	double sum;
 	uint32_t buckets[TL_VMRANGE_COUNT];
 };
@@ -119,12 +120,15 @@ static struct group *group_of(struct tl_report *report, const struct tl_roundtri
 
 static void observe(struct distribution *d, uint64_t ns)
 {
+	d->least_ns = d->count == 0 || ns < d->least_ns ? ns : d->least_ns;
+	d->most_ns = ns > d->most_ns ? ns : d->most_ns;
 	d->count++;
 	d->sum += (double)ns / 1e9;
 	d->buckets[tl_vmrange_of_ns(ns)]++;
 }
 
-// Seconds below which the share `q` of the values lies, linear within a bucket; NAN when empty.
+// Seconds below which the share `q` of the values lies, linear within a bucket and never beyond the
+// least and the most of them; NAN when empty.
 static double quantile(const struct distribution *d, double q)
 {
 	double rank = q * (double)d->count, seen = 0;
@@ -134,8 +138,9 @@ static double quantile(const struct distribution *d, double q)
 			continue;
 		double here = d->buckets[b];
 		if (seen + here >= rank) {
-			double start = tl_vmrange_start(b), end = tl_vmrange_end(b);
-			return isinf(end) ? start : start + (end - start) * (rank - seen) / here;
+			double start = fmax(tl_vmrange_start(b), (double)d->least_ns / 1e9);
+			double end = fmin(tl_vmrange_end(b), (double)d->most_ns / 1e9);
+			return start + (end - start) * (rank - seen) / here;
 		}
 		seen += here;
 	}
@@ -287,7 +292,7 @@ static void print_groups(const struct tl_report *report, struct tl_text *text)
 	for (uint32_t i = 0; i < report->group_count && i < ROWS_MAX; i++)
 		add_line(table, groups[i]);
 	if (scols_print_table_to_string(table, &printed) == 0 && printed != NULL)
-		tl_text_puts(text, printed);
+		tl_text_printf(text, "%s\n", printed); // which ends without one
 	if (report->group_count > ROWS_MAX)
 		tl_text_printf(text, "(%u more servers; --output json has all)\n",
 			       report->group_count - ROWS_MAX);

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 
+#include <curl/curl.h>
 #include <jansson.h>
 #include <libsmartcols/libsmartcols.h>
 #include <microhttpd.h>
 #include <pcap/pcap.h>
+#include <protobuf-c/protobuf-c.h>
 #include <rte_version.h>
 #include <yaml.h>
 #include <zlib.h>
+#if TL_HAVE_ZSTD
+#include <zstd.h>
+#endif
 
 #include "cli/commands.h"
 #include "revision.h" // generated
@@ -31,7 +36,12 @@ static int run_version(const void *options, const struct tl_arguments *arguments
 	(void)printf("jansson       %s\n", jansson_version_str());
 	(void)printf("libmicrohttpd %s\n", MHD_get_version());
 	(void)printf("libsmartcols  %s\n", smartcols);
+	(void)printf("libcurl       %s\n", curl_version_info(CURLVERSION_NOW)->version);
+	(void)printf("protobuf-c    %s\n", protobuf_c_version());
 	(void)printf("zlib          %s\n", zlibVersion());
+#if TL_HAVE_ZSTD
+	(void)printf("libzstd       %s\n", ZSTD_versionString());
+#endif
 	return TL_EXIT_DONE;
 }
 

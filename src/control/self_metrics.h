@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the control lcore says of the probe itself on GET /metrics, besides the workers' counters: ports,
-// lcores, sinks, readers, Kubernetes. Main thread.
+// What the control lcore says of the probe itself on GET /metrics, besides the workers' counters:
+// ports, lcores, sinks, readers, Kubernetes. Main thread.
 #pragma once
 
 #include "control/bus.h"

@@ -89,7 +89,8 @@ static void hint_nothing(struct hints *h, const struct tl_totals *t, const char 
 	if (t->counters.at[TL_COUNT_PACKETS_OFFERED] + t->counters.at[TL_COUNT_DROP_FILTERED] != 0)
 		return;
 	hint(h, filter[0] != '\0' ? "No packet arrived: the filter matched nothing."
-			   : "No packet arrived: is there traffic, and does the mirror port send it here?");
+			   : "No packet arrived: is there traffic, and does the mirror port send it here"
+			     " (or the tool that wrote the file see any)?");
 }
 
 void tl_totals_filter_advice(uint64_t tags, const char *filter, char ret_line[TL_HINT_BYTES])
