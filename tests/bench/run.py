@@ -250,6 +250,19 @@ def instructions(build):
          "instructions per keep-alive HTTP roundtrip of 2 packets, handshakes included")
 
 
+def steer_instructions(build):
+    if shutil.which("valgrind") is None:
+        return
+    for mode in ("off", "on"):
+        out = subprocess.run(["valgrind", "--tool=callgrind", "--toggle-collect=work",
+                              "--callgrind-out-file=/dev/null", build / "tests/bench/bench_steer",
+                              "--quick", mode],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
+        count = int(re.search(r"Collected : (\d+)", out)[1])
+        packets = float(re.search(r"figure=steer_\w+_packets value=(\d+)", out)[1])
+        note(f"steer_{mode}_instructions", count / packets, "1", f"instructions per packet, steering {mode}")
+
+
 def talk_instructions(build):
     if shutil.which("valgrind") is None:
         return
@@ -305,6 +318,8 @@ def main():
     part("idle agent", lambda: idle_agent(build, options.quick))
     part("engine with HTTP", lambda: run([bench / "bench_http"] + quick))
     part("instructions", lambda: instructions(build))
+    part("steering", lambda: run([bench / "bench_steer"] + quick))
+    part("instructions of steering", lambda: steer_instructions(build))
     for name in TALKS:
         part(f"engine with {name}", lambda name=name: run([bench / f"bench_{name}"]))
     part("instructions of these", lambda: talk_instructions(build))
