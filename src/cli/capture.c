@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "cli/progress.h"
 #include "config/config.h"
 #include "control/setup.h"
@@ -159,13 +160,6 @@ static void release(struct capture *c)
 	free(c);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static int loop(const char *command, struct capture *c, const struct tl_capture_flags *flags,
 		struct tl_probe *probe, tl_probe_record_fn *fn, void *arg,
 		struct tl_totals *ret_totals)
@@ -174,21 +168,21 @@ static int loop(const char *command, struct capture *c, const struct tl_capture_
 	struct tl_progress progress;
 	// A file ends by its own packet time instead.
 	uint64_t end_ns = flags->duration_ns == 0 || c->ports[0].file_count > 0
-				  ? UINT64_MAX : now_ns() + flags->duration_ns;
+				  ? UINT64_MAX : tl_clock_ns(CLOCK_MONOTONIC) + flags->duration_ns;
 
-	tl_progress_begin(&progress, strcmp(command, "stats") == 0, now_ns());
+	tl_progress_begin(&progress, strcmp(command, "stats") == 0, tl_clock_ns(CLOCK_MONOTONIC));
 	while (!is_finished) {
 		uint32_t handled = tl_probe_turn(probe, fn, arg, &is_finished);
 		// A reader of a quiet pipe sees what there is; one who went away ends the capture.
 		bool is_unread = handled == 0 && fflush(stdout) != 0;
 		if (is_unread && errno == EPIPE)
 			clearerr(stdout);
-		bool is_over = end_ns != UINT64_MAX && now_ns() >= end_ns;
+		bool is_over = end_ns != UINT64_MAX && tl_clock_ns(CLOCK_MONOTONIC) >= end_ns;
 		if (!is_stopping && (is_unread || stop_wanted || is_over)) {
 			is_stopping = true;
 			tl_probe_stop(probe);
 		}
-		tl_progress_turn(&progress, tl_probe_pipeline(probe), now_ns());
+		tl_progress_turn(&progress, tl_probe_pipeline(probe), tl_clock_ns(CLOCK_MONOTONIC));
 	}
 	tl_progress_end(&progress);
 	tl_totals_read(tl_probe_pipeline(probe), ret_totals);

@@ -2,6 +2,7 @@
 #include "control/agent.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "control/collection.h"
 #include "control/http.h"
 #include "control/kube.h"
@@ -65,13 +66,6 @@ static void catch_signals(void)
 	(void)sigaction(SIGTERM, &action, NULL);
 	(void)sigaction(SIGHUP, &action, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-	(void)clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 static void log_errors(const struct tl_config_errors *errors)
@@ -317,7 +311,7 @@ static bool tick(struct agent *agent)
 	if (agent->probe != NULL)
 		advise_filter(agent, tl_probe_pipeline(agent->probe));
 	else
-		tl_metrics_set_time(metrics, clock_ns(CLOCK_REALTIME));
+		tl_metrics_set_time(metrics, tl_clock_ns(CLOCK_REALTIME));
 	tl_self_metrics_set(metrics, &(struct tl_self_sources) {.probe = agent->probe,
 								.sinks = agent->sinks,
 								.bus = agent->bus,
@@ -388,7 +382,7 @@ static int run(struct agent *agent)
 		is_finished = turn(agent);
 		if (agent->http != NULL)
 			tl_http_turn(agent->http);
-		if ((is_tick_due(agent, clock_ns(CLOCK_MONOTONIC)) || is_finished) && tick(agent) &&
+		if ((is_tick_due(agent, tl_clock_ns(CLOCK_MONOTONIC)) || is_finished) && tick(agent) &&
 		    !is_ready && !is_stopping) {
 			tell_ready(agent);
 			is_ready = true;
@@ -478,7 +472,7 @@ static int start(struct agent *agent, const char *version, char *error)
 		.probe = tl_setup_probe_name(config, agent->host, sizeof(agent->host)),
 		.config_file = config->file,
 		.last_reload = agent->reload_note,
-		.started_ns = clock_ns(CLOCK_REALTIME),
+		.started_ns = tl_clock_ns(CLOCK_REALTIME),
 		.filter = config->capture.filter,
 	};
 	int rc = tl_setup_rules(config, &agent->rules, error, ERROR_BYTES);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/bus.h"
 
+#include "base/clock.h"
 #include "exporters/record/record.h"
 
 #include <pthread.h>
@@ -31,13 +32,6 @@ struct tl_bus {
 	struct tl_text line; // of the record being published
 	struct tl_subscriber subscribers[];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 bool tl_bus_filter_set_status(struct tl_bus_filter *filter, const char *word)
 {
@@ -135,7 +129,7 @@ static void offer(struct tl_bus *bus, struct tl_subscriber *s,
 void tl_bus_publish(struct tl_bus *bus, const struct tl_roundtrip_signal *signal)
 {
 	(void)pthread_mutex_lock(&bus->lock);
-	uint64_t now = bus->used == 0 ? 0 : now_ns();
+	uint64_t now = bus->used == 0 ? 0 : tl_clock_ns(CLOCK_MONOTONIC);
 	tl_text_clear(&bus->line);
 	for (uint32_t i = 0; bus->used != 0 && i < bus->max; i++)
 		if (bus->subscribers[i].is_used)
@@ -146,7 +140,7 @@ void tl_bus_publish(struct tl_bus *bus, const struct tl_roundtrip_signal *signal
 void tl_bus_publish_event(struct tl_bus *bus, const char *tracer, const char *json)
 {
 	(void)pthread_mutex_lock(&bus->lock);
-	uint64_t now = now_ns();
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC);
 	tl_text_clear(&bus->line);
 	tl_text_puts(&bus->line, json);
 	tl_text_puts(&bus->line, "\n");
@@ -164,8 +158,9 @@ static void wake_some(struct tl_bus *bus, bool all)
 	for (uint32_t i = 0; i < bus->max; i++) {
 		struct tl_subscriber *s = &bus->subscribers[i];
 		(void)pthread_mutex_lock(&bus->lock);
-		bool wake = s->is_used &&
-			    (all || s->read < s->queue.len || is_due(s, now_ns())) && take_wake(s);
+		bool has_news = all || s->read < s->queue.len ||
+				is_due(s, tl_clock_ns(CLOCK_MONOTONIC));
+		bool wake = s->is_used && has_news && take_wake(s);
 		tl_bus_wake_fn *fn = s->wake;
 		void *arg = s->arg;
 		(void)pthread_mutex_unlock(&bus->lock);
@@ -197,7 +192,7 @@ struct tl_subscriber *tl_bus_subscribe(struct tl_bus *bus, const struct tl_bus_f
 		*found = (struct tl_subscriber) {
 			.is_used = true,
 			.filter = *filter,
-			.active_ns = now_ns(),
+			.active_ns = tl_clock_ns(CLOCK_MONOTONIC),
 			.wake = wake,
 			.arg = arg,
 		};
@@ -227,11 +222,11 @@ long tl_bus_read(struct tl_bus *bus, struct tl_subscriber *s, char *ret, size_t 
 		memcpy(ret, s->queue.data + s->read, len);
 		s->read += len;
 		result = (long)len;
-	} else if (is_over(s, now_ns())) {
+	} else if (is_over(s, tl_clock_ns(CLOCK_MONOTONIC))) {
 		result = -1;
 	} else {
 		s->is_waiting = true;
-		s->waits_ns = now_ns();
+		s->waits_ns = tl_clock_ns(CLOCK_MONOTONIC);
 	}
 	(void)pthread_mutex_unlock(&bus->lock);
 	return result;

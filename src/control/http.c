@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/http.h"
 
+#include "base/clock.h"
+#include "config/value.h"
 #include "control/log.h"
 #include "control/scrape.h"
 
@@ -56,13 +58,6 @@ struct request {
 	bool is_suspended;
 	bool was_woken; // between looking at the queue and suspending
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status,
 			      const char *content_type, const void *body, size_t len)
@@ -195,25 +190,17 @@ static ssize_t read_watcher(void *arg, uint64_t position, char *buffer, size_t m
 	return (ssize_t)len;
 }
 
-// "100ms", "2s", "1m", or seconds as a plain number. False when it is none of these.
-static bool parse_duration(const char *text, uint64_t *ret_ns)
+// "100ms", "1m30s", or seconds as a plain number. False when it is none of these.
+static bool parse_time(const char *text, uint64_t *ret_ns)
 {
-	static const struct {
-		const char *unit;
-		double ns;
-	} units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9},
-		     {"", 1e9}};
-	char *end;
-	double value = strtod(text, &end);
+	double seconds;
 
-	if (end == text || value < 0 || value > 1e9)
+	if (tl_parse_duration(text, ret_ns))
+		return true;
+	if (!tl_parse_real(text, &seconds) || seconds < 0 || seconds > 1e9)
 		return false;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (strcmp(end, units[i].unit) == 0) {
-			*ret_ns = (uint64_t)(value * units[i].ns);
-			return true;
-		}
-	return false;
+	*ret_ns = (uint64_t)(seconds * 1e9);
+	return true;
 }
 
 static const char *parse_watch(struct MHD_Connection *connection, struct tl_bus_filter *filter)
@@ -227,10 +214,10 @@ static const char *parse_watch(struct MHD_Connection *connection, struct tl_bus_
 		return "status: must be error or one of ok client_error server_error timeout reset"
 		       " cancelled unanswered orphan one_way\n";
 	text = query(connection, "slow");
-	if (text[0] != '\0' && !parse_duration(text, &filter->slow_ns))
+	if (text[0] != '\0' && !parse_time(text, &filter->slow_ns))
 		return "slow: must be a duration such as 100ms\n";
 	text = query(connection, "timeout");
-	if (text[0] != '\0' && !parse_duration(text, &filter->timeout_ns))
+	if (text[0] != '\0' && !parse_time(text, &filter->timeout_ns))
 		return "timeout: must be a duration such as 5s, 0 for none\n";
 	text = query(connection, "max_message");
 	if (text[0] != '\0') {
@@ -345,7 +332,7 @@ static enum MHD_Result do_call(struct request *request, enum tl_http_call kind, 
 void tl_http_turn(struct tl_http *http)
 {
 	(void)pthread_mutex_lock(&http->lock);
-	http->turned_ns = now_ns();
+	http->turned_ns = tl_clock_ns(CLOCK_MONOTONIC);
 	struct call *call = &http->call;
 	if (call->is_waiting && !call->is_done) {
 		// The lock stays held: the HTTP thread is waiting for this very answer.
@@ -376,7 +363,7 @@ static enum MHD_Result get_health(struct request *request)
 	struct tl_http *http = request->http;
 
 	(void)pthread_mutex_lock(&http->lock);
-	bool is_alive = now_ns() - http->turned_ns < ALIVE_NS;
+	bool is_alive = tl_clock_ns(CLOCK_MONOTONIC) - http->turned_ns < ALIVE_NS;
 	(void)pthread_mutex_unlock(&http->lock);
 	return is_alive ? answer_text(request->connection, MHD_HTTP_OK, "ok\n")
 			: answer_text(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
@@ -574,7 +561,7 @@ int tl_http_start(const struct tl_http_options *options, struct tl_bus *bus, tl_
 	http->bus = bus;
 	http->call_fn = call;
 	http->call_arg = arg;
-	http->turned_ns = now_ns();
+	http->turned_ns = tl_clock_ns(CLOCK_MONOTONIC);
 	(void)pthread_mutex_init(&http->lock, NULL);
 	(void)pthread_cond_init(&http->done, NULL);
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
@@ -604,14 +591,14 @@ int tl_http_start(const struct tl_http_options *options, struct tl_bus *bus, tl_
 static void end_watchers(struct tl_http *http)
 {
 	const struct timespec pause = {.tv_nsec = 5000000};
-	uint64_t end_ns = now_ns() + GOODBYE_NS;
+	uint64_t end_ns = tl_clock_ns(CLOCK_MONOTONIC) + GOODBYE_NS;
 
 	do {
 		tl_bus_wake_all(http->bus);
 		if (tl_bus_watchers(http->bus) == 0)
 			return;
 		(void)nanosleep(&pause, NULL);
-	} while (now_ns() < end_ns);
+	} while (tl_clock_ns(CLOCK_MONOTONIC) < end_ns);
 }
 
 void tl_http_stop(struct tl_http *http)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/probe.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,13 +28,6 @@ struct tl_probe {
 	bool is_silenced; // the consumer wants no more records
 	const char *error;
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-	(void)clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 static void name_ports(struct tl_probe *probe)
 {
@@ -117,13 +112,13 @@ static void take_names(struct tl_probe *probe)
 // Asks the workers to flip when it is time, merges once they did. Never waits.
 static void turn_metrics(struct tl_probe *probe)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC);
 
 	if (probe->metrics == NULL)
 		return;
 	if (probe->is_flipping)
 		take_names(probe);
-	if (probe->is_flipping && tl_metrics_merge(probe->metrics, clock_ns(CLOCK_REALTIME))) {
+	if (probe->is_flipping && tl_metrics_merge(probe->metrics, tl_clock_ns(CLOCK_REALTIME))) {
 		probe->is_flipping = false;
 		probe->merges++;
 	}
@@ -205,7 +200,7 @@ uint32_t tl_probe_turn(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg
 	if (handled == 0) {
 		if (probe->metrics != NULL && !probe->is_finished) {
 			take_names(probe);
-			tl_metrics_merge_stopped(probe->metrics, clock_ns(CLOCK_REALTIME));
+			tl_metrics_merge_stopped(probe->metrics, tl_clock_ns(CLOCK_REALTIME));
 		}
 		probe->is_finished = true;
 		*ret_finished = true;
@@ -219,10 +214,10 @@ uint32_t tl_probe_turn(struct tl_probe *probe, tl_probe_record_fn *fn, void *arg
 static int wait_taken(struct tl_probe *probe, bool for_filter, tl_probe_record_fn *fn, void *arg,
 		      char *error, uint32_t error_size)
 {
-	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + CHANGE_WAIT_NS;
+	uint64_t end_ns = tl_clock_ns(CLOCK_MONOTONIC) + CHANGE_WAIT_NS;
 	int rc = 0;
 
-	while (rc == 0 && clock_ns(CLOCK_MONOTONIC) < end_ns) {
+	while (rc == 0 && tl_clock_ns(CLOCK_MONOTONIC) < end_ns) {
 		rc = for_filter ? tl_pipeline_filter_taken(probe->pipeline, error, error_size)
 				: tl_pipeline_has_taken(probe->pipeline);
 		if (rc == 0 && turn_records(probe, fn, arg) == 0)
@@ -292,7 +287,7 @@ static int change_workers(struct tl_probe *probe, const struct tl_probe_change *
 	}
 	if (fresh != NULL) {
 		tl_metrics_replace(probe->metrics, change->metrics, fresh,
-				   clock_ns(CLOCK_REALTIME));
+				   tl_clock_ns(CLOCK_REALTIME));
 		probe->is_flipping = false;
 		destroy_metrics(old, count);
 		free(fresh); // the workers keep what it points to
