@@ -70,9 +70,9 @@ static void check_tunnels(const struct tl_config *config, struct tl_config_error
 
 		(void)snprintf(key, sizeof(key), "capture.decapsulate[%u]", i);
 		if (tl_tunnel_by_name(list->items[i]) == TL_TUNNEL_NONE)
-			complain(config, errors, key, "unknown encapsulation \"%.40s\"%s%s",
+			complain(config, errors, key, "unknown encapsulation \"%.40s\"%s%s%s",
 				 list->items[i], nearest == NULL ? "" : ", did you mean ",
-				 nearest == NULL ? "" : nearest);
+				 nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?");
 	}
 }
 
@@ -349,8 +349,9 @@ static void check_collectors(const struct tl_config *config, struct tl_config_er
 			is_known |= strcmp(names[k], disabled->items[i]) == 0;
 		if (!is_known)
 			complain(config, errors, "collectors.disabled",
-				 "there is no collector \"%s\"%s%s", disabled->items[i],
-				 near == NULL ? "" : ", did you mean ", near == NULL ? "" : near);
+				 "there is no collector \"%s\"%s%s%s", disabled->items[i],
+				 near == NULL ? "" : ", did you mean ", near == NULL ? "" : near,
+				 near == NULL ? "" : "?");
 	}
 }
 

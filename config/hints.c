@@ -68,13 +68,17 @@ static const struct hint packetd_keys[] = {
 };
 
 static const char *const absent[] = {
-	"protocols.amqp",	   "protocols.cassandra",  "protocols.dns",
-	"protocols.grpc",	   "protocols.http",	   "protocols.http2",
-	"protocols.kafka",	   "protocols.memcached",  "protocols.mongodb",
-	"protocols.mqtt",	   "protocols.mysql",	   "protocols.nats",
-	"protocols.postgresql",	   "protocols.redis",	   "protocols.rocketmq",
-	"exporters.elasticsearch", "exporters.kafka",	   "exporters.otlp",
-	"exporters.prometheus",	   "exporters.roundtrips", "exporters.remote_write",
+	"protocols.amqp",	   "protocols.dns",	   "protocols.grpc",
+	"protocols.http",	   "protocols.http2",	   "protocols.kafka",
+	"protocols.mongodb",	   "protocols.mysql",	   "protocols.postgresql",
+	"protocols.redis",	   "exporters.elasticsearch", "exporters.kafka",
+	"exporters.otlp",	   "exporters.roundtrips", "exporters.remote_write",
+};
+
+// What others have and no tapline has.
+static const char *const unknown_protocols[] = {
+	"protocols.cassandra", "protocols.memcached", "protocols.mqtt", "protocols.nats",
+	"protocols.rocketmq",
 };
 
 const char *tl_packetd_hint(const char *key)
@@ -90,5 +94,12 @@ const char *tl_absent_feature(const char *key)
 	for (size_t i = 0; i < TL_COUNT_OF(absent); i++)
 		if (strcmp(absent[i], key) == 0)
 			return "not built in: this tapline was compiled without it";
+	for (size_t i = 0; i < TL_COUNT_OF(unknown_protocols); i++)
+		if (strcmp(unknown_protocols[i], key) == 0)
+			return "there is no decoder of this protocol; `tapline protocols` lists those "
+			       "there are";
+	if (strcmp(key, "exporters.prometheus") == 0)
+		return "nothing to switch on: GET /protocol/metrics and /metrics of the section server "
+		       "are for Prometheus, metrics.histogram is their form";
 	return NULL;
 }

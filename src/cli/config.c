@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <pcap/pcap.h>
-
 #include "cli/commands.h"
 #include "control/setup.h"
 
@@ -24,33 +22,13 @@ static void print_errors(const struct tl_config_errors *errors)
 		(void)fprintf(stderr, "... and %u more\n", errors->more);
 }
 
-// Only libpcap can judge a filter; config/ itself doesn't know it.
-static bool check_filter(const struct tl_config *config, struct tl_config_errors *errors)
-{
-	struct bpf_program program;
-	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, (int)config->capture.snaplen);
-	bool good = true;
-
-	if (pcap == NULL)
-		return true;
-	if (pcap_compile(pcap, &program, config->capture.filter, 1, PCAP_NETMASK_UNKNOWN) != 0) {
-		tl_config_error(errors, config->file, tl_config_line(config, "capture.filter"),
-				"capture.filter", "not a valid filter: %s", pcap_geterr(pcap));
-		good = false;
-	} else {
-		pcap_freecode(&program);
-	}
-	pcap_close(pcap);
-	return good;
-}
-
 // Loads and judges a file; NULL after its errors were printed.
 static struct tl_config *load(const char *path)
 {
 	struct tl_config_errors errors = {0};
 	struct tl_config *config = NULL;
 
-	if (tl_config_load(path, &config, &errors) < 0 || !check_filter(config, &errors)) {
+	if (tl_config_load(path, &config, &errors) < 0 || tl_setup_check(config, &errors) < 0) {
 		print_errors(&errors);
 		tl_config_free(config);
 		return NULL;

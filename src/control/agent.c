@@ -129,18 +129,6 @@ static void log_changes(const struct changes *changes)
 		tl_log(TL_LOG_SEVERITY_INFO, "reload: %.*s", (int)strcspn(line, "\n"), line);
 }
 
-// What only a library can judge, and so config/ can't: the filter. -EINVAL and a line in `errors`.
-static int check_filter(const struct tl_config *config, struct tl_config_errors *errors)
-{
-	char error[ERROR_BYTES];
-	int rc = tl_pipeline_check_filter(config->capture.filter, error, sizeof(error));
-
-	if (rc < 0)
-		tl_config_error(errors, config->file, tl_config_line(config, "capture.filter"),
-				"capture.filter", "%s", error);
-	return rc;
-}
-
 // NULL and -errno after at least one line in `errors`.
 static int load_config(const char *path, struct tl_config **ret_config,
 		       struct tl_config_errors *errors)
@@ -148,7 +136,7 @@ static int load_config(const char *path, struct tl_config **ret_config,
 	int rc = tl_config_load(path, ret_config, errors);
 
 	if (rc == 0)
-		rc = check_filter(*ret_config, errors);
+		rc = tl_setup_check(*ret_config, errors);
 	if (rc == 0)
 		return 0;
 	tl_config_free(*ret_config);

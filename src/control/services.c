@@ -86,13 +86,13 @@ static int read_file(const char *path, char **ret_text, char *error, uint32_t er
 
 	if (file == NULL || text == NULL) {
 		rc = file == NULL ? -errno : -ENOMEM;
-		(void)snprintf(error, error_size, "names_file: %s: %s", path, strerror(-rc));
+		(void)snprintf(error, error_size, "%s: %s", path, strerror(-rc));
 		goto out_close;
 	}
 	size_t len = fread(text, 1, FILE_BYTES_MAX + 1, file);
 	if (ferror(file) != 0 || len > FILE_BYTES_MAX) {
 		rc = ferror(file) != 0 ? -EIO : -EFBIG;
-		(void)snprintf(error, error_size, "names_file: %s: %s", path,
+		(void)snprintf(error, error_size, "%s: %s", path,
 			       rc == -EIO ? "can't be read" : "larger than 8 MiB");
 		goto out_close;
 	}
@@ -110,7 +110,7 @@ static int bad_line(const char *path, uint32_t line, const char *what, char *err
 		    uint32_t error_size)
 {
 	(void)snprintf(error, error_size,
-		       "names_file: %s:%u: %s; a line is \"10.0.0.2:80 payments\"", path, line, what);
+		       "%s:%u: %s; a line is \"10.0.0.2:80 payments\"", path, line, what);
 	return -EINVAL;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/setup.h"
 
+#include "control/services.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
@@ -100,4 +102,22 @@ const char *tl_setup_probe_name(const struct tl_config *config, char *buffer, ui
 		return "";
 	buffer[size - 1] = '\0';
 	return buffer;
+}
+
+int tl_setup_check(const struct tl_config *config, struct tl_config_errors *errors)
+{
+	struct tl_services *services = NULL;
+	char error[512];
+	int rc = tl_pipeline_check_filter(config->capture.filter, error, sizeof(error));
+
+	if (rc < 0)
+		tl_config_error(errors, config->file, tl_config_line(config, "capture.filter"),
+				"capture.filter", "%s", error);
+	int names_rc = tl_services_create(&config->names, config->names_file, &services, error,
+					  sizeof(error));
+	if (names_rc < 0)
+		tl_config_error(errors, config->file, tl_config_line(config, "names_file"), "names_file",
+				"%s", error);
+	tl_services_destroy(services);
+	return rc < 0 || names_rc < 0 ? -EINVAL : 0;
 }

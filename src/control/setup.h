@@ -5,6 +5,10 @@
 #include "config/config.h"
 #include "worker/pipeline.h"
 
+// What config/ can't judge by itself: the filter, which only a library knows, and the file of names. 0,
+// or -EINVAL and lines in `errors`.
+int tl_setup_check(const struct tl_config *config, struct tl_config_errors *errors);
+
 // Borrows from `config`; `ret_ports` has room for TL_SETUP_PORTS_MAX and must live as long as
 // `ret_options` is used. Returns 0, or -EINVAL with a line in `error` (too many ports).
 #define TL_SETUP_PORTS_MAX 16u

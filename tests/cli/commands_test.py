@@ -47,6 +47,21 @@ class Config(unittest.TestCase):
         self.assertIn("snaplen: 1500", effective)
         self.assertEqual(self.check(effective, "--defaults")[1], effective)
 
+    def test_what_others_judge_is_checked_too(self):
+        names = os.path.join(self.folder.name, "names")
+        status, out, errors = self.check(f"log: {{}}\nnames_file: {names}\n")
+        self.assertEqual((status, out), (2, ""))
+        self.assertEqual(errors, f"{self.file}:2: names_file: {names}: No such file or directory\n")
+        pathlib.Path(names).write_text("10.0.0.1 a\n10.0.0.2\n")
+        self.assertIn(f"names_file: {names}:2: not two words", self.check(f"names_file: {names}\n")[2])
+        pathlib.Path(names).write_text("10.0.0.1 a\n")
+        self.assertEqual(self.check(f"names_file: {names}\n")[0], 0)
+        for text, want in (("exporters: {prometheus: {enabled: true}}", "GET /protocol/metrics"),
+                           ("protocols: {cassandra: {}}", "no decoder of this protocol")):
+            status, out, errors = self.check(text + "\n")
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn(want, errors)
+
     def test_every_key_of_the_reference_is_explained(self):
         lines = run("config")[1].splitlines()
         for before, line in zip(lines, lines[1:]):
@@ -65,7 +80,7 @@ class Config(unittest.TestCase):
     def test_a_wrong_filter_is_found(self):
         status, _, errors = self.check("capture:\n  filter: tcp prot 80\n")
         self.assertEqual(status, 2)
-        self.assertRegex(errors, r"t\.yaml:2: capture\.filter: not a valid filter: .+\n")
+        self.assertRegex(errors, r"t\.yaml:2: capture\.filter: filter '.+': .+\n")
 
     def test_packetds_keys_get_their_new_place(self):
         status, _, errors = self.check(
