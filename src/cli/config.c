@@ -71,7 +71,8 @@ static int print_scrape(const struct tl_config *config)
 		     "  metrics_path: /metrics\n");
 	print_target(config, probe);
 	(void)printf("# What it saw. Every store understands le; with VictoriaMetrics take vmrange, which is\n"
-		     "# finer and adds up over probes: histogram: [vmrange]\n"
+		     "# finer and adds up over probes: histogram: [vmrange]; Prometheus with native histograms\n"
+		     "# takes [native].\n"
 		     "- job_name: tapline-protocols\n"
 		     "  metrics_path: /protocol/metrics\n"
 		     "  params:\n"
