@@ -54,6 +54,16 @@ def wait_for(what, condition, seconds=30.0):
         time.sleep(0.02)
 
 
+def pause(child):
+    """Stops a process. Its threads go on until one of them has taken the signal, which on a busy machine
+    takes its time."""
+    def states():
+        stats = [path.read_text() for path in pathlib.Path(f"/proc/{child.pid}/task").glob("*/stat")]
+        return {stat.rsplit(")", 1)[1].split()[0] for stat in stats}
+    child.send_signal(signal.SIGSTOP)
+    wait_for("all threads stopped", lambda: states() == {"T"})
+
+
 class Lab:
     def __init__(self, tapline):
         self.tapline = os.path.realpath(tapline)

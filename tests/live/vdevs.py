@@ -35,7 +35,7 @@ def kernel_drops_are_told(l, port=f"net_af_packet0,iface=s0,framecnt={RING}", ri
     agent = l.agent(server, [f'device: "{port}"'])
     before = port_of(l, server)
     frame = frames.ethernet(True, frames.udp(ENDS[0], 40000, ENDS[1], 9, b"x" * 100))
-    agent.send_signal(signal.SIGSTOP)  # nobody empties the ring
+    lab.pause(agent)  # nobody empties the ring
     with sender(l, client, "c0") as out:
         for _ in range(SENT):
             out.send(frame)
