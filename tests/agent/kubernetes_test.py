@@ -24,6 +24,20 @@ FILLERS = 450  # more than two pages of a list
 LABELS = ("client.namespace", "client.workload", "server.namespace", "server.workload", "server.pod",
           "server.name")
 
+# A resolver that never answers; the agent is told to end once it waits for it: (exit status, seconds).
+SILENT = """import socket, subprocess, sys, time
+resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+resolver.bind(("127.0.0.1", 53))
+resolver.settimeout(60)
+agent = subprocess.Popen(sys.argv[1:], stderr=subprocess.PIPE, text=True)
+while "HTTP on" not in agent.stderr.readline() and agent.poll() is None:
+    pass
+resolver.recv(512)
+began = time.monotonic()
+agent.terminate()
+print(agent.wait(60), time.monotonic() - began)
+"""
+
 
 def pair(key, value):
     """An attribute as protobuf has it."""
@@ -313,6 +327,21 @@ exporters:
         self.assertEqual(self.metric("objects_refused_total"), 51)
         self.assertEqual({r.query.get("fieldSelector") for r in self.api.asked("pods")},
                          {"spec.nodeName=n3"})
+
+    def test_the_end_waits_for_no_resolver(self):
+        if subprocess.run(["unshare", "-mn", "true"], capture_output=True).returncode != 0:
+            self.skipTest("no namespaces here")
+        (self.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:1\n")
+        file = self.folder / "named.yaml"
+        file.write_text("kubernetes: {enabled: true, server: 'https://api.test:6443'}\n"
+                        "capture: {ports: []}\nserver: {enabled: false}\n")
+        script = f"ip link set lo up; mount --bind {self.folder}/resolv.conf /etc/resolv.conf; exec \"$@\""
+        done = subprocess.run(["unshare", "-mn", "sh", "-ec", script, "sh", sys.executable, "-c", SILENT,
+                               TAPLINE, "agent", "--config", file], capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        status, seconds = done.stdout.split()
+        self.assertEqual(status, "0")
+        self.assertLess(float(seconds), 15)
 
     def test_without_a_server_it_does_not_start(self):
         file = self.folder / "none.yaml"
