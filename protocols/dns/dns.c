@@ -4,48 +4,17 @@
 // side sends it.
 #include "l7/decoder.h"
 #include "protocols/dns/message.h"
+#include "protocols/dns/show.h"
 #include "protocols/dns/span.h"
 
 #include <stddef.h>
 
 #define RECENT_COUNT 8u        // keys remembered for answers that repeat no question
 #define BAD_MESSAGES_MAX 4u    // broken TCP messages in a row until the lane is given up
-#define DATA_TEXT_MAX 2048u    // of one record's data, before the table's limit
-#define QUESTIONS_SHOWN_MAX 16u
-#define EDNS_OPTIONS_MAX 32u   // looked at per message
 #define LENGTH_BYTES 2u        // before each message over TCP
 #define DNS_PORT 53
 #define MDNS_PORT 5353
 #define LLMNR_PORT 5355
-
-enum field {
-	FIELD_QTYPE,
-	FIELD_QUESTION,
-	FIELD_RCODE,
-	FIELD_ID,
-	FIELD_OPCODE,
-	FIELD_QCLASS,
-	FIELD_FLAGS,
-	FIELD_QUESTION_COUNT,
-	FIELD_ANSWER_COUNT,
-	FIELD_AUTHORITY_COUNT,
-	FIELD_ADDITIONAL_COUNT,
-	FIELD_EDNS_VERSION,
-	FIELD_UDP_SIZE,
-	FIELD_DNSSEC_OK,
-	FIELD_CLIENT_SUBNET,
-	FIELD_EXTENDED_ERROR,
-	FIELD_QUESTIONS,
-	FIELD_QUESTIONS_NAME,
-	FIELD_QUESTIONS_TYPE,
-	FIELD_QUESTIONS_CLASS,
-	FIELD_ANSWERS, // each section: the list, then name, type, ttl, class, data
-	FIELD_ANSWERS_DATA = FIELD_ANSWERS + 5,
-	FIELD_AUTHORITY,
-	FIELD_ADDITIONAL = FIELD_AUTHORITY + 6,
-	FIELD_COUNT = FIELD_ADDITIONAL + 6,
-};
-enum { MEMBER_NAME = 1, MEMBER_TYPE, MEMBER_TTL, MEMBER_CLASS, MEMBER_DATA };
 
 #define BOTH (TL_FIELD_REQUEST | TL_FIELD_RESPONSE)
 #define LOW TL_CARDINALITY_LOW
@@ -180,220 +149,9 @@ struct dns_state {
 	uint8_t recent_at[TL_LANE_COUNT];
 };
 
-// One message being read.
-struct reading {
-	struct tl_ctx *ctx;
-	struct dns_state *state;
-	enum tl_lane lane;
-	struct tl_bytes bytes;
-	uint64_t begin; // offset of the message, length prefix included
-	uint64_t end;
-	struct dns_head head;
-	struct dns_question question; // the first; of no meaning with head.questions == 0
-	uint32_t records_at;          // behind the questions
-	uint32_t rcode;               // with EDNS' part
-	uint32_t answers_max;
-	uint64_t key;
-	bool is_cut;                  // readable up to a point only
-	char *name_buffer;            // DNS_NAME_TEXT_MAX bytes
-	struct dns_text name;         // text of the name at `name_start`
-	uint32_t name_start;          // UINT32_MAX: none
-};
-
 static enum tl_lane other(enum tl_lane lane)
 {
 	return lane == TL_CLIENT ? TL_SERVER : TL_CLIENT;
-}
-
-// ---- Showing --------------------------------------------------------------------------------
-
-static void show_word(const struct reading *r, uint32_t field, const char *word)
-{
-	tl_message_text(r->ctx, r->lane, (uint8_t)field, tl_bytes_of(word));
-}
-
-static void show_type(const struct reading *r, uint32_t field, uint32_t type)
-{
-	char buffer[16];
-	struct dns_text text = dns_text(buffer, sizeof(buffer));
-	const char *name = dns_type_name(type);
-
-	if (name != NULL) {
-		show_word(r, field, name);
-		return;
-	}
-	dns_type_put(&text, type);
-	tl_message_text(r->ctx, r->lane, (uint8_t)field, dns_text_bytes(&text));
-}
-
-static void show_class(const struct reading *r, uint32_t field, uint32_t class)
-{
-	char buffer[16];
-	struct dns_text text = dns_text(buffer, sizeof(buffer));
-	const char *name = dns_class_name(class);
-
-	if (name != NULL) {
-		show_word(r, field, name);
-		return;
-	}
-	dns_class_put(&text, class);
-	tl_message_text(r->ctx, r->lane, (uint8_t)field, dns_text_bytes(&text));
-}
-
-// The records of a set name their owner by the same pointer: its text is written once.
-static bool show_name(struct reading *r, uint32_t field, uint32_t at)
-{
-	uint32_t start = at;
-	bool is_good = true;
-
-	if (r->bytes.len - at >= 2 && r->bytes.ptr[at] >= 0xc0)
-		start = tl_load_be16(r->bytes.ptr + at) & 0x3fff;
-	if (start != r->name_start) {
-		r->name = dns_text(r->name_buffer, DNS_NAME_TEXT_MAX);
-		is_good = dns_name_put(r->bytes, &at, &r->name);
-		r->name_start = is_good ? start : UINT32_MAX;
-	}
-	tl_message_text(r->ctx, r->lane, (uint8_t)field, dns_text_bytes(&r->name));
-	return is_good;
-}
-
-static void show_flags(const struct reading *r)
-{
-	static const struct {
-		uint16_t bit;
-		char word[3];
-	} words[] = {{DNS_AA, "aa"}, {DNS_TC, "tc"}, {DNS_RD, "rd"},
-		     {DNS_RA, "ra"}, {DNS_AD, "ad"}, {DNS_CD, "cd"}};
-
-	for (uint32_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (r->head.flags & words[i].bit)
-			tl_message_text(r->ctx, r->lane, FIELD_FLAGS, tl_bytes(words[i].word, 2));
-}
-
-static void show_head(const struct reading *r)
-{
-	char buffer[16];
-	struct dns_text text = dns_text(buffer, sizeof(buffer));
-
-	tl_message_uint(r->ctx, r->lane, FIELD_ID, r->head.id);
-	dns_opcode_put(&text, dns_opcode(&r->head));
-	tl_message_text(r->ctx, r->lane, FIELD_OPCODE, dns_text_bytes(&text));
-	show_flags(r);
-	if (r->head.questions != 1)
-		tl_message_uint(r->ctx, r->lane, FIELD_QUESTION_COUNT, r->head.questions);
-	for (uint32_t i = 1; i < DNS_SECTION_COUNT; i++)
-		if (r->head.records[i] != 0)
-			tl_message_uint(r->ctx, r->lane, (uint8_t)(FIELD_ANSWER_COUNT + i),
-					r->head.records[i]);
-}
-
-static void show_questions(struct reading *r)
-{
-	uint32_t at = DNS_HEAD_BYTES;
-	struct dns_question q;
-
-	if (r->head.questions == 0)
-		return;
-	show_type(r, FIELD_QTYPE, r->question.type);
-	(void)show_name(r, FIELD_QUESTION, r->question.name_at);
-	show_class(r, FIELD_QCLASS, r->question.class);
-	if (r->head.questions == 1)
-		return;
-	for (uint32_t i = 0; i < r->head.questions && i < QUESTIONS_SHOWN_MAX; i++) {
-		if (!dns_question_read(r->bytes, &at, &q))
-			return;
-		tl_message_object(r->ctx, r->lane, FIELD_QUESTIONS);
-		r->is_cut |= !show_name(r, FIELD_QUESTIONS_NAME, q.name_at);
-		show_type(r, FIELD_QUESTIONS_TYPE, q.type);
-		show_class(r, FIELD_QUESTIONS_CLASS, q.class);
-	}
-}
-
-// `list` is the id of the section's OBJECTS field.
-static void show_record(struct reading *r, uint32_t list, const struct dns_record *record)
-{
-	char buffer[DATA_TEXT_MAX];
-	struct dns_text text = dns_text(buffer, sizeof(buffer));
-
-	tl_message_object(r->ctx, r->lane, (uint8_t)list);
-	r->is_cut |= !show_name(r, list + MEMBER_NAME, record->name_at);
-	show_type(r, list + MEMBER_TYPE, record->type);
-	tl_message_uint(r->ctx, r->lane, (uint8_t)(list + MEMBER_TTL), record->ttl);
-	// The highest bit is mDNS' cache flush, no class.
-	show_class(r, list + MEMBER_CLASS, record->class & 0x7fff);
-	dns_rdata_put(r->bytes, record->data_at, record->data_len, record->type, &text);
-	tl_message_text(r->ctx, r->lane, (uint8_t)(list + MEMBER_DATA), dns_text_bytes(&text));
-	if (text.is_cut)
-		tl_message_flag(r->ctx, r->lane, TL_FLAG_TRUNCATED);
-}
-
-// ---- EDNS -----------------------------------------------------------------------------------
-
-enum { EDNS_CLIENT_SUBNET = 8, EDNS_EXTENDED_ERROR = 15 };
-
-// RFC 7871 section 6: family, source and scope prefix, as many address bytes as needed.
-static void show_client_subnet(const struct reading *r, struct tl_bytes data)
-{
-	char buffer[64];
-	struct dns_text text = dns_text(buffer, sizeof(buffer));
-	uint8_t address[16] = {0};
-
-	if (data.len < 4 || data.len > 4 + sizeof(address))
-		return;
-	memcpy(address, data.ptr + 4, data.len - 4);
-	uint16_t family = tl_load_be16(data.ptr);
-	if (family == 1)
-		dns_ipv4_put(&text, address);
-	else if (family == 2)
-		dns_ipv6_put(&text, address);
-	else
-		return;
-	for (uint32_t i = 2; i < 4; i++) {
-		dns_text_char(&text, '/');
-		dns_text_uint(&text, data.ptr[i]);
-	}
-	tl_message_text(r->ctx, r->lane, FIELD_CLIENT_SUBNET, dns_text_bytes(&text));
-}
-
-static void show_extended_error(const struct reading *r, struct tl_bytes data)
-{
-	char buffer[512];
-	struct dns_text text = dns_text(buffer, sizeof(buffer));
-
-	if (data.len < 2)
-		return;
-	const char *name = dns_extended_error_name(tl_load_be16(data.ptr));
-	dns_text_uint(&text, tl_load_be16(data.ptr));
-	if (name != NULL) {
-		dns_text_char(&text, ' ');
-		dns_text_puts(&text, name);
-	}
-	if (data.len > 2)
-		dns_text_puts(&text, ": ");
-	for (uint32_t i = 2; i < data.len && data.ptr[i] != 0 && !text.is_cut; i++)
-		dns_text_char(&text, (char)data.ptr[i]); // UTF-8; mended where it is shown
-	tl_message_text(r->ctx, r->lane, FIELD_EXTENDED_ERROR, dns_text_bytes(&text));
-}
-
-static void show_edns(struct reading *r, const struct dns_record *opt)
-{
-	struct tl_cursor c = tl_cursor(tl_bytes(r->bytes.ptr + opt->data_at, opt->data_len));
-
-	r->rcode = (r->head.flags & 15u) | (opt->ttl >> 24) << 4;
-	tl_message_uint(r->ctx, r->lane, FIELD_EDNS_VERSION, opt->ttl >> 16 & 0xff);
-	tl_message_uint(r->ctx, r->lane, FIELD_UDP_SIZE, opt->class);
-	if (opt->ttl & 0x8000)
-		tl_message_uint(r->ctx, r->lane, FIELD_DNSSEC_OK, 1);
-	for (uint32_t i = 0; i < EDNS_OPTIONS_MAX && tl_cursor_left(&c) >= 4; i++) {
-		uint16_t code = tl_cursor_be16(&c);
-		struct tl_bytes data = tl_cursor_take(&c, tl_cursor_be16(&c));
-		if (c.failed)
-			r->is_cut = true;
-		else if (code == EDNS_CLIENT_SUBNET)
-			show_client_subnet(r, data);
-		else if (code == EDNS_EXTENDED_ERROR && (r->head.flags & DNS_QR) != 0)
-			show_extended_error(r, data);
-	}
 }
 
 // ---- Records and zone transfers ---------------------------------------------------------------
@@ -454,9 +212,9 @@ static uint32_t read_records(struct reading *r, struct memo *memo, uint32_t show
 			if (section == 0 && memo != NULL)
 				count_transfer(r, &record, memo);
 			if (section == 2 && record.type == DNS_OPT)
-				show_edns(r, &record);
+				dns_show_edns(r, &record);
 			else if (here++ < r->answers_max)
-				show_record(r, lists[section], &record);
+				dns_show_record(r, lists[section], &record);
 			else if (here == r->answers_max + 1)
 				tl_count(r->ctx, COUNTER_RECORDS_CUT);
 		}
@@ -521,8 +279,8 @@ static void read_request(struct reading *r)
 		tl_retry(r->ctx, r->lane, r->key);
 		return;
 	}
-	show_questions(r);
-	show_head(r);
+	dns_show_questions(r);
+	dns_show_head(r);
 	if (r->head.records[0] != 0)
 		tl_message_uint(r->ctx, r->lane, FIELD_ANSWER_COUNT, r->head.records[0]);
 	if (dns_opcode(&r->head) != DNS_STATEFUL)
@@ -588,15 +346,6 @@ static struct memo *find_request(struct reading *r)
 	return memo;
 }
 
-static void show_rcode(const struct reading *r)
-{
-	char buffer[16];
-	struct dns_text text = dns_text(buffer, sizeof(buffer));
-
-	dns_rcode_put(&text, r->rcode);
-	tl_message_text(r->ctx, r->lane, FIELD_RCODE, dns_text_bytes(&text));
-}
-
 // The message of a transfer that another answer interrupts can't stay open: a lane has only one.
 static void leave_transfer(struct reading *r, struct lane_state *lane)
 {
@@ -622,7 +371,7 @@ static void read_transfer(struct reading *r, struct memo *memo)
 		if (!goes_on)
 			leave_transfer(r, lane);
 		begin(r);
-		show_head(r);
+		dns_show_head(r);
 		lane->in_transfer = true;
 		lane->transfer_key = r->key;
 		lane->transfer_shown = 0;
@@ -633,7 +382,7 @@ static void read_transfer(struct reading *r, struct memo *memo)
 	if (!is_transfer_complete(r, memo))
 		return;
 	lane->in_transfer = false;
-	show_rcode(r);
+	dns_show_rcode(r);
 	tl_message_uint(r->ctx, r->lane, FIELD_ANSWER_COUNT, memo->answers);
 	tl_close(r->ctx, r->lane, r->key, status_of(r->rcode), TL_REASON_NONE);
 	finish(r);
@@ -671,15 +420,15 @@ static void read_response(struct reading *r)
 	leave_transfer(r, &r->state->lanes[r->lane]);
 	begin(r);
 	if (memo == NULL) {
-		show_questions(r);
+		dns_show_questions(r);
 		// A stream has no answer without a query: that was lost, or sent before the capture.
 		if (!tl_is_udp(r->ctx))
 			tl_message_flag(r->ctx, r->lane, TL_FLAG_GAP);
 	}
-	show_head(r);
+	dns_show_head(r);
 	if (dns_opcode(&r->head) != DNS_STATEFUL)
 		(void)read_records(r, NULL, 0);
-	show_rcode(r);
+	dns_show_rcode(r);
 	tl_message_uint(r->ctx, r->lane, FIELD_ANSWER_COUNT, r->head.records[0]);
 	if (is_one_way(r))
 		tl_one_way(r->ctx, r->lane);
