@@ -69,6 +69,7 @@ static int run(const void *arg, const struct tl_arguments *arguments)
 
 static const char *const examples[] = {
 	"tapline stats --pcap-file trace.pcap", "what is in a capture",
+	"tapline stats --pcap-file a.pcap --pcap-file b.pcap", "the two directions of a TAP, a file each",
 	"tapline stats --ifaces eth1 --duration 30s", "half a minute of an interface",
 	NULL,
 };
