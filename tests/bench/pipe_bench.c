@@ -13,7 +13,7 @@
 
 #include "tests/bench/figure.h"
 
-#define BATCHES 201
+#define BATCHES 61
 
 // Reads from one pipe and writes to the other; 0 when one of them ended.
 static int pass_on(int from, int to)
