@@ -73,7 +73,8 @@ struct device {
 	struct tl_kernel_sockets sockets; // of net_af_packet
 	struct tl_kernel_interface interface; // of net_af_xdp
 	const struct tl_quirk *quirk;
-	char link_text[48];
+	struct tl_rss rss; // what it says of it, with a spread that was computed
+	char link_text[64];
 	// where drivers write their stamps
 	int stamp_offset;
 	uint64_t stamp_flag;
@@ -231,6 +232,21 @@ static void watch_interface(struct device *dev)
 	tl_kernel_interface_watch(&dev->interface, name);
 }
 
+// Cards were probed when EAL started: what it said then is still there.
+static int refuse_unknown(struct device *dev)
+{
+	const char *text = tl_eal_log_text();
+
+	if (!dev->is_pci)
+		(void)snprintf(dev->port.error, sizeof(dev->port.error),
+			       "%s is not a network device", dev->device);
+	else
+		(void)snprintf(dev->port.error, sizeof(dev->port.error),
+			       "%s: no driver of DPDK here took this network card%s%s; capture on its "
+			       "Linux interface", dev->device, *text != '\0' ? ": " : "", text);
+	return -ENODEV;
+}
+
 static int probe(struct device *dev)
 {
 	struct tl_kernel_sockets before;
@@ -238,18 +254,14 @@ static int probe(struct device *dev)
 	tl_kernel_sockets_list(&before);
 	if (!dev->is_pci) {
 		const char *args = strchr(dev->devargs, ',');
+		tl_eal_log_clear();
 		int rc = rte_eal_hotplug_add("vdev", dev->device, args != NULL ? args + 1 : "");
 		if (rc < 0)
 			return refuse(dev, rc == -EPERM ? rc : -ENODEV, "DPDK can't open it");
 	}
-	if (rte_eth_dev_get_port_by_name(dev->device, &dev->ethdev) != 0) {
-		(void)snprintf(dev->port.error, sizeof(dev->port.error),
-			       dev->is_pci ? "%s: no driver of DPDK here knows this network card "
-					     "(%s); capture on its Linux interface"
-					   : "%s: %s is not a network device",
-			       dev->device, dev->device);
-		return -ENODEV;
-	}
+	if (rte_eth_dev_get_port_by_name(dev->device, &dev->ethdev) != 0)
+		return refuse_unknown(dev);
+	tl_eal_log_clear();
 	dev->has_ethdev = true;
 	if (strncmp(dev->device, "net_af_packet", strlen("net_af_packet")) == 0)
 		tl_kernel_sockets_since(&dev->sockets, &before);
@@ -258,14 +270,26 @@ static int probe(struct device *dev)
 	return 0;
 }
 
+// On the card's own NUMA node; if that has no memory left, on any.
+static struct rte_mempool *make_pool(const struct device *dev, const char *name)
+{
+	int node = dev->is_pci ? rte_eth_dev_socket_id(dev->ethdev) : SOCKET_ID_ANY;
+	struct rte_mempool *pool = rte_pktmbuf_pool_create(name, dev->options.packets_max,
+							   POOL_CACHE, 0, ROOM_BYTES, node);
+
+	if (pool == NULL && node != SOCKET_ID_ANY)
+		pool = rte_pktmbuf_pool_create(name, dev->options.packets_max, POOL_CACHE, 0,
+					       ROOM_BYTES, SOCKET_ID_ANY);
+	return pool;
+}
+
 static int make_pools(struct device *dev, uint32_t count)
 {
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	for (dev->pool_count = 0; dev->pool_count < count; dev->pool_count++) {
 		(void)snprintf(name, sizeof(name), "tld%u_%u", dev->port.index, dev->pool_count);
-		dev->pools[dev->pool_count] = rte_pktmbuf_pool_create(
-			name, dev->options.packets_max, POOL_CACHE, 0, ROOM_BYTES, SOCKET_ID_ANY);
+		dev->pools[dev->pool_count] = make_pool(dev, name);
 		if (dev->pools[dev->pool_count] == NULL)
 			return refuse(dev, -ENOMEM, "no memory for packets");
 	}
@@ -366,6 +390,15 @@ static void judge_spread(struct device *dev, const struct rte_eth_dev_info *info
 	(void)snprintf(port->spread_text, sizeof(port->spread_text), "%s", dev->quirk->spread_text);
 }
 
+static int configure_and_run(struct device *dev, const struct rte_eth_dev_info *info,
+			     struct tl_device_setup *setup)
+{
+	const char *step;
+	int rc = tl_device_configure(dev->ethdev, info, setup, &step);
+
+	return rc < 0 ? refuse(dev, rc, step) : run(dev, info, setup);
+}
+
 static int set_up(struct device *dev, struct rte_eth_dev_info *info, uint32_t workers)
 {
 	struct tl_device_setup setup = {
@@ -375,7 +408,6 @@ static int set_up(struct device *dev, struct rte_eth_dev_info *info, uint32_t wo
 		.pools = dev->pools,
 		.packets_max = dev->options.packets_max,
 	};
-	const char *step;
 
 	if (dev->quirk->queues_max > 0 && info->max_rx_queues > dev->quirk->queues_max)
 		info->max_rx_queues = info->max_tx_queues = dev->quirk->queues_max;
@@ -390,17 +422,19 @@ static int set_up(struct device *dev, struct rte_eth_dev_info *info, uint32_t wo
 	setup.wants_rss = dev->queues > 1;
 	int rc = make_pools(dev, direct ? workers : 1);
 	setup.pool_count = dev->pool_count;
-	if (rc == 0) {
-		rc = tl_device_configure(dev->ethdev, info, &setup, &step);
-		if (rc < 0)
-			(void)refuse(dev, rc, step);
-	}
 	if (rc == 0 && !direct)
 		rc = distribute(dev, workers);
-	if (rc == 0)
-		rc = run(dev, info, &setup);
 	if (rc < 0)
 		return rc;
+	rc = configure_and_run(dev, info, &setup);
+	// Whoever hands a virtual function out may have bounded its frames, which shows here only.
+	if (rc < 0 && dev->is_pci) {
+		setup.has_usual_mtu = true;
+		rc = configure_and_run(dev, info, &setup);
+	}
+	if (rc < 0)
+		return rc;
+	*dev->port.error = '\0'; // of the first attempt
 	if (dev->distributor != NULL)
 		tl_distributor_attach(dev->distributor, &dev->port);
 	for (uint32_t i = 0; direct && i < workers; i++) {
@@ -649,19 +683,10 @@ static void device_describe(struct tl_port *port)
 	if (!dev->is_started || dev->link_type != TL_LINK_ETHERNET)
 		return;
 	tl_device_link_text(dev->ethdev, state, sizeof(state));
-	(void)snprintf(dev->link_text, sizeof(dev->link_text), "Ethernet, %s", state);
+	bool is_deaf = tl_device_is_deaf(dev->ethdev, dev->is_pci, dev->options.promiscuous);
+	(void)snprintf(dev->link_text, sizeof(dev->link_text), "Ethernet, %s%s", state,
+		       is_deaf ? ", not promiscuous" : "");
 	port->link = dev->link_text;
-}
-
-static bool tells_of_loss(const char *name)
-{
-	static const char *const words[] = {"err", "drop", "miss", "discard", "nombuf", "no_buf",
-					    "crc", "overflow", "alloc_fail"};
-
-	for (size_t i = 0; i < TL_COUNT_OF(words); i++)
-		if (strstr(name, words[i]) != NULL)
-			return true;
-	return false;
 }
 
 static uint32_t device_losses(struct tl_port *port, struct tl_port_loss *ret, uint32_t max)
@@ -678,7 +703,7 @@ static uint32_t device_losses(struct tl_port *port, struct tl_port_loss *ret, ui
 	if (named <= 0 || named > (int)XSTATS_MAX || valued > named)
 		return 0;
 	for (int i = 0; i < valued && count < max; i++) {
-		if (values[i].value == 0 || !tells_of_loss(names[i].name))
+		if (values[i].value == 0 || !tl_device_tells_of_loss(names[i].name))
 			continue;
 		(void)snprintf(ret[count].name, sizeof(ret[count].name), "%s", names[i].name);
 		ret[count++].count = values[i].value;

@@ -16,6 +16,9 @@
 #define TX_SLOTS 512u // nothing is sent, but some drivers want a queue
 #define TABLE_MAX 4096u
 
+// Drivers read the key when the device is started, from where it was when it was configured.
+static uint8_t rss_key[TL_RSS_KEY_BYTES_MAX];
+
 static const struct tl_quirk quirks[] = {
 	// It tells secondary processes the descriptors of all its queues in an array of eight (DPDK
 	// 22.11): with 16 queues it overwrites its stack.
@@ -69,7 +72,7 @@ static uint16_t rx_slots(const struct rte_eth_dev_info *info, uint32_t packets_m
 }
 
 static void ask_for_rss(const struct rte_eth_dev_info *info, const struct tl_device_setup *setup,
-			uint8_t *key, struct rte_eth_conf *conf)
+			struct rte_eth_conf *conf)
 {
 	struct rte_eth_rss_conf *rss = &conf->rx_adv_conf.rss_conf;
 	uint64_t can = info->flow_type_rss_offloads;
@@ -82,22 +85,45 @@ static void ask_for_rss(const struct rte_eth_dev_info *info, const struct tl_dev
 	if ((can & RTE_ETH_RSS_LEVEL_MASK) >= RTE_ETH_RSS_LEVEL_INNERMOST)
 		rss->rss_hf |= RTE_ETH_RSS_LEVEL_INNERMOST;
 	if (!setup->quirk->keeps_key && info->hash_key_size > 0 &&
-	    info->hash_key_size <= TL_RSS_KEY_BYTES_MAX) {
-		tl_rss_symmetric_key(key, info->hash_key_size);
-		rss->rss_key = key;
+	    info->hash_key_size <= sizeof(rss_key)) {
+		tl_rss_symmetric_key(rss_key, sizeof(rss_key));
+		rss->rss_key = rss_key;
 		rss->rss_key_len = info->hash_key_size;
 	}
 }
 
-// The longest frames that the card takes; without chains of buffers, those that one buffer holds.
+// The longest frames that a queue can take: without chains of buffers, those that one buffer holds.
+static uint32_t longest_mtu(uint64_t offloads)
+{
+	if ((offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0)
+		return UINT16_MAX;
+	return RTE_MBUF_DEFAULT_DATAROOM - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN - 8;
+}
+
+static bool tells_mtu(const struct rte_eth_dev_info *info)
+{
+	return info->max_mtu != 0 && info->max_mtu != UINT16_MAX;
+}
+
 static void ask_for_mtu(const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
 {
-	uint32_t room = RTE_MBUF_DEFAULT_DATAROOM - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN - 8;
-	bool chains = (conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
+	uint32_t longest = longest_mtu(conf->rxmode.offloads);
 
-	if (info->max_mtu == 0 || info->max_mtu == UINT16_MAX)
+	if (tells_mtu(info))
+		conf->rxmode.mtu = info->max_mtu < longest ? info->max_mtu : longest;
+}
+
+// Of a driver that doesn't say what the card takes (mlx5): what it accepts.
+static void try_mtu(uint16_t ethdev, const struct rte_eth_dev_info *info, uint64_t offloads)
+{
+	static const uint16_t usual[] = {9978, 9600, 9216, 9000, 4096, 2000};
+	uint32_t longest = longest_mtu(offloads);
+
+	if (tells_mtu(info))
 		return;
-	conf->rxmode.mtu = chains || info->max_mtu < room ? info->max_mtu : room;
+	for (size_t i = 0; i < TL_COUNT_OF(usual); i++)
+		if (usual[i] <= longest && rte_eth_dev_set_mtu(ethdev, usual[i]) == 0)
+			return;
 }
 
 static int set_up_queues(uint16_t ethdev, const struct rte_eth_dev_info *info,
@@ -124,7 +150,6 @@ static int set_up_queues(uint16_t ethdev, const struct rte_eth_dev_info *info,
 int tl_device_configure(uint16_t ethdev, const struct rte_eth_dev_info *info,
 			struct tl_device_setup *setup, const char **ret_step)
 {
-	uint8_t key[TL_RSS_KEY_BYTES_MAX];
 	struct rte_eth_conf conf = {0};
 	uint64_t can = info->rx_offload_capa;
 	uint16_t tx = info->max_tx_queues < setup->queues ? info->max_tx_queues : setup->queues;
@@ -136,13 +161,15 @@ int tl_device_configure(uint16_t ethdev, const struct rte_eth_dev_info *info,
 		conf.rxmode.offloads &= ~RTE_ETH_RX_OFFLOAD_TIMESTAMP;
 		setup->stamp_offset = -1;
 	}
-	ask_for_rss(info, setup, key, &conf);
-	if (setup->is_pci)
+	ask_for_rss(info, setup, &conf);
+	if (setup->is_pci && !setup->has_usual_mtu)
 		ask_for_mtu(info, &conf);
 	*ret_step = "DPDK can't configure it";
 	int rc = rte_eth_dev_configure(ethdev, setup->queues, tx, &conf);
 	if (rc < 0)
 		return rc;
+	if (setup->is_pci && !setup->has_usual_mtu)
+		try_mtu(ethdev, info, conf.rxmode.offloads);
 	*ret_step = "DPDK can't set up its queues";
 	return set_up_queues(ethdev, info, setup, conf.rxmode.offloads, tx);
 }
@@ -217,4 +244,25 @@ void tl_device_link_text(uint16_t ethdev, char *ret, uint32_t size)
 		(void)snprintf(ret, size, "up, %u Mbit/s", link.link_speed);
 	else
 		(void)snprintf(ret, size, "up, %g Gbit/s", (double)link.link_speed / 1000);
+}
+
+bool tl_device_is_deaf(uint16_t ethdev, bool is_pci, bool promiscuous)
+{
+	return is_pci && promiscuous && rte_eth_promiscuous_get(ethdev) != 1;
+}
+
+// ---- Counters ------------------------------------------------------------------------------
+
+bool tl_device_tells_of_loss(const char *counter)
+{
+	// The last are of clouds' cards: what the hypervisor holds back (ena), rings without room.
+	static const char *const words[] = {
+		"err", "drop", "miss", "discard", "nombuf", "no_buf", "out_of_buf", "crc", "overflow",
+		"overrun", "alloc_fail", "exceeded",
+	};
+
+	for (size_t i = 0; i < TL_COUNT_OF(words); i++)
+		if (strstr(counter, words[i]) != NULL)
+			return true;
+	return false;
 }

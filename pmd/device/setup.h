@@ -24,6 +24,7 @@ struct tl_device_setup {
 	uint16_t queues;
 	bool wants_rss;
 	bool is_pci;            // a card: nobody else uses it, and it may be changed
+	bool has_usual_mtu;     // don't ask for the longest frames: the card would not start
 	bool promiscuous;
 	const struct tl_quirk *quirk;
 	struct rte_mempool *const *pools;
@@ -45,3 +46,7 @@ void tl_device_settle(uint16_t ethdev, const struct rte_eth_dev_info *info,
 void tl_device_await_link(uint16_t ethdev, const struct tl_device_setup *setup);
 // "up, 10 Gbit/s", "down".
 void tl_device_link_text(uint16_t ethdev, char *ret, uint32_t size);
+// Whether a card that should hear everything doesn't: a virtual function may not be allowed to.
+bool tl_device_is_deaf(uint16_t ethdev, bool is_pci, bool promiscuous);
+// Whether a driver's own counter of that name counts packets that are lost.
+bool tl_device_tells_of_loss(const char *counter);

@@ -100,8 +100,11 @@ static void judge_link(struct doctor *d, const struct tl_port_status *port)
 		return;
 	}
 	bool is_down = strstr(port->link, "down") != NULL;
-	find(d, port->name, "link", is_down ? BAD : OK, "%s%s", port->link,
-	     is_down ? ": is the cable plugged in, and the other end up?" : "");
+	bool is_deaf = strstr(port->link, "not promiscuous") != NULL;
+	find(d, port->name, "link", is_down || is_deaf ? BAD : OK, "%s%s%s", port->link,
+	     is_down ? ": is the cable plugged in, and the other end up?" : "",
+	     is_deaf ? ": the card hears what is addressed to it alone (a virtual function must be "
+		       "trusted by its host)" : "");
 }
 
 static void judge_queues(struct doctor *d, const struct tl_port_status *port)

@@ -248,7 +248,6 @@ static int start_ports(struct tl_pipeline *p, char *error, uint32_t error_size)
 {
 	for (uint32_t i = 0; i < p->port_count; i++) {
 		struct tl_port *port = p->ports[i];
-		tl_eal_log_clear();
 		int rc = port->ops->start(port, p->worker_count);
 		if (rc < 0) {
 			(void)snprintf(error, error_size, "%s", port->error);
