@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pmd/device/clock.h"
 
+#include <stddef.h>
+
 // No clock runs away so far between two readings: the wall clock was set.
 #define STEP_NS UINT64_C(100000000)
+// A packet that waited longer until it was read has waited in no ring; and clocks differ a little.
+#define WAIT_NS UINT64_C(5000000000)
+#define AHEAD_NS UINT64_C(100000000)
+#define TAI_AHEAD_NS UINT64_C(37000000000) // of UTC, since 2017
 
 static uint64_t difference(uint64_t a, uint64_t b)
 {
@@ -53,4 +59,20 @@ uint64_t tl_device_clock_ns(const struct tl_device_clock *clock, uint64_t ticks)
 		return base_ns + (uint64_t)(((__uint128_t)(ticks - base_ticks) * rate) >> 32);
 	uint64_t before = (uint64_t)(((__uint128_t)(base_ticks - ticks) * rate) >> 32);
 	return before < base_ns ? base_ns - before : 0;
+}
+
+static bool can_be(uint64_t time_ns, uint64_t now_ns)
+{
+	return time_ns + WAIT_NS > now_ns && time_ns < now_ns + AHEAD_NS;
+}
+
+uint64_t tl_device_clock_stamp(const struct tl_device_clock *clock, uint64_t raw, uint64_t now_ns)
+{
+	// First: some cards that count in nanoseconds have a clock of ticks beside it.
+	if (can_be(raw, now_ns))
+		return raw;
+	if (can_be(raw - TAI_AHEAD_NS, now_ns))
+		return raw - TAI_AHEAD_NS;
+	uint64_t time_ns = clock != NULL ? tl_device_clock_ns(clock, raw) : 0;
+	return can_be(time_ns, now_ns) ? time_ns : now_ns;
 }

@@ -34,3 +34,8 @@ static inline bool tl_device_clock_is_due(const struct tl_device_clock *clock, u
 
 // Wall time of a stamp, 0 as long as the rate is not known. Any lcore.
 uint64_t tl_device_clock_ns(const struct tl_device_clock *clock, uint64_t ticks);
+
+// Wall time of what a driver says of a packet that was read at `now_ns`: nanoseconds since the epoch
+// (in UTC or, as PTP counts, in TAI), or ticks of `clock` (NULL: there is none). What is neither, or
+// can't be (a counter that began anew, a clock that nobody set), gives `now_ns`.
+uint64_t tl_device_clock_stamp(const struct tl_device_clock *clock, uint64_t raw, uint64_t now_ns);

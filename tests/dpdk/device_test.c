@@ -97,6 +97,40 @@ static void a_wall_clock_that_is_set_changes_no_rate(void **state)
 	}
 }
 
+// Drivers write ticks, nanoseconds of UTC or of TAI, or what nobody can read.
+static void stamps_are_told_apart(void **state)
+{
+	(void)state;
+	static struct tl_device_clock clock;
+	const uint64_t wall_ns = UINT64_C(1700000000000000000);
+	const uint64_t hz = 156250000;
+	const uint64_t tai_ns = UINT64_C(37000000000);
+
+	tl_device_clock_read(&clock, 99 * hz, wall_ns - 1000000000);
+	tl_device_clock_read(&clock, 100 * hz, wall_ns);
+	for (const struct tl_device_clock *c = &clock;; c = NULL) {
+		// A packet of a moment ago, whatever the clock says.
+		assert_int_equal(tl_device_clock_stamp(c, wall_ns - 5000, wall_ns), wall_ns - 5000);
+		assert_int_equal(tl_device_clock_stamp(c, wall_ns - 5000 + tai_ns, wall_ns),
+				 wall_ns - 5000);
+		// A clock that nobody set, one of an hour ago, one of the future.
+		assert_int_equal(tl_device_clock_stamp(c, 77, wall_ns), wall_ns);
+		assert_int_equal(tl_device_clock_stamp(c, wall_ns - 3600000000000, wall_ns), wall_ns);
+		assert_int_equal(tl_device_clock_stamp(c, wall_ns + 3600000000000, wall_ns), wall_ns);
+		assert_int_equal(tl_device_clock_stamp(c, UINT64_MAX, wall_ns), wall_ns);
+		if (c == NULL)
+			break;
+	}
+	assert_in_range(tl_device_clock_stamp(&clock, 100 * hz - hz / 1000, wall_ns),
+			wall_ns - 1000001, wall_ns - 999999);
+	assert_int_equal(tl_device_clock_stamp(NULL, 100 * hz - hz / 1000, wall_ns), wall_ns);
+	// Ticks that began anew between two readings: an hour before or behind the line.
+	assert_int_equal(tl_device_clock_stamp(&clock, 3700 * hz, wall_ns), wall_ns);
+	tl_device_clock_read(&clock, 4000 * hz, wall_ns + UINT64_C(3900000000000));
+	assert_int_equal(tl_device_clock_stamp(&clock, 5, wall_ns + UINT64_C(3900000000000)),
+			 wall_ns + UINT64_C(3900000000000));
+}
+
 static void addresses_have_two_forms(void **state)
 {
 	(void)state;
@@ -212,8 +246,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_key_tells_whether_conversations_stay_together),
+		cmocka_unit_test(queues_are_those_of_the_specification),
 		cmocka_unit_test(ticks_become_wall_time),
 		cmocka_unit_test(a_wall_clock_that_is_set_changes_no_rate),
+		cmocka_unit_test(stamps_are_told_apart),
 		cmocka_unit_test(addresses_have_two_forms),
 		cmocka_unit_test(cards_are_refused_before_dpdk_starts),
 		cmocka_unit_test(a_card_without_huge_pages_gets_the_arithmetic),
