@@ -29,18 +29,20 @@ struct block {
 };
 
 // What fragments of one datagram agree in: addresses, id, and for IPv4 the protocol (RFC 791,
-// RFC 8200 section 4.5). The surroundings belong to it: tunnels re-use inner addresses and ids.
+// RFC 8200 section 4.5). The surroundings belong to it: tunnels re-use inner addresses and ids, and
+// tunnels in tunnels the inner ones' ids.
 struct key {
 	struct tl_outer outer;
 	uint8_t source[16];
 	uint8_t destination[16];
 	uint32_t id;
+	uint32_t tunnels; // of those around the innermost, 0 if there are none
 	uint8_t protocol; // 0 for IPv6: only the first fragment's next header counts
 	uint8_t ip_version;
 	uint16_t zero;
 };
 
-static_assert(sizeof(struct key) == 56, "is hashed and compared whole: no padding");
+static_assert(sizeof(struct key) == 60, "is hashed and compared whole: no padding");
 
 struct datagram {
 	struct key key;
@@ -368,11 +370,29 @@ static bool is_complete(const struct datagram *g)
 	       g->units == (g->len + UNIT_BYTES - 1) / UNIT_BYTES;
 }
 
-static struct key key_of(const struct tl_headers *h)
+// A hash of what all encapsulations are. Not of labels: they may be chosen by what a fragment
+// carries, to spread the load.
+static uint32_t hash_tunnels(const struct tl_packet *packet, const struct tl_headers *h)
+{
+	struct tl_path path;
+	uint64_t hash = 0;
+
+	if (h->outer.tunnel_depth < 2)
+		return 0;
+	tl_packet_path(packet, h, &path);
+	for (uint32_t i = 0; i < path.count && i < TL_LAYERS_KEPT_MAX; i++)
+		if (path.kinds[i] != TL_TUNNEL_NONE && path.kinds[i] != TL_TUNNEL_MPLS)
+			hash = tl_hash_mix(hash ^ path.ids[i] ^ (uint64_t)path.kinds[i] << 32,
+					   UINT64_C(0x9e3779b97f4a7c15));
+	return (uint32_t)hash;
+}
+
+static struct key key_of(const struct tl_packet *packet, const struct tl_headers *h)
 {
 	struct key key = {
 		.outer = h->outer,
 		.id = h->fragment_id,
+		.tunnels = hash_tunnels(packet, h),
 		.protocol = h->tuple.ip_version == 4 ? h->tuple.protocol : 0,
 		.ip_version = h->tuple.ip_version,
 	};
@@ -404,7 +424,7 @@ const struct tl_packet *tl_defrag_add(struct tl_defrag *defrag, const struct tl_
 				      const struct tl_headers *headers)
 {
 	struct tl_defrag *d = defrag;
-	struct key key = key_of(headers);
+	struct key key = key_of(packet, headers);
 	uint32_t bucket = (uint32_t)tl_hash64(&key, sizeof(key), d->seed) & d->bucket_mask;
 	struct datagram *g = find(d, &key, bucket);
 

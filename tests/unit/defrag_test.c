@@ -219,6 +219,28 @@ static void tunnels_are_kept_and_kept_apart(void **state)
 	tl_defrag_destroy(d);
 }
 
+// Two mirrors of clusters that number their networks and pods alike.
+static void tunnels_around_the_innermost_keep_fragments_apart(void **state)
+{
+	(void)state;
+	struct tl_defrag *d = create(16, 1 << 20);
+	struct tl_headers h;
+
+	assert_null(offer(d, "eth ipv4 udp:4789 vxlan:1 eth ipv4 udp:4789 vxlan:42 eth ipv4m:0 udp pay:8",
+			  1));
+	assert_null(offer(d, "eth ipv4 udp:4789 vxlan:2 eth ipv4 udp:4789 vxlan:42 eth ipv4f:16 proto:17"
+			  " pay:5", 1));
+	const struct tl_packet *whole = offer(d, "eth ipv4 udp:4789 vxlan:1 eth ipv4 udp:4789 vxlan:42 eth"
+					      " ipv4f:16 proto:17 pay:5", 1);
+	assert_non_null(whole);
+	assert_int_equal(tl_packet_decode(whole, &h), TL_DECODED_OK);
+	assert_int_equal(h.outer.tunnel_depth, 2);
+	// Labels may be chosen by ports, which only the first fragment has.
+	assert_null(offer(d, "eth mpls:100 ipv4 udp:4789 vxlan:42 eth ipv4m:0 udp pay:8", 1));
+	assert_non_null(offer(d, "eth mpls:200 ipv4 udp:4789 vxlan:42 eth ipv4f:16 proto:17 pay:5", 1));
+	tl_defrag_destroy(d);
+}
+
 // What surrounds fragments and what the whole datagram holds in turn make one path.
 static void paths_go_through_datagrams(void **state)
 {
@@ -340,6 +362,7 @@ int main(void)
 		cmocka_unit_test(the_first_byte_wins_in_every_order),
 		cmocka_unit_test(ipv6_loses_its_fragment_header),
 		cmocka_unit_test(tunnels_are_kept_and_kept_apart),
+		cmocka_unit_test(tunnels_around_the_innermost_keep_fragments_apart),
 		cmocka_unit_test(paths_go_through_datagrams),
 		cmocka_unit_test(cut_fragments_give_a_cut_datagram),
 		cmocka_unit_test(contradictions_are_counted),
