@@ -144,6 +144,9 @@ struct tl_port_ops {
 			  uint32_t error_size);
 	// Packet time the workers may advance to when an rx burst came back empty; 0: not known.
 	uint64_t (*clock)(const struct tl_port *port);
+	// Ports whose spread is symmetric: the queue that a whole packet of this conversation comes
+	// on, which is the number of its worker; UINT32_MAX: not known. NULL: never known.
+	uint32_t (*queue_of)(const struct tl_port *port, const struct tl_tuple *tuple);
 	// Set (release) after the last packet was enqueued; a worker loads it (acquire) before the
 	// burst that comes back empty.
 	bool (*is_done)(const struct tl_port *port);

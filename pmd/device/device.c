@@ -10,8 +10,7 @@
 // A packet filter runs in software on the rx lcore, so a device with one has an rx lcore.
 //
 // Limits: no driver used here tells the original length of a cut packet. Without a stamp of the
-// driver a packet is stamped when its burst is read. A symmetric RSS that sees outer headers only
-// still parts what travels in a tunnel from its fragments.
+// driver a packet is stamped when its burst is read.
 #define ALLOW_EXPERIMENTAL_API // rte_eth_read_clock
 #include "base/check.h"
 #include "pmd/device/clock.h"
@@ -405,7 +404,7 @@ static void judge_spread(struct device *dev, const struct rte_eth_dev_info *info
 	struct tl_port *port = &dev->port;
 
 	if (dev->quirk->spread_text == NULL) {
-		port->spread = tl_rss_judge(dev->ethdev, info, port->spread_text,
+		port->spread = tl_rss_judge(dev->ethdev, info, &dev->rss, port->spread_text,
 					    sizeof(port->spread_text));
 		return;
 	}
@@ -671,6 +670,11 @@ static bool device_is_done(const struct tl_port *port)
 		atomic_load_explicit(&dev->queues_ended, memory_order_acquire) == dev->queues);
 }
 
+static uint32_t device_queue_of(const struct tl_port *port, const struct tl_tuple *tuple)
+{
+	return tl_rss_queue(&((const struct device *)port)->rss, tuple);
+}
+
 static uint64_t device_clock(const struct tl_port *port)
 {
 	const struct device *dev = (const struct device *)port;
@@ -770,6 +774,7 @@ static const struct tl_port_ops device_ops = {
 	.stop = device_stop,
 	.set_filter = device_set_filter,
 	.stamp = device_stamp,
+	.queue_of = device_queue_of,
 	.clock = device_clock,
 	.is_done = device_is_done,
 	.is_at_end = device_is_at_end,

@@ -10,9 +10,9 @@
 #include <rte_thash.h>
 
 #define TRIALS 1000u
-#define TABLE_MAX 4096u
 #define WORDS_V4 2u // addresses, without ports
 #define WORDS_V6 8u
+#define TCP 6u
 
 void tl_rss_symmetric_key(uint8_t *key, uint32_t len)
 {
@@ -20,11 +20,16 @@ void tl_rss_symmetric_key(uint8_t *key, uint32_t len)
 		key[i] = i % 2 == 0 ? 0x6d : 0x5a;
 }
 
+static bool hashes_ports(const struct tl_rss *rss)
+{
+	return (rss->types & (RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)) != 0;
+}
+
 static uint32_t queue_of(const struct tl_rss *rss, uint32_t *words, uint32_t count)
 {
 	uint32_t hash = rte_softrss(words, count, rss->key);
 
-	return rss->table == NULL ? hash : rss->table[hash % rss->table_size];
+	return rss->table_size == 0 ? hash : rss->table[hash % rss->table_size];
 }
 
 // The words of one conversation, and those of its other direction.
@@ -37,7 +42,7 @@ static uint32_t make_up(const struct tl_rss *rss, uint32_t number, uint32_t *the
 		there[i] = (uint32_t)tl_hash_mix(number * 64 + i + 1, UINT64_C(0x9e3779b97f4a7c15));
 		back[(i + count / 2) % count] = there[i];
 	}
-	if (!rss->has_ports)
+	if (!hashes_ports(rss))
 		return count;
 	there[count] = (uint32_t)tl_hash_mix(number * 64 + 63, UINT64_C(0xd1b54a32d192ed03));
 	back[count] = there[count] << 16 | there[count] >> 16;
@@ -60,10 +65,10 @@ uint32_t tl_rss_split(const struct tl_rss *rss, uint32_t count)
 // The queues by hash. 0: the device has no table or doesn't tell.
 static uint32_t read_table(uint16_t ethdev, const struct rte_eth_dev_info *info, uint16_t *ret_table)
 {
-	struct rte_eth_rss_reta_entry64 entries[TABLE_MAX / RTE_ETH_RETA_GROUP_SIZE];
+	struct rte_eth_rss_reta_entry64 entries[TL_RSS_TABLE_MAX / RTE_ETH_RETA_GROUP_SIZE];
 	uint32_t size = info->reta_size;
 
-	if (size == 0 || size > TABLE_MAX)
+	if (size == 0 || size > TL_RSS_TABLE_MAX)
 		return 0;
 	memset(entries, 0, sizeof(entries));
 	for (uint32_t i = 0; i < size; i++)
@@ -84,30 +89,59 @@ static bool is_zero(const uint8_t *key, uint32_t len)
 	return true;
 }
 
-enum tl_spread tl_rss_judge(uint16_t ethdev, const struct rte_eth_dev_info *info, char *text,
-			    uint32_t size)
+enum tl_spread tl_rss_judge(uint16_t ethdev, const struct rte_eth_dev_info *info,
+			    struct tl_rss *rss, char *text, uint32_t size)
 {
-	uint8_t key[TL_RSS_KEY_BYTES_MAX] = {0};
-	static uint16_t table[TABLE_MAX]; // main thread
-	struct rte_eth_rss_conf conf = {.rss_key = key, .rss_key_len = info->hash_key_size};
+	struct rte_eth_rss_conf conf = {.rss_key = rss->key, .rss_key_len = info->hash_key_size};
 
+	memset(rss, 0, sizeof(*rss));
 	// A driver that doesn't say how long its keys are writes 40 bytes, if any.
-	if (conf.rss_key_len == 0 || conf.rss_key_len > sizeof(key))
+	if (conf.rss_key_len == 0 || conf.rss_key_len > sizeof(rss->key))
 		conf.rss_key_len = 40;
-	uint32_t key_len = conf.rss_key_len;
-	if (rte_eth_dev_rss_hash_conf_get(ethdev, &conf) != 0 || is_zero(key, sizeof(key))) {
+	rss->key_len = conf.rss_key_len;
+	if (rte_eth_dev_rss_hash_conf_get(ethdev, &conf) != 0 || is_zero(rss->key, sizeof(rss->key))) {
 		(void)snprintf(text, size, "the device does not tell its RSS key");
 		return TL_SPREAD_UNKNOWN;
 	}
-	struct tl_rss rss = {
-		.key = key,
-		.key_len = key_len,
-		.has_ports = (conf.rss_hf & (RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)) != 0,
-	};
-	rss.table_size = read_table(ethdev, info, table);
-	rss.table = rss.table_size == 0 ? NULL : table;
-	uint32_t split = tl_rss_split(&rss, TRIALS);
+	rss->types = conf.rss_hf;
+	rss->table_size = read_table(ethdev, info, rss->table);
+	uint32_t split = tl_rss_split(rss, TRIALS);
 	(void)snprintf(text, size, "computed from the device's RSS key and %s: %u of %u conversations "
-		       "would come on two queues", rss.table == NULL ? "hash" : "table", split, TRIALS);
+		       "would come on two queues", rss->table_size == 0 ? "hash" : "table", split,
+		       TRIALS);
 	return split == 0 ? TL_SPREAD_SYMMETRIC : TL_SPREAD_ASYMMETRIC;
+}
+
+// The types of an IP version: those without ports, those with.
+static uint64_t types_of(const struct tl_tuple *tuple, bool with_ports)
+{
+	bool is_tcp = tuple->protocol == TCP;
+
+	if (tuple->ip_version == 4) {
+		uint64_t ports = is_tcp ? RTE_ETH_RSS_NONFRAG_IPV4_TCP : RTE_ETH_RSS_NONFRAG_IPV4_UDP;
+		return with_ports ? ports : ports | RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
+	}
+	uint64_t ports = is_tcp ? RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_IPV6_TCP_EX
+				: RTE_ETH_RSS_NONFRAG_IPV6_UDP | RTE_ETH_RSS_IPV6_UDP_EX;
+	return with_ports ? ports : ports | RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_IPV6_EX |
+				    RTE_ETH_RSS_NONFRAG_IPV6_OTHER;
+}
+
+uint32_t tl_rss_queue(const struct tl_rss *rss, const struct tl_tuple *tuple)
+{
+	uint32_t words[WORDS_V6 + 1];
+	uint32_t count = 0;
+	uint32_t first = tuple->ip_version == 4 ? 12 : 0; // IPv4 is the end of 16 bytes
+
+	if (rss->table_size == 0)
+		return UINT32_MAX;
+	if ((rss->types & types_of(tuple, false)) == 0)
+		return rss->table[0]; // a hash of 0
+	for (uint32_t i = first; i < 16; i += 4)
+		words[count++] = tl_load_be32(tuple->source + i);
+	for (uint32_t i = first; i < 16; i += 4)
+		words[count++] = tl_load_be32(tuple->destination + i);
+	if ((rss->types & types_of(tuple, true)) != 0)
+		words[count++] = (uint32_t)tuple->source_port << 16 | tuple->destination_port;
+	return queue_of(rss, words, count);
 }

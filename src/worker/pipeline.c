@@ -258,12 +258,13 @@ static int start_ports(struct tl_pipeline *p, char *error, uint32_t error_size)
 	return 0;
 }
 
-// Where queues part conversations, or may, workers hand packets to each other; where several stamped
-// ports are polled (the two of a TAP), they are put in order.
+// Where queues part conversations, or may, workers hand packets to each other, and else what came in
+// tunnels or fragments; where several stamped ports are polled (the two of a TAP), they are put in
+// order.
 static int start_steer(struct tl_pipeline *p, const struct tl_pipeline_options *options,
 		       uint32_t packets_max, char *error, uint32_t error_size)
 {
-	bool parts = false, is_stamped = true;
+	bool parts = false, has_queues = false, is_stamped = true;
 	uint32_t polled = 0;
 
 	for (uint32_t i = 0; i < p->port_count; i++) {
@@ -272,9 +273,11 @@ static int start_steer(struct tl_pipeline *p, const struct tl_pipeline_options *
 			continue;
 		polled++;
 		is_stamped &= port->is_stamped;
+		has_queues |= port->spread != TL_SPREAD_NONE;
 		parts |= port->spread > TL_SPREAD_SYMMETRIC;
 	}
-	if (!parts && (polled < 2 || !is_stamped))
+	bool merges = polled > 1 && is_stamped;
+	if (!has_queues && !merges)
 		return 0;
 	const struct tl_steer_options steer = {
 		.ports = p->ports,
@@ -285,6 +288,7 @@ static int start_steer(struct tl_pipeline *p, const struct tl_pipeline_options *
 		.left_alone = options->engine.left_alone,
 		.is_lossless = p->is_lossless,
 		.is_crowded = p->eal.is_crowded,
+		.leaves_whole = !parts && !merges,
 		.defrag = options->engine.defrag,
 	};
 	p->steer = tl_steer_create(&steer);

@@ -112,7 +112,9 @@ static void tell_spread(const struct tl_pipeline *p, const struct tl_port *port,
 	ret->steered = steered.moved;
 	if (port->spread == TL_SPREAD_NONE)
 		return;
-	if (port->spread == TL_SPREAD_UNKNOWN && steered.split > 0)
+	bool is_refuted = steered.split * 8 > steered.together + steered.split &&
+			  port->spread == TL_SPREAD_SYMMETRIC && !steered.leaves_whole;
+	if (is_refuted || (port->spread == TL_SPREAD_UNKNOWN && steered.split > 0))
 		ret->spread = words[TL_SPREAD_ASYMMETRIC];
 	else if (port->spread == TL_SPREAD_UNKNOWN && steered.together >= SAMPLES_ENOUGH)
 		ret->spread = words[TL_SPREAD_SYMMETRIC];
@@ -120,9 +122,11 @@ static void tell_spread(const struct tl_pipeline *p, const struct tl_port *port,
 		(void)snprintf(sampled, sizeof(sampled),
 			       "; of %u conversations sampled %u came on two queues",
 			       steered.together + steered.split, steered.split);
-	(void)snprintf(ret->spread_text, sizeof(ret->spread_text), "%s%s; %s", port->spread_text,
-		       sampled, p->steer == NULL ? "workers keep what they read"
-						 : "workers hand packets to the one that they belong to");
+	(void)snprintf(ret->spread_text, sizeof(ret->spread_text), "%s%s; workers %s",
+		       port->spread_text, sampled,
+		       steered.leaves_whole
+			       ? "keep what they read, but for tunnels and fragments"
+			       : "hand packets to the one that they belong to");
 }
 
 uint32_t tl_pipeline_ports(struct tl_pipeline *p, struct tl_port_status *ret, uint32_t max)

@@ -22,7 +22,16 @@
 #define MERGE_WAIT_CROWDED_US 200000u
 #define SAMPLES 4096u           // conversations that are watched at once
 #define SAMPLES_JUDGED 1024u    // ... and afterwards enough is known
+#define SPLIT_ENOUGH 32u // ... of them on two queues, and one in eight: the device isn't believed
+#define LOOKS_MAX (1u << 20) // packets that a worker looks into for this
 #define CHUNK_MBUFS_MAX TL_CHUNKS_MAX
+#define ETHERTYPE_IPV4 0x0800u
+#define ETHERTYPE_IPV6 0x86ddu
+#define ETHERTYPE_VLAN 0x8100u
+#define IPV4_FRAGMENT 0x3fffu // more fragments, or not the first
+#define TCP 6u
+#define PLAIN_BYTES_MIN 38u // Ethernet, a tag, IPv4
+#define KEEPS UINT32_MAX // in place of a worker: goes on at once where it was read
 
 // One worker's reading of one port.
 struct source {
@@ -31,6 +40,7 @@ struct source {
 	_Atomic uint64_t moved;  // ... of other workers
 	_Atomic uint64_t lost;
 	_Atomic uint64_t unbuffered; // datagrams put together without a buffer to go on in
+	uint32_t looks;
 	uint32_t out_count[TL_WORKERS_MAX];
 	struct rte_mbuf *out[TL_WORKERS_MAX][BURST];
 };
@@ -75,6 +85,7 @@ struct tl_steer {
 	uint32_t slots;      // of each ring
 	uint64_t merge_wait; // cycles
 	uint64_t cycles_per_us;
+	atomic_bool leaves_whole;
 	struct port_samples *samples; // one per port
 	struct station stations[];
 };
@@ -143,6 +154,7 @@ struct tl_steer *tl_steer_create(const struct tl_steer_options *options)
 	if (!is_good)
 		return NULL;
 	s->options = *options;
+	atomic_store(&s->leaves_whole, options->leaves_whole);
 	s->source_count = options->workers * options->port_count;
 	s->slots = ring_slots(options);
 	s->cycles_per_us = rte_get_tsc_hz() / 1000000;
@@ -220,6 +232,8 @@ static void look(struct tl_steer *s, uint32_t port, uint32_t queue, const struct
 		atomic_fetch_add_explicit(one == other ? &samples->together : &samples->split, 1,
 					  memory_order_relaxed);
 		word |= 0xffff;
+		if (one != other && split >= SPLIT_ENOUGH && split * 8 > judged)
+			atomic_store_explicit(&s->leaves_whole, false, memory_order_relaxed);
 	}
 	atomic_store_explicit(&at->word, word, memory_order_relaxed);
 }
@@ -233,24 +247,59 @@ static uint32_t worker_of_fragment(const struct tl_steer *s, const struct tl_hea
 	return worker_of(s, tl_tuple_hash(&tuple, s->options.seed ^ headers->fragment_id));
 }
 
+// TCP right in Ethernet, whole: the device has seen all that there is.
+static bool is_plain_tcp(const struct rte_mbuf *m)
+{
+	const uint8_t *at = rte_pktmbuf_mtod(m, const uint8_t *);
+
+	if (m->data_len < PLAIN_BYTES_MIN || tl_mbuf_link_type(m) != TL_LINK_ETHERNET)
+		return false;
+	uint16_t type = tl_load_be16(at + 12);
+	if (type == ETHERTYPE_VLAN) {
+		at += 4;
+		type = tl_load_be16(at + 12);
+	}
+	if (type == ETHERTYPE_IPV4)
+		return at[23] == TCP && (tl_load_be16(at + 20) & IPV4_FRAGMENT) == 0;
+	return type == ETHERTYPE_IPV6 && at[20] == TCP;
+}
+
+// Whether enough was looked into to believe the device.
+static bool is_looked_at(const struct tl_steer *s, uint32_t me, uint32_t port)
+{
+	const struct port_samples *samples = &s->samples[port];
+	uint32_t judged = atomic_load_explicit(&samples->together, memory_order_relaxed) +
+			  atomic_load_explicit(&samples->split, memory_order_relaxed);
+
+	return judged >= SAMPLES_JUDGED || s->stations[me].sources[port].looks >= LOOKS_MAX;
+}
+
 static uint32_t owner_of(struct tl_steer *s, uint32_t me, uint32_t port, struct rte_mbuf *m)
 {
 	struct station *station = &s->stations[me];
+	bool leaves_whole = atomic_load_explicit(&s->leaves_whole, memory_order_relaxed);
 	struct tl_packet packet;
 	struct tl_headers headers;
 
+	if (leaves_whole && is_plain_tcp(m)) {
+		if (TL_LIKELY(is_looked_at(s, me, port)))
+			return KEEPS;
+		station->sources[port].looks++;
+	}
 	tl_view(m, (uint8_t)port, station->chunks, station->headers, &packet);
 	switch (tl_packet_decode_but(&packet, s->options.left_alone, &headers)) {
 	case TL_DECODED_OK: {
 		uint32_t hash = tl_tuple_hash(&headers.tuple, s->options.seed);
+		if (leaves_whole && headers.outer.tunnel_depth != 0)
+			return worker_of(s, hash); // nobody said that these were together
 		look(s, port, s->options.ports[port]->queue[me], &headers.tuple, hash);
-		return worker_of(s, hash);
+		return leaves_whole ? KEEPS : worker_of(s, hash);
 	}
 	case TL_DECODED_FRAGMENT:
 		m->packet_type |= TL_MBUF_FRAGMENT;
 		return worker_of_fragment(s, &headers);
 	default:
-		return me; // counts it as it would any other
+		return leaves_whole ? KEEPS : me; // counts it as it would any other
 	}
 }
 
@@ -333,6 +382,21 @@ static struct rte_mbuf *mbuf_of(const struct tl_packet *packet, struct rte_mempo
 	return head;
 }
 
+// The conversation's other packets are where the device has put them, or where their hash tells.
+static uint32_t worker_of_datagram(const struct tl_steer *s, uint32_t port,
+				   const struct tl_headers *headers)
+{
+	const struct tl_port *from = s->options.ports[port];
+
+	if (atomic_load_explicit(&s->leaves_whole, memory_order_relaxed) &&
+	    headers->outer.tunnel_depth == 0 && from->ops->queue_of != NULL) {
+		uint32_t queue = from->ops->queue_of(from, &headers->tuple);
+		if (queue < s->options.workers)
+			return queue;
+	}
+	return worker_of(s, tl_tuple_hash(&headers->tuple, s->options.seed));
+}
+
 // Whose the datagram is that the station has put together, as the distributor counts it.
 static uint32_t owner_of_datagram(struct tl_steer *s, uint32_t me, const struct tl_packet *datagram,
 				  uint64_t fragments)
@@ -342,7 +406,7 @@ static uint32_t owner_of_datagram(struct tl_steer *s, uint32_t me, const struct 
 
 	stats->reassembled_bytes += datagram->original_len;
 	if (tl_packet_decode_but(datagram, s->options.left_alone, &headers) == TL_DECODED_OK)
-		return worker_of(s, tl_tuple_hash(&headers.tuple, s->options.seed));
+		return worker_of_datagram(s, datagram->port, &headers);
 	stats->fragments_not_followed += fragments - 1;
 	return me;
 }
@@ -396,11 +460,12 @@ bool tl_steer_has_room(struct tl_steer *s, uint32_t me)
 	return true;
 }
 
-void tl_steer_sort(struct tl_steer *s, uint32_t me, uint32_t port, struct rte_mbuf **mbufs,
-		   uint32_t count)
+uint32_t tl_steer_sort(struct tl_steer *s, uint32_t me, uint32_t port, struct rte_mbuf **mbufs,
+		       uint32_t count)
 {
 	struct source *source = &s->stations[me].sources[port];
 	uint64_t clock_ns = atomic_load_explicit(&source->clock_ns, memory_order_relaxed);
+	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct rte_mbuf *m = mbufs[i];
@@ -408,12 +473,17 @@ void tl_steer_sort(struct tl_steer *s, uint32_t me, uint32_t port, struct rte_mb
 		m->port = (uint16_t)port;
 		// It never runs back: of workers that wait for each other one could always go on.
 		clock_ns = time_ns > clock_ns ? time_ns : clock_ns;
-		hand(s, me, port, s->options.workers == 1 ? 0 : owner_of(s, me, port, m), m);
+		uint32_t to = s->options.workers == 1 ? 0 : owner_of(s, me, port, m);
+		if (to == KEEPS)
+			mbufs[kept++] = m;
+		else
+			hand(s, me, port, to, m);
 	}
 	for (uint32_t to = 0; to < s->options.workers; to++)
 		if (source->out_count[to] > 0)
 			flush(s, me, port, to);
 	atomic_store_explicit(&source->clock_ns, clock_ns, memory_order_release);
+	return kept;
 }
 
 void tl_steer_clock(struct tl_steer *s, uint32_t me, uint32_t port, uint64_t clock_ns)
@@ -585,6 +655,7 @@ void tl_steer_port_stats(const struct tl_steer *s, uint32_t port, struct tl_stee
 		ret_stats->lost += atomic_load_explicit(&source->lost, memory_order_relaxed);
 	}
 	ret_stats->queued = handed - ret_stats->lost - taken;
+	ret_stats->leaves_whole = atomic_load_explicit(&s->leaves_whole, memory_order_relaxed);
 	ret_stats->together = atomic_load_explicit(&s->samples[port].together, memory_order_relaxed);
 	ret_stats->split = atomic_load_explicit(&s->samples[port].split, memory_order_relaxed);
 }

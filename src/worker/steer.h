@@ -9,6 +9,11 @@
 // do the packets of several ports (the two of a TAP): each source says how far it has read, and a
 // packet waits until no older one can come; live at most a moment. A datagram that came in
 // fragments, which meet at a worker of their own, may be late.
+//
+// Where the device keeps conversations together by the addresses that it sees, a worker keeps what it
+// reads but for that which the device can't see through: what came in tunnels is handed to the worker
+// of the inner conversation, fragments meet, and the datagram goes to the worker of its queue. The
+// traffic is looked at first: a device that does not do what it says is not believed any longer.
 #pragma once
 
 #include "packet/defrag.h"
@@ -25,6 +30,7 @@ struct tl_steer_options {
 	uint32_t left_alone;
 	bool is_lossless;
 	bool is_crowded;      // workers share CPUs: each is away for longer
+	bool leaves_whole;    // the devices say that they keep conversations together
 	struct tl_defrag_options defrag;
 };
 
@@ -37,9 +43,10 @@ void tl_steer_destroy(struct tl_steer *steer);
 
 // Whether a burst may be read: a lossless one must find room whosever its packets are.
 bool tl_steer_has_room(struct tl_steer *steer, uint32_t me);
-// A burst that `me` read from port number `port`, stamped: hands it on, also what is its own.
-void tl_steer_sort(struct tl_steer *steer, uint32_t me, uint32_t port, struct rte_mbuf **mbufs,
-		   uint32_t count);
+// A burst that `me` read from port number `port`, stamped: hands it on, also what is its own. Gives
+// the number of those that need not wait for others, now the first of `mbufs`.
+uint32_t tl_steer_sort(struct tl_steer *steer, uint32_t me, uint32_t port, struct rte_mbuf **mbufs,
+		       uint32_t count);
 // Nothing older than `clock_ns` will be read from port number `port`; UINT64_MAX: nothing at all.
 void tl_steer_clock(struct tl_steer *steer, uint32_t me, uint32_t port, uint64_t clock_ns);
 // What there is for `me` by now, up to `max`; the mbufs' `port` is the port's index.
@@ -60,6 +67,7 @@ struct tl_steered {
 	// Conversations of which both directions were seen, looked at once each, up to a limit.
 	uint32_t together;
 	uint32_t split; // came on two queues
+	bool leaves_whole; // what the device keeps together is left where it is read
 };
 
 void tl_steer_port_stats(const struct tl_steer *steer, uint32_t port, struct tl_steered *ret_stats);

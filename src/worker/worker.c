@@ -199,10 +199,11 @@ static uint32_t work(struct tl_worker *worker, struct tl_port *port, uint32_t *p
 	}
 	if (port->ops->stamp != NULL)
 		port->ops->stamp(port, scratch->mbufs, (uint16_t)count);
+	uint32_t own = count;
 	if (worker->steer != NULL)
-		tl_steer_sort(worker->steer, worker->index, port->index, scratch->mbufs, count);
-	else
-		*packets += process(worker, count, port->index);
+		own = tl_steer_sort(worker->steer, worker->index, port->index, scratch->mbufs, count);
+	if (own > 0)
+		*packets += process(worker, own, port->index);
 	return count;
 }
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <rte_ethdev.h>
 
 // Of the RSS specification; most drivers' default.
 static const uint8_t usual_key[40] = {
@@ -30,23 +31,53 @@ static const uint8_t usual_key[40] = {
 static void a_key_tells_whether_conversations_stay_together(void **state)
 {
 	(void)state;
-	uint8_t symmetric[40];
-	uint16_t table[128];
+	static struct tl_rss good, bad;
 
-	tl_rss_symmetric_key(symmetric, sizeof(symmetric));
+	good = (struct tl_rss) {.key_len = 40, .table_size = 128};
+	tl_rss_symmetric_key(good.key, 40);
 	for (uint16_t i = 0; i < 128; i++)
-		table[i] = i % 4;
+		good.table[i] = i % 4;
 	for (uint32_t has_ports = 0; has_ports < 2; has_ports++) {
-		const struct tl_rss good = {.key = symmetric, .key_len = 40, .table = table,
-					    .table_size = 128, .has_ports = has_ports};
-		struct tl_rss bad = good;
-		bad.key = usual_key;
+		good.types = has_ports ? RTE_ETH_RSS_TCP : RTE_ETH_RSS_IP;
+		bad = good;
+		memcpy(bad.key, usual_key, sizeof(usual_key));
 		assert_int_equal(tl_rss_split(&good, 1000), 0);
 		// By chance a quarter meets on one of four queues.
 		assert_in_range(tl_rss_split(&bad, 1000), 650, 850);
-		bad.table = NULL;
+		bad.table_size = 0;
 		assert_in_range(tl_rss_split(&bad, 1000), 990, 1000);
 	}
+}
+
+// The examples of the RSS specification, by its key: 66.9.149.187:2794 to 161.142.100.80:1766 and
+// 3ffe:2501:200:1fff::7:2794 to 3ffe:2501:200:3::1:1766.
+static void queues_are_those_of_the_specification(void **state)
+{
+	(void)state;
+	static struct tl_rss rss;
+	struct tl_tuple v4 = {
+		.source = {[10] = 0xff, 0xff, 66, 9, 149, 187},
+		.destination = {[10] = 0xff, 0xff, 161, 142, 100, 80},
+		.source_port = 2794, .destination_port = 1766, .protocol = 6, .ip_version = 4};
+	struct tl_tuple v6 = {
+		.source = {0x3f, 0xfe, 0x25, 0x01, 0x02, 0x00, 0x1f, 0xff, [15] = 7},
+		.destination = {0x3f, 0xfe, 0x25, 0x01, 0x02, 0x00, 0x00, 0x03, [15] = 1},
+		.source_port = 2794, .destination_port = 1766, .protocol = 6, .ip_version = 6};
+
+	rss = (struct tl_rss) {.key_len = 40};
+	memcpy(rss.key, usual_key, sizeof(usual_key));
+	assert_int_equal(tl_rss_queue(&rss, &v4), UINT32_MAX); // no table
+	rss.table_size = 4096;
+	for (uint16_t i = 0; i < 4096; i++)
+		rss.table[i] = i;
+	rss.types = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP;
+	assert_int_equal(tl_rss_queue(&rss, &v4), 0x51ccc178 % 4096);
+	assert_int_equal(tl_rss_queue(&rss, &v6), 0x40207d3d % 4096);
+	rss.types = RTE_ETH_RSS_IP;
+	assert_int_equal(tl_rss_queue(&rss, &v4), 0x323e8fc2 % 4096);
+	assert_int_equal(tl_rss_queue(&rss, &v6), 0x2cc18cd5 % 4096);
+	rss.types = RTE_ETH_RSS_NONFRAG_IPV4_UDP; // no type of these packets
+	assert_int_equal(tl_rss_queue(&rss, &v4), 0);
 }
 
 static void ticks_become_wall_time(void **state)
