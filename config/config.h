@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration: one YAML file, described row by row (config/options.c, the decoders' and the
+// The configuration: one YAML file, described row by row (config/options/, the decoders' and the
 // exporters' own rows), loaded into structs that are immutable from then on. A configuration
 // owns all its memory and may be read by any thread; it does not change anything by itself.
 #pragma once

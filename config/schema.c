@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/check.h"
+#include "config/options/rows.h"
 
 _Static_assert(sizeof(struct tl_module_head) <= TL_MODULE_HEAD_BYTES, "head outgrew its place");
 

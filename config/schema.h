@@ -8,10 +8,6 @@
 
 #define TL_KEY_BYTES 256u // longest dotted key in messages
 
-extern const struct tl_option tl_root_rows[];
-extern const struct tl_option tl_protocols_rows[];
-extern const struct tl_option tl_collectors_rows[];
-
 // What config/ puts before the options struct of a decoder or exporter.
 struct tl_module_head {
 	bool is_enabled;

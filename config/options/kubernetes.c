@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/options/rows.h"
+
+#define SERVICE_ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount/"
+
+const struct tl_option tl_kubernetes_rows[] = {
+	{.key = "enabled",
+	 .type = TL_OPTION_BOOL,
+	 AT(kubernetes.enabled),
+	 .value = "false",
+	 .help = "Watch pods and services by the API server, and say in records, spans and labels what "
+		 "runs at an address. Needs the rights get, list and watch on both."},
+	{.key = "server",
+	 .type = TL_OPTION_TEXT,
+	 AT(kubernetes.server),
+	 .value = "",
+	 .help = "URL of the API server. Empty: the one that Kubernetes tells every pod."},
+	{.key = "token_file",
+	 .type = TL_OPTION_TEXT,
+	 AT(kubernetes.token_file),
+	 .value = "\"" SERVICE_ACCOUNT "token\"",
+	 .help = "File with the bearer token, read for each request. Without such a file none is sent."},
+	{.key = "authority",
+	 .type = TL_OPTION_TEXT,
+	 AT(kubernetes.authority),
+	 .value = "\"" SERVICE_ACCOUNT "ca.crt\"",
+	 .help = "Authority that signed the API server's certificate, a PEM file. Empty takes the "
+		 "system's."},
+	{.key = "certificate",
+	 .type = TL_OPTION_TEXT,
+	 AT(kubernetes.certificate),
+	 .value = "",
+	 .help = "Client certificate, a PEM file, where a token is not the way."},
+	{.key = "key",
+	 .type = TL_OPTION_TEXT,
+	 AT(kubernetes.key),
+	 .value = "",
+	 .help = "Its private key, a PEM file."},
+	{.key = "node",
+	 .type = TL_OPTION_TEXT,
+	 AT(kubernetes.node),
+	 .value = "",
+	 .help = "Only pods of this node, as in ${NODE_NAME}; services are known all. Empty: all pods."},
+	{.key = "objects_max",
+	 .type = TL_OPTION_UINT,
+	 AT(kubernetes.objects_max),
+	 .value = "50000",
+	 .min = 100,
+	 .max = 1000000,
+	 .help = "Pods and services kept, about 300 bytes each; more are left out, counted."},
+	TL_OPTION_END,
+};

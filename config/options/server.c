@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/options/rows.h"
+
+const struct tl_option tl_server_rows[] = {
+	{.key = "enabled",
+	 .type = TL_OPTION_BOOL,
+	 AT(server.enabled),
+	 .value = "true",
+	 .help = "Serve metrics, health, watch and reload over HTTP."},
+	{.key = "address",
+	 .type = TL_OPTION_TEXT,
+	 AT(server.address),
+	 .value = "127.0.0.1:9091",
+	 .help = "Address and port to listen on; \":9091\" listens on every address. There is no "
+		 "authentication."},
+	{.key = "timeout",
+	 .type = TL_OPTION_DURATION,
+	 AT(server.timeout_ns),
+	 .value = "1m",
+	 .min = 1000000000,
+	 .max = 3600000000000,
+	 .help = "HTTP connections that make no progress are closed after this."},
+	{.key = "connections_max",
+	 .type = TL_OPTION_UINT,
+	 AT(server.connections_max),
+	 .value = "64",
+	 .min = 1,
+	 .max = 10000,
+	 .help = "HTTP connections at a time."},
+	{.key = "watchers_max",
+	 .type = TL_OPTION_UINT,
+	 AT(server.watchers_max),
+	 .value = "8",
+	 .max = 1000,
+	 .help = "Readers of GET /watch at a time."},
+	TL_OPTION_END,
+};
