@@ -330,17 +330,9 @@ void tl_message_keep(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field, struc
 // Gives back what the lane has rented.
 void tl_lane_stop_inflating(struct tl_l7 *l7, struct tl_lane_state *lane);
 
-// -- l7/pair.c
+// -- Pairing, whose own parts know more of each other: l7/pair.h
 
 void tl_queue_init(struct tl_queue *queue);
-// What an answer to `key` belongs to: by order the oldest, otherwise an open one before a late one.
-uint32_t tl_pair_find_answered(const struct tl_ctx *ctx, enum tl_lane opener, uint64_t key);
-// The open request `index` is one of several that the lane's message answers, not the last.
-void tl_pair_close_along(struct tl_ctx *ctx, enum tl_lane lane, uint32_t index,
-			 enum tl_status status, enum tl_reason reason);
-// The request ends without an answer; the place of a late one is given up.
-void tl_pair_drop(struct tl_ctx *ctx, uint32_t index, enum tl_status status, enum tl_reason reason,
-		  uint64_t end_ns);
 static inline uint32_t tl_queue_count(const struct tl_queue *queue)
 {
 	return (uint32_t)queue->count[TL_CLIENT] + queue->count[TL_SERVER];

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several open requests at once: all up to one, a range of keys; which is older.
-#include "l7/core.h"
+#include "l7/pair.h"
 
 void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum tl_status status,
 		      enum tl_reason reason)
 {
 	uint32_t last = tl_pair_find_answered(ctx, tl_lane_other(lane), key);
-	const struct tl_message *message = tl_l7_message(ctx->l7, ctx->unit->lanes[lane].message);
+	const struct tl_message *message = tl_lane_message(ctx, lane);
 
 	if (last == TL_NONE) {
 		tl_orphan(ctx, lane, reason);
@@ -15,7 +15,7 @@ void tl_close_through(struct tl_ctx *ctx, enum tl_lane lane, uint64_t key, enum 
 	for (uint32_t i = ctx->unit->queue.head; i != TL_NONE && i != last && message != NULL;) {
 		const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, i);
 		uint32_t next = exchange->next;
-		if ((exchange->bits & TL_EXCHANGE_LATE) != 0 || exchange->opener != lane)
+		if (tl_exchange_is_late(exchange) || exchange->opener != lane)
 			tl_pair_close_along(ctx, lane, i, status, reason);
 		i = next;
 	}
@@ -35,7 +35,7 @@ uint32_t tl_close_between(struct tl_ctx *ctx, enum tl_lane lane, uint64_t first,
 	uint32_t count = 0;
 
 	ctx->unit->bits |= TL_UNIT_KEYED;
-	if (tl_l7_message(ctx->l7, ctx->unit->lanes[lane].message) == NULL)
+	if (tl_lane_message(ctx, lane) == NULL)
 		return 0;
 	// Mostly it is one: found without a walk.
 	uint32_t newest = first == last ? tl_pair_find_answered(ctx, opener, first) : TL_NONE;
@@ -71,7 +71,7 @@ void tl_cancel_between(struct tl_ctx *ctx, enum tl_lane opener, uint64_t first, 
 bool tl_is_earlier(const struct tl_ctx *ctx, enum tl_lane lane, uint64_t key)
 {
 	uint32_t index = tl_pair_find_answered(ctx, tl_lane_other(lane), key);
-	const struct tl_message *message = tl_l7_message(ctx->l7, ctx->unit->lanes[lane].message);
+	const struct tl_message *message = tl_lane_message(ctx, lane);
 	const struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
 	const struct tl_message *request =
 		exchange == NULL ? NULL : tl_l7_message(ctx->l7, exchange->request);
