@@ -16,6 +16,7 @@ struct place {
 	uint32_t at;
 	uint32_t end;   // of the enclosing layer by its own length, 0 outside of all
 	uint32_t limit; // the same, or where the bytes end
+	uint32_t l3;    // where the IP header begins that was read last
 	int next;       // layer
 };
 
@@ -55,7 +56,6 @@ INLINE int by_plain_protocol(struct tl_headers *h, uint8_t protocol, uint32_t le
 {
 	struct walk w = {.headers = h, .left_alone = left_alone};
 
-	h->tuple.protocol = protocol;
 	if (TL_LIKELY(protocol == PROTOCOL_TCP))
 		return LAYER_TCP;
 	if (protocol == PROTOCOL_UDP)
@@ -75,6 +75,7 @@ INLINE bool is_end_odd(const struct place *p, uint32_t end)
 	return p->end != 0 && end > p->end;
 }
 
+// Only checked: the packet's own header is written when its end is known, those of carriers never.
 INLINE int read_ipv4(struct place *p, const uint8_t *data, struct tl_headers *h,
 			    uint32_t left_alone)
 {
@@ -86,12 +87,7 @@ INLINE int read_ipv4(struct place *p, const uint8_t *data, struct tl_headers *h,
 	if (ip[0] != 0x45 || (tl_load_be16(ip + 6) & 0x3fff) != 0 || total_len < IPV4_BYTES_MIN ||
 	    is_end_odd(p, end))
 		return UP_TO_THE_WALK;
-	h->tuple.ip_version = 4;
-	write_mapped(h->tuple.source, ip + 12);
-	write_mapped(h->tuple.destination, ip + 16);
-	h->l3_offset = p->at;
-	h->ip_id = tl_load_be16(ip + 4);
-	h->ttl = ip[8];
+	p->l3 = p->at;
 	p->at += IPV4_BYTES_MIN;
 	narrow(p, end);
 	return by_plain_protocol(h, ip[9], left_alone);
@@ -107,20 +103,36 @@ INLINE int read_ipv6(struct place *p, const uint8_t *data, struct tl_headers *h,
 	uint32_t end = p->at + IPV6_BYTES + payload_len;
 	if (ip[0] >> 4 != 6 || payload_len == 0 || is_end_odd(p, end))
 		return UP_TO_THE_WALK;
-	h->tuple.ip_version = 6;
-	memcpy(h->tuple.source, ip + 8, 16);
-	memcpy(h->tuple.destination, ip + 24, 16);
-	h->l3_offset = p->at;
-	h->ip_id = 0;
-	h->ttl = ip[7];
+	p->l3 = p->at;
 	p->at += IPV6_BYTES;
 	narrow(p, end);
 	return by_plain_protocol(h, ip[6], left_alone);
 }
 
+INLINE void write_ip(const struct place *p, const uint8_t *data, struct tl_headers *h)
+{
+	const uint8_t *ip = data + p->l3;
+
+	h->l3_offset = p->l3;
+	if (TL_LIKELY(ip[0] == 0x45)) {
+		h->tuple.ip_version = 4;
+		write_mapped(h->tuple.source, ip + 12);
+		write_mapped(h->tuple.destination, ip + 16);
+		h->ip_id = tl_load_be16(ip + 4);
+		h->ttl = ip[8];
+	} else {
+		h->tuple.ip_version = 6;
+		memcpy(h->tuple.source, ip + 8, 16);
+		memcpy(h->tuple.destination, ip + 24, 16);
+		h->ttl = ip[7];
+	}
+}
+
+// The payload begins here.
 INLINE void finish_straight(const struct place *p, const struct tl_packet *packet,
 				   struct tl_headers *h)
 {
+	write_ip(p, packet->chunks[0].data, h);
 	h->payload_offset = p->at;
 	h->payload_len = (packet->len < p->end ? packet->len : p->end) - p->at;
 	h->payload_wire_len = p->end - p->at;
@@ -135,6 +147,7 @@ INLINE bool read_tcp(struct place *p, const struct tl_packet *packet, const uint
 	uint32_t header_len = (tcp[12] >> 4) * 4u;
 	if (header_len < TCP_BYTES_MIN || !is_there(p, header_len))
 		return false;
+	h->tuple.protocol = PROTOCOL_TCP;
 	h->tuple.source_port = tl_load_be16(tcp);
 	h->tuple.destination_port = tl_load_be16(tcp + 2);
 	h->tcp_flags = tcp[13];
@@ -149,8 +162,9 @@ INLINE bool read_tcp(struct place *p, const struct tl_packet *packet, const uint
 	return true;
 }
 
-// Gives TL_DECODED_OK for a datagram that is no encapsulation.
-INLINE int read_udp(struct place *p, const uint8_t *data, struct tl_headers *h)
+// Gives TL_DECODED_OK for a datagram that is no encapsulation: its headers are written then.
+INLINE int read_udp(struct place *p, const struct tl_packet *packet, const uint8_t *data,
+			   struct tl_headers *h)
 {
 	if (!is_there(p, UDP_BYTES))
 		return UP_TO_THE_WALK;
@@ -158,11 +172,18 @@ INLINE int read_udp(struct place *p, const uint8_t *data, struct tl_headers *h)
 	uint32_t len = tl_load_be16(udp + 4);
 	if (len < UDP_BYTES || len > p->end - p->at)
 		return UP_TO_THE_WALK;
-	h->tuple.source_port = tl_load_be16(udp);
-	h->tuple.destination_port = tl_load_be16(udp + 2);
+	uint16_t source = tl_load_be16(udp);
+	uint16_t destination = tl_load_be16(udp + 2);
+	int next = layer_of_ports(source, destination);
 	narrow(p, p->at + len);
 	p->at += UDP_BYTES;
-	return layer_of_ports(h->tuple.source_port, h->tuple.destination_port);
+	if (TL_LIKELY(next == TL_DECODED_OK)) {
+		h->tuple.protocol = PROTOCOL_UDP;
+		h->tuple.source_port = source;
+		h->tuple.destination_port = destination;
+		finish_straight(p, packet, h);
+	}
+	return next;
 }
 
 enum turn { TURN_DONE, TURN_TO_THE_WALK, TURN_DEEPER };
@@ -182,22 +203,25 @@ INLINE enum turn take_turn(struct place *p, const struct tl_packet *packet,
 	if (TL_LIKELY(p->next == LAYER_TCP))
 		return read_tcp(p, packet, data, h) ? TURN_DONE : TURN_TO_THE_WALK;
 	if (TL_LIKELY(p->next == LAYER_UDP)) {
-		p->next = read_udp(p, data, h);
-		if (TL_LIKELY(p->next == TL_DECODED_OK)) {
-			finish_straight(p, packet, h);
+		p->next = read_udp(p, packet, data, h);
+		if (TL_LIKELY(p->next == TL_DECODED_OK))
 			return TURN_DONE;
-		}
 	}
 	if (p->next >= LAYER_TUNNEL || p->next == LAYER_IPV4 || p->next == LAYER_IPV6)
 		return TURN_DEEPER;
 	return TURN_TO_THE_WALK;
 }
 
+INLINE uint32_t wire_bytes(const struct tl_packet *packet)
+{
+	uint32_t wire = packet->original_len > packet->len ? packet->original_len : packet->len;
+	return wire < WIRE_BYTES_MAX ? wire : WIRE_BYTES_MAX;
+}
+
 // The header of an encapsulation, by the same readers as the walk's; IP in IP has none.
 INLINE void enter(struct place *p, uint32_t left_alone, const struct tl_packet *packet,
 			 struct tl_headers *h)
 {
-	uint32_t wire = packet->original_len > packet->len ? packet->original_len : packet->len;
 	struct walk w;
 
 	if (p->next < LAYER_TUNNEL)
@@ -207,10 +231,11 @@ INLINE void enter(struct place *p, uint32_t left_alone, const struct tl_packet *
 	w.data = packet->chunks[0].data;
 	w.at = p->at;
 	w.have = p->limit;
-	w.end = p->end != 0 ? p->end : wire < WIRE_BYTES_MAX ? wire : WIRE_BYTES_MAX;
+	w.end = p->end;
 	w.limit = p->limit;
 	w.left_alone = left_alone;
 	w.path = NULL;
+	w.type = 0;
 	p->next = read_tunnel(&w, p->next);
 	if (p->next == LAYER_ETHERTYPE)
 		p->next = by_ethertype(w.type);
@@ -219,43 +244,47 @@ INLINE void enter(struct place *p, uint32_t left_alone, const struct tl_packet *
 	p->limit = w.limit;
 }
 
+INLINE uint32_t bytes_there(const struct tl_packet *packet)
+{
+	return packet->chunks[0].len < packet->len ? packet->chunks[0].len : packet->len;
+}
+
 // Ends, as each turn consumes bytes. Flattened, so that the readers of encapsulations have their
 // place in registers: else where the next header begins goes through memory before it can be read.
-static __attribute__((noinline, flatten)) bool
-decode_deeper(const struct tl_packet *packet, uint32_t at, uint32_t end, uint32_t limit, int next,
-	      uint32_t left_alone, struct tl_headers *h)
+static __attribute__((noinline, flatten)) enum tl_decoded
+decode_deeper(const struct tl_packet *packet, uint32_t left_alone, struct tl_headers *h, uint32_t at,
+	      uint32_t end, int next)
 {
-	struct place p = {.at = at, .end = end, .limit = limit, .next = next};
+	struct place p = {.at = at, .limit = bytes_there(packet), .next = next};
 	enum turn turn;
 
+	narrow(&p, end != 0 ? end : wire_bytes(packet));
 	do {
 		enter(&p, left_alone, packet, h);
 		turn = take_turn(&p, packet, left_alone, h);
 	} while (turn == TURN_DEEPER);
-	return turn == TURN_DONE;
+	return turn == TURN_DONE ? TL_DECODED_OK : tl_packet_walk(packet, left_alone, h);
 }
 
-// False: up to the walk.
-INLINE bool decode_straight(const struct tl_packet *packet, uint32_t left_alone,
-				   struct tl_headers *h)
+INLINE bool is_straight(const struct tl_packet *packet)
 {
-	uint32_t have = packet->chunks[0].len < packet->len ? packet->chunks[0].len : packet->len;
-	struct place p = {.limit = have < REACH_BYTES_MAX ? have : REACH_BYTES_MAX,
-			  .next = LAYER_ETHERNET};
-
-	clear(h);
-	enum turn turn = take_turn(&p, packet, left_alone, h);
-	if (TL_LIKELY(turn != TURN_DEEPER))
-		return turn == TURN_DONE;
-	return decode_deeper(packet, p.at, p.end, p.limit, p.next, left_alone, h);
+	return packet->link_type == TL_LINK_ETHERNET && packet->chunk_count != 0 &&
+	       packet->len <= REACH_BYTES_MAX && !packet->is_reassembled;
 }
 
 enum tl_decoded tl_packet_decode_but(const struct tl_packet *packet, uint32_t left_alone,
 				     struct tl_headers *ret_headers)
 {
-	if (TL_LIKELY(packet->link_type == TL_LINK_ETHERNET && packet->chunk_count != 0 &&
-		      !packet->is_reassembled) &&
-	    decode_straight(packet, left_alone, ret_headers))
+	if (TL_UNLIKELY(!is_straight(packet)))
+		return tl_packet_walk(packet, left_alone, ret_headers);
+
+	struct place p = {.limit = bytes_there(packet), .next = LAYER_ETHERNET};
+
+	clear(ret_headers);
+	enum turn turn = take_turn(&p, packet, left_alone, ret_headers);
+	if (TL_LIKELY(turn == TURN_DONE))
 		return TL_DECODED_OK;
-	return tl_packet_walk(packet, left_alone, ret_headers);
+	if (turn == TURN_TO_THE_WALK)
+		return tl_packet_walk(packet, left_alone, ret_headers);
+	return decode_deeper(packet, left_alone, ret_headers, p.at, p.end, p.next);
 }

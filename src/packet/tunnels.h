@@ -82,10 +82,11 @@ static inline int read_ppp(struct walk *w, enum tl_tunnel tunnel, uint32_t id)
 		return missing(w, 2);
 	const uint8_t *p = here(w);
 	bool is_short = (p[0] & 1) != 0;
+	uint16_t protocol = is_short ? p[0] : tl_load_be16(p);
 	w->at += is_short ? 1 : 2;
-	switch (is_short ? p[0] : tl_load_be16(p)) {
-	case 0x0021:
+	if (TL_LIKELY(protocol == 0x0021))
 		return enter_tunnel(w, tunnel, id, LAYER_IPV4);
+	switch (protocol) {
 	case 0x0057:
 		return enter_tunnel(w, tunnel, id, LAYER_IPV6);
 	case 0x0281:
@@ -291,15 +292,16 @@ static inline int read_vxlan(struct walk *w)
 	if (!has(w, VXLAN_BYTES))
 		return missing(w, VXLAN_BYTES);
 	const uint8_t *p = here(w);
+	uint32_t id = tl_load_be32(p + 4);
 	bool is_generic = (p[0] & 0x7f) == 0x0c;
 	enum tl_tunnel tunnel = is_generic ? TL_TUNNEL_VXLAN_GPE : TL_TUNNEL_VXLAN;
 	int next = is_generic ? by_next_protocol(p[3]) : LAYER_ETHERNET;
 
-	if (((p[0] & 0x7f) != 0x08 && !is_generic) || p[7] != 0 || next < TL_DECODED_COUNT ||
+	if (((p[0] & 0x7f) != 0x08 && !is_generic) || (id & 0xff) != 0 || next < TL_DECODED_COUNT ||
 	    !is_followed(w, tunnel))
 		return finish(w, TL_DECODED_OK);
 	w->at += VXLAN_BYTES;
-	return enter_tunnel(w, tunnel, tl_load_be32(p + 4) >> 8, next);
+	return enter_tunnel(w, tunnel, id >> 8, next);
 }
 
 static inline int read_geneve(struct walk *w)
@@ -309,17 +311,19 @@ static inline int read_geneve(struct walk *w)
 	if (!has(w, GENEVE_BYTES))
 		return missing(w, GENEVE_BYTES);
 	const uint8_t *p = here(w);
-	uint32_t len = GENEVE_BYTES + (p[0] & 0x3fu) * 4;
-	uint16_t type = tl_load_be16(p + 2);
+	uint32_t fixed = tl_load_be32(p); // version, length of the options, flags, type
+	uint32_t id = tl_load_be32(p + 4);
+	uint32_t len = GENEVE_BYTES + (fixed >> 24 & 0x3f) * 4;
+	uint16_t type = (uint16_t)fixed;
 
-	if (p[0] >> 6 != 0 || (p[1] & 0x3f) != 0 || p[7] != 0 || len > w->end - w->at ||
+	if ((fixed & 0xc03f0000) != 0 || (id & 0xff) != 0 || len > w->end - w->at ||
 	    (type != TYPE_TEB && type != TYPE_NSH && !is_known_type(type)))
 		return finish(w, TL_DECODED_OK);
 	if (!has(w, len))
 		return missing(w, len);
 	w->at += len;
 	w->type = type;
-	return enter_tunnel(w, TL_TUNNEL_GENEVE, tl_load_be32(p + 4) >> 8,
+	return enter_tunnel(w, TL_TUNNEL_GENEVE, id >> 8,
 			    type == TYPE_TEB ? LAYER_ETHERNET : LAYER_ETHERTYPE);
 }
 
@@ -422,7 +426,7 @@ static inline int read_l2tp(struct walk *w)
 	if (!has(w, 2))
 		return missing(w, 2);
 	const uint8_t *p = here(w);
-	uint16_t flags = tl_load_be16(p);
+	uint32_t flags = tl_load_be16(p);
 	uint32_t length_bytes = flags >> 13 & 2;
 	uint32_t sequence_bytes = flags >> 9 & 4;
 	uint32_t offset_bytes = flags >> 8 & 2;
@@ -432,6 +436,7 @@ static inline int read_l2tp(struct walk *w)
 		return finish(w, TL_DECODED_OK);
 	if (!has(w, len + 4))
 		return missing(w, len + 4);
+	uint32_t ids = tl_load_be32(p + 2 + length_bytes);
 	if (length_bytes + offset_bytes != 0) {
 		uint32_t end = length_bytes != 0 ? w->at + tl_load_be16(p + 2) : w->end;
 		if (offset_bytes != 0)
@@ -445,7 +450,7 @@ static inline int read_l2tp(struct walk *w)
 	w->at += len;
 	if (tl_load_be16(here(w)) == 0xff03)
 		w->at += 2;
-	return read_ppp(w, TL_TUNNEL_L2TP, tl_load_be32(p + 2 + length_bytes));
+	return read_ppp(w, TL_TUNNEL_L2TP, ids);
 }
 
 static inline int read_tunnel(struct walk *w, int layer)

@@ -250,7 +250,7 @@ enum tl_decoded tl_packet_walk(const struct tl_packet *packet, uint32_t left_alo
 // In two words, as it is read again at once: loads wait for stores of other sizes.
 static inline void write_mapped(uint8_t ret_address[16], const uint8_t *ipv4)
 {
-	uint64_t word[2] = {0, htobe64(UINT64_C(0xffff00000000) | tl_load_be32(ipv4))};
+	uint64_t word[2] = {0, htole64((uint64_t)tl_load_le32(ipv4) << 32 | 0xffff0000)};
 
 	memcpy(ret_address, word, sizeof(word));
 }
