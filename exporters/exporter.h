@@ -108,7 +108,7 @@ struct tl_exporter_stats {
 	uint64_t unclean_starts;  // the run before ended without an orderly stop
 	uint64_t clock_steps;     // times a sample's time was held because the clock went back
 	uint64_t last_success_ns; // wall time, 0: never
-	char last_error[160];     // without secrets
+	char last_error[256];     // without secrets
 };
 
 struct tl_exporter {

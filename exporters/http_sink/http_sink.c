@@ -173,7 +173,7 @@ static void sum_up(struct tl_http_sink *sink, struct tl_exporter_stats *sum)
 		for (uint32_t d = 0; d < TL_DROP_COUNT; d++)
 			sum->dropped_by[d] += lane->total.dropped[d] + queue.dropped[d];
 		if (lane->error[0] != '\0' && (lane->failures != 0 || sum->last_error[0] == '\0'))
-			(void)snprintf(sum->last_error, sizeof(sum->last_error), "%.159s", lane->error);
+			(void)snprintf(sum->last_error, sizeof(sum->last_error), "%s", lane->error);
 	}
 	sum->queued_age_ns = oldest < now ? now - oldest : 0;
 	for (uint32_t d = 0; d < TL_DROP_COUNT; d++)
