@@ -77,6 +77,7 @@ struct kafka {
 	uint32_t failures; // in a row
 	bool has_failed;   // since the flush began
 	bool is_failing;   // and the user knows
+	bool is_disk_failing; // the same
 	bool is_flush_begun;
 	uint64_t random;
 	uint64_t maintained_ns;
@@ -265,6 +266,16 @@ static void tell_changes(struct kafka *self, uint64_t queued)
 	self->is_failing = failing;
 }
 
+static void tell_disk(struct kafka *self, bool is_failing)
+{
+	if (is_failing != self->is_disk_failing)
+		say(self, is_failing ? TL_EXPORTER_ERROR : TL_EXPORTER_INFO,
+		    is_failing ? "the queue in %s can't be written (is the disk full?); using memory "
+				 "meanwhile" : "the queue in %s can be written again",
+		    self->options->queue.directory);
+	self->is_disk_failing = is_failing;
+}
+
 static void publish(struct kafka *self)
 {
 	const char *error = tl_kafka_producer_error(self->producer);
@@ -285,6 +296,7 @@ static void publish(struct kafka *self)
 		sum.dropped += sum.dropped_by[d];
 	}
 	tell_changes(self, queue.items);
+	tell_disk(self, queue.is_disk_failing);
 	tell_drops(self, sum.dropped);
 	(void)pthread_mutex_lock(&self->lock);
 	self->stats = sum;

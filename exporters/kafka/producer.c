@@ -6,12 +6,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BUFFER_KBYTES "131072" // a frame and what librdkafka adds to it
 #define BUFFER_MESSAGES "1000000"
+#define SCRAM_VERSION 0x02060100 // the first librdkafka whose SCRAM is as RFC 5802 has it
 #define PURGE_MS 1000 // a purged message has its answer at once
 
 const char *const tl_kafka_compression_words[] = {"none", "gzip", "snappy", "lz4", "zstd", NULL};
@@ -31,7 +34,9 @@ struct tl_kafka_producer {
 	uint32_t count, capacity;
 	uint32_t waiting; // of `count`
 	bool is_down;     // no broker can be reached
-	char error[160];
+	bool is_scram;
+	atomic_int certificate; // error of the broker's, as OpenSSL numbers it, 0: none; any thread
+	char error[TL_KAFKA_ERROR_BYTES];
 };
 
 // ---- Answers -------------------------------------------------------------------------------------
@@ -53,18 +58,81 @@ static void mask(const struct tl_text_map *properties, char *text)
 	}
 }
 
-static void note_error(struct tl_kafka_producer *producer, rd_kafka_resp_err_t code,
-		       const char *reason)
+static void set_error(struct tl_kafka_producer *producer, char *line)
 {
-	char line[512];
-
-	(void)snprintf(line, sizeof(line), "%s%s%s", rd_kafka_err2str(code),
-		       reason != NULL ? ": " : "", reason != NULL ? reason : "");
 	for (char *at = line; *at != '\0'; at++)
 		if (*at < 0x20 || *at > 0x7e)
 			*at = ' ';
 	mask(&producer->options->properties, line);
-	(void)snprintf(producer->error, sizeof(producer->error), "%.159s", line);
+	(void)snprintf(producer->error, sizeof(producer->error), "%.*s",
+		       (int)sizeof(producer->error) - 1, line);
+}
+
+// What OpenSSL says of a certificate (X509_V_ERR_...), in words that tell what to do.
+static const char *certificate_words(int number)
+{
+	switch (number) {
+	case 9:
+		return "is not valid yet";
+	case 10:
+		return "has expired";
+	case 18: // self-signed
+	case 19: // self-signed in the chain
+	case 20: // the issuer is missing
+	case 21: // the same, of the first one
+		return "does not lead to a CA of ssl.ca.location";
+	case 23:
+		return "is revoked";
+	case 62: // host name
+	case 64: // address
+		return "is for another name or address than this";
+	default:
+		return "is not valid";
+	}
+}
+
+// Whether the broker ended the connection by a TLS alert (RFC 8446 section 6.2) that is about our
+// certificate. Java says bad_certificate where it got none.
+static bool is_own_certificate(const char *reason)
+{
+	static const char words[] = "SSL alert number ";
+	const char *at = strstr(reason, words);
+	long number = at != NULL ? strtol(at + sizeof(words) - 1, NULL, 10) : 0;
+
+	return (number >= 41 && number <= 46) || number == 48 || number == 116;
+}
+
+// The library's words are for its own log: how long it took and how often goes, the broker's
+// certificate is judged in a word, and what hides behind the broker's answer is said.
+static void note_broker(struct tl_kafka_producer *producer, rd_kafka_resp_err_t code,
+			const char *reason)
+{
+	int number = atomic_exchange(&producer->certificate, 0);
+	const char *tail = strstr(reason, " (after ");
+	int len = tail != NULL ? (int)(tail - reason) : (int)strlen(reason);
+	const char *broker_end = strstr(reason, ": "); // "ssl://broker:9093/1: SSL handshake failed: ..."
+	int broker = broker_end != NULL ? (int)(broker_end - reason) : 0;
+	char line[512];
+
+	if (number != 0 && strstr(reason, "certificate verify failed") != NULL)
+		(void)snprintf(line, sizeof(line), "%.*s: the broker's certificate %s (X.509 error %d)",
+			       broker, reason, certificate_words(number), number);
+	else if (is_own_certificate(reason))
+		(void)snprintf(line, sizeof(line), "%.*s: the broker does not take our certificate, or "
+			       "we have none (ssl.certificate.location)%.*s", broker, reason,
+			       len - broker, reason + broker);
+	else if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION && producer->is_scram &&
+		 rd_kafka_version() < SCRAM_VERSION)
+		// Before, the last message of SCRAM had the client's nonce twice: Kafka 4 refuses it
+		// as it refuses a wrong password.
+		(void)snprintf(line, sizeof(line), "%.*s; SCRAM with Kafka 4 needs librdkafka 2.6.1, "
+			       "this one is %s", len, reason, rd_kafka_version_str());
+	else if (code == RD_KAFKA_RESP_ERR__SSL && (strstr(reason, "unexpected eof") != NULL ||
+						    strstr(reason, "wrong version number") != NULL))
+		(void)snprintf(line, sizeof(line), "%.*s (does this listener speak TLS?)", len, reason);
+	else
+		(void)snprintf(line, sizeof(line), "%.*s", len, reason);
+	set_error(producer, line);
 }
 
 static enum fate fate_of(rd_kafka_resp_err_t code)
@@ -90,14 +158,22 @@ static enum fate fate_of(rd_kafka_resp_err_t code)
 static void settle(struct tl_kafka_producer *producer, struct message *message,
 		   rd_kafka_resp_err_t code)
 {
+	char line[256];
+
 	if (message->fate != FATE_WAITING)
 		return;
 	message->fate = fate_of(code);
 	producer->waiting--;
 	if (code >= RD_KAFKA_RESP_ERR_NO_ERROR) // below are the library's own: no broker said it
 		producer->is_down = false;
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		note_error(producer, code, NULL);
+	// Why a message found no broker was said before; that it did not says less.
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		producer->error[0] = '\0';
+	if (code > RD_KAFKA_RESP_ERR_NO_ERROR ||
+	    (code < RD_KAFKA_RESP_ERR_NO_ERROR && producer->error[0] == '\0')) {
+		(void)snprintf(line, sizeof(line), "%s", rd_kafka_err2str(code));
+		set_error(producer, line);
+	}
 }
 
 static void on_delivery(rd_kafka_t *kafka, const rd_kafka_message_t *answer, void *opaque)
@@ -114,7 +190,26 @@ static void on_error(rd_kafka_t *kafka, int code, const char *reason, void *opaq
 	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		producer->is_down = true;
 	else
-		note_error(producer, (rd_kafka_resp_err_t)code, reason); // says why
+		note_broker(producer, (rd_kafka_resp_err_t)code, reason); // says why
+}
+
+// Changes nothing of what OpenSSL found. A thread of librdkafka.
+static int on_certificate(rd_kafka_t *kafka, const char *name, int32_t id, int *number, int depth,
+			  const char *certificate, size_t size, char *error, size_t error_size,
+			  void *opaque)
+{
+	struct tl_kafka_producer *producer = opaque;
+
+	(void)kafka;
+	(void)name;
+	(void)id;
+	(void)depth;
+	(void)certificate;
+	(void)size;
+	(void)snprintf(error, error_size, "%d", *number);
+	if (*number != 0)
+		atomic_store(&producer->certificate, *number);
+	return *number == 0;
 }
 
 // The library's own lines name what an operator doesn't know; its errors come to on_error().
@@ -142,7 +237,6 @@ static void send_message(struct tl_kafka_producer *producer, struct message *mes
 
 static void send_all(struct tl_kafka_producer *producer)
 {
-	producer->error[0] = '\0';
 	producer->waiting = producer->count;
 	for (uint32_t i = 0; i < producer->count; i++)
 		send_message(producer, &producer->messages[i]);
@@ -253,6 +347,21 @@ static int set_own(rd_kafka_conf_t *conf, const struct tl_kafka_options *options
 	return 0;
 }
 
+// A file that isn't there is better told before anything begins. Whether it may be read is another
+// question: who checks a configuration may be another user.
+static bool is_missing(const struct tl_text_pair *pair)
+{
+	static const char *const files[] = {"ssl.ca.location", "ssl.certificate.location",
+					    "ssl.key.location", "ssl.keystore.location",
+					    "ssl.crl.location"};
+	bool is_file = false;
+
+	for (size_t i = 0; i < TL_COUNT_OF(files); i++)
+		is_file |= strcmp(pair->key, files[i]) == 0;
+	return is_file && *pair->value != '\0' && strcmp(pair->value, "probe") != 0 &&
+	       access(pair->value, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 static int set_properties(rd_kafka_conf_t *conf, const struct tl_text_map *properties, char *error,
 			  uint32_t error_size)
 {
@@ -262,6 +371,11 @@ static int set_properties(rd_kafka_conf_t *conf, const struct tl_text_map *prope
 		const struct tl_text_pair *pair = &properties->items[i];
 		rd_kafka_conf_res_t result =
 			rd_kafka_conf_set(conf, pair->key, pair->value, why, sizeof(why));
+		if (result == RD_KAFKA_CONF_OK && is_missing(pair)) {
+			(void)snprintf(error, error_size, "properties: there is no such file as "
+				       "%.60s names", pair->key);
+			return -EINVAL;
+		}
 		if (result == RD_KAFKA_CONF_OK)
 			continue;
 		// Its own words would show the value, which may be a secret.
@@ -298,6 +412,16 @@ int tl_kafka_producer_check(const struct tl_kafka_options *options, char *error,
 	return 0;
 }
 
+static bool is_scram(const struct tl_text_map *properties)
+{
+	bool is_found = false;
+
+	for (uint32_t i = 0; i < properties->count; i++)
+		is_found |= strncmp(properties->items[i].key, "sasl.mechanism", 14) == 0 &&
+			    strncmp(properties->items[i].value, "SCRAM-", 6) == 0;
+	return is_found;
+}
+
 int tl_kafka_producer_create(const struct tl_kafka_options *options,
 			     struct tl_kafka_producer **ret_producer, char *error,
 			     uint32_t error_size)
@@ -314,9 +438,11 @@ int tl_kafka_producer_create(const struct tl_kafka_options *options,
 		return -ENOMEM;
 	}
 	producer->options = options;
+	producer->is_scram = is_scram(&options->properties);
 	rd_kafka_conf_set_opaque(conf, producer);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 	rd_kafka_conf_set_error_cb(conf, on_error);
+	(void)rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate); // not without TLS
 	producer->kafka = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof(why));
 	if (producer->kafka == NULL) {
 		mask(&options->properties, why);

@@ -11,6 +11,8 @@
 #include "base/text.h"
 #include "exporters/http_sink/http_sink.h"
 
+#define TL_KAFKA_ERROR_BYTES sizeof(((struct tl_exporter_stats *)0)->last_error)
+
 struct tl_kafka_options {
 	const char *name;
 	const char *brokers;
@@ -53,6 +55,6 @@ void tl_kafka_producer_outcome(const struct tl_kafka_producer *producer,
 			       struct tl_kafka_outcome *ret_outcome);
 // All connections failed, and no broker has answered since.
 bool tl_kafka_producer_is_down(const struct tl_kafka_producer *producer);
-// What went wrong last, with a message or a connection; "" for nothing since
-// tl_kafka_producer_begin or _again.
+// What went wrong last, with a message or a connection; "" for nothing since the last message that
+// was delivered.
 const char *tl_kafka_producer_error(const struct tl_kafka_producer *producer);

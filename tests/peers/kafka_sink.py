@@ -204,6 +204,8 @@ def test_configuration():
         for options, words in (
                 ('properties: {no.such.thing: swordfish-1}', 'librdkafka has no no.such.thing'),
                 ('properties: {security.protocol: swordfish-1}', 'this value of security.protocol'),
+                ('properties: {ssl.ca.location: /swordfish-1.pem}',
+                 'there is no such file as ssl.ca.location names'),
                 ('topic: "a b"', 'topic: must be'), ('brokers: ""', 'brokers: must be')):
             config.write_text('capture: {ports: [{file: /dev/null}]}\nexporters: {kafka: [{'
                               f'{"" if "brokers" in options else "brokers: x, "}{options}}}]}}\n')
