@@ -90,11 +90,11 @@ def fetch(folder):
     return libraries
 
 
-def start_broker(folder, libraries):
+def start_broker(folder, libraries, text=PROPERTIES, scram=("SCRAM-SHA-256=[name=app,password=secret]",)):
     properties = folder / "server.properties"
-    properties.write_text(PROPERTIES + f"log.dirs={folder}/data\n")
-    done = java(libraries, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-S",
-                "SCRAM-SHA-256=[name=app,password=secret]", "-c", str(properties))
+    properties.write_text(text + f"log.dirs={folder}/data\n")
+    done = java(libraries, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qk",
+                *(word for one in scram for word in ("-S", one)), "-c", str(properties))
     check(done.returncode == 0, f"format: {done.stderr[-500:]}")
     log = folder / "broker.log"
     with open(log, "wb") as f:
@@ -266,10 +266,14 @@ class Judge:
               f"{dict(collections.Counter(r['status'] for r in self.records))}")
 
 
+def has_sink(tapline):
+    version = subprocess.run((tapline, "version"), capture_output=True, text=True, check=True).stdout
+    return "kafka" in version.split("features")[1].splitlines()[0].split()
+
+
 def check_sink(tapline, folder):
     """The exporter `kafka`, by SASL: what the broker stored is what `watch` shows."""
-    if "kafka" not in subprocess.run((tapline, "version"), capture_output=True, text=True,
-                                     check=True).stdout.split("features")[1].splitlines()[0].split():
+    if not has_sink(tapline):
         print("this tapline was built without librdkafka: its sink is not tested")
         return
     config, capture, empty = folder / "sink.yaml", CAPTURES / "http-nginx.pcap", folder / "empty.pcap"
@@ -343,4 +347,5 @@ def main():
         judge.others(*played[3:])
 
 
-main()
+if __name__ == "__main__":
+    main()
