@@ -36,5 +36,5 @@ struct tl_kubelet_list {
 // 0 or -errno and a line in `error`; takes two seconds at most.
 int tl_kubelet_fetch(const struct tl_containers_options *options, struct tl_kubelet_list *ret_list,
 		     char *error, uint32_t error_size);
-// The list in the text of a pod list. -EINVAL: it is none.
+// The list in the text of a pod list. -EINVAL: it is none, -EMSGSIZE: it has too many values.
 int tl_kubelet_parse(const char *json, size_t len, struct tl_kubelet_list *ret_list);

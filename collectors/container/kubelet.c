@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_parts.h"
 #include "base/text.h"
 #include "collectors/container/internal.h"
 
 #define FETCH_MS_MAX 2000L
 #define LIST_BYTES_MAX (16u << 20)
+#define LIST_PARTS_MAX (1u << 20) // values in it; a node has some hundred pods
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -96,11 +98,14 @@ static void take_container(struct tl_kubelet_list *list, const json_t *pod, cons
 int tl_kubelet_parse(const char *json, size_t len, struct tl_kubelet_list *ret_list)
 {
 	static const char *const kinds[] = {"initContainerStatuses", "containerStatuses"};
-	json_t *root = json_loadb(json, len, 0, NULL);
-	json_t *pod, *status, *items = json_object_get(root, "items");
+	json_t *pod, *status;
 	size_t p, s;
 
 	*ret_list = (struct tl_kubelet_list) {0};
+	if (!tl_json_is_within(json, len, LIST_PARTS_MAX))
+		return -EMSGSIZE;
+	json_t *root = json_loadb(json, len, 0, NULL);
+	json_t *items = json_object_get(root, "items");
 	if (!json_is_array(items) && strcmp(text_of(root, "kind"), "PodList") != 0) {
 		json_decref(root);
 		return -EINVAL;
@@ -188,7 +193,8 @@ int tl_kubelet_fetch(const struct tl_containers_options *options, struct tl_kube
 	else if (status != 200)
 		(void)snprintf(error, error_size, "%s: HTTP status %ld", options->kubelet, status);
 	else if (rc < 0)
-		(void)snprintf(error, error_size, "%s: the answer is no pod list", options->kubelet);
+		(void)snprintf(error, error_size, "%s: the answer is %s", options->kubelet,
+			       rc == -EMSGSIZE ? "too large" : "no pod list");
 	curl_slist_free_all(headers);
 	curl_easy_cleanup(curl);
 	tl_text_free(&body);

@@ -5,6 +5,7 @@
 // tried again, less and less often.
 #include "control/kube.h"
 
+#include "base/json_parts.h"
 #include "base/text.h"
 #include "control/kube_internal.h"
 #include "control/log.h"
@@ -180,13 +181,7 @@ static void take_event(struct watch *w, const json_t *event)
 // NULL: it is no JSON, or is too large. An answer of small parts only takes many times its bytes.
 static json_t *parse(struct watch *w)
 {
-	uint32_t parts = 0;
-
-	for (size_t i = 0; i < w->body.len; i++) {
-		char c = w->body.data[i];
-		parts += c == '{' || c == '[' || c == ',';
-	}
-	w->is_too_large |= parts > JSON_PARTS_MAX;
+	w->is_too_large |= !tl_json_is_within(w->body.data, w->body.len, JSON_PARTS_MAX);
 	if (w->is_too_large || w->body.len == 0)
 		return NULL;
 	return json_loadb(w->body.data, w->body.len, 0, NULL);

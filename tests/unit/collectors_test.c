@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/text.h"
+#include "collectors/container/internal.h"
 #include "collectors/manager.h"
 
 struct example_options {
@@ -27,6 +29,8 @@ struct example_options {
 static char directory[] = "/tmp/tl-collectors-XXXXXX";
 static char error[256];
 static _Atomic int logged;
+
+#define LIST_MEMORY_MAX (64u << 20) // of a tree, where a test must not take more
 
 static void pause_ms(long ms)
 {
@@ -551,6 +555,45 @@ static void follower_sees_what_comes(void **state)
 	tl_store_unfollow(follower);
 }
 
+static size_t json_bytes; // that jansson asked for
+
+static void *count_json(size_t size)
+{
+	json_bytes += size;
+	return json_bytes > LIST_MEMORY_MAX ? NULL : malloc(size);
+}
+
+// 16 MiB of tiny values would take a hundred times as much of memory as a tree.
+static void pod_lists_are_bounded(void **state)
+{
+	static const char pod[] =
+		"{\"metadata\":{\"name\":\"a\",\"namespace\":\"b\"},\"status\":{\"containerStatuses\":"
+		"[{\"name\":\"c\",\"containerID\":\"containerd://0123456789ab\"}]}}";
+	struct tl_text text = {0};
+	struct tl_kubelet_list list;
+
+	(void)state;
+	tl_text_puts(&text, "{\"kind\":\"PodList\",\"items\":[");
+	while (text.len < 16u << 20)
+		tl_text_puts(&text, "{},");
+	tl_text_printf(&text, "%s]}", pod);
+	json_set_alloc_funcs(count_json, free);
+	int rc = tl_kubelet_parse(text.data, text.len, &list);
+	json_set_alloc_funcs(malloc, free);
+	assert_int_equal(json_bytes, 0);
+	assert_int_equal(rc, -EMSGSIZE);
+	tl_text_clear(&text);
+	tl_text_puts(&text, "{\"kind\":\"PodList\",\"items\":[");
+	for (uint32_t i = 0; i < 500; i++)
+		tl_text_printf(&text, "%s%s", i == 0 ? "" : ",", pod);
+	tl_text_puts(&text, "]}");
+	assert_int_equal(tl_kubelet_parse(text.data, text.len, &list), 0);
+	assert_int_equal(list.count, 500);
+	assert_string_equal(list.items[499].id, "0123456789ab");
+	free(list.items);
+	tl_text_free(&text);
+}
+
 static int open_all(void **state)
 {
 	(void)state;
@@ -587,6 +630,7 @@ int main(void)
 		cmocka_unit_test(store_refuses_what_is_no_object),
 		cmocka_unit_test(store_rotates_and_survives),
 		cmocka_unit_test(follower_sees_what_comes),
+		cmocka_unit_test(pod_lists_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, open_all, close_all);
 }
