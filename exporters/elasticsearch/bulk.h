@@ -20,6 +20,7 @@ void tl_bulk_event(struct tl_text *text, const struct tl_event *event, const cha
 // sent again.
 struct tl_bulk_outcome {
 	uint32_t delivered, rejected, again_items;
+	bool is_too_large; // the answer has more values than will be read
 	char message[120]; // the first failure, "" without one
 };
 void tl_bulk_judge(struct tl_bytes payload, uint32_t items, struct tl_bytes reply,

@@ -196,7 +196,7 @@ static void es_accepted(void *arg, struct tl_bytes payload, uint32_t items,
 	ret_result->delivered = outcome.delivered;
 	ret_result->rejected = outcome.rejected;
 	(void)snprintf(ret_result->message, sizeof(ret_result->message), "%s", outcome.message);
-	if (reply->is_cut && outcome.again_items == items && items > 1)
+	if ((reply->is_cut || outcome.is_too_large) && outcome.again_items == items && items > 1)
 		add_halves(lines, items, again); // half as many documents have half as long an answer
 	else if (outcome.again_items != 0)
 		tl_http_pieces_add(again, bytes_of(&self->again), outcome.again_items);
