@@ -9,6 +9,7 @@
 #include "common.pb-c.h"
 
 #define BLOCK_BYTES (256u << 10)
+#define LIST_ITEMS_MIN 16u // room of a list when it begins
 
 struct otlp_block {
 	struct otlp_block *next;
@@ -65,7 +66,7 @@ static void *grow(struct otlp_arena *arena, void *items, size_t count, size_t *c
 {
 	if (count < *capacity)
 		return items;
-	size_t more = *capacity == 0 ? 16 : *capacity * 2;
+	size_t more = *capacity == 0 ? LIST_ITEMS_MIN : *capacity * 2;
 	void *larger = tl_otlp_take(arena, more * sizeof(void *));
 	if (count != 0)
 		memcpy(larger, items, count * sizeof(void *));
@@ -150,7 +151,9 @@ void tl_otlp_add_element(struct otlp_arena *arena, struct otlp_attributes *list,
 		otlp__array_value__init(array);
 		add(arena, list, key, OTLP__ANY_VALUE__VALUE_ARRAY_VALUE)->array_value = array;
 	}
-	size_t capacity = array->n_values; // grown one by one: such lists are short
+	size_t capacity = array->n_values == 0 ? 0 : LIST_ITEMS_MIN; // not kept: as grow() left it
+	while (capacity < array->n_values)
+		capacity *= 2;
 	array->values = grow(arena, array->values, array->n_values, &capacity);
 	Otlp__AnyValue *element = new_value(arena, OTLP__ANY_VALUE__VALUE_STRING_VALUE);
 	element->string_value = valid_text(arena, value, len);

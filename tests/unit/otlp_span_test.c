@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,12 +177,63 @@ static void nothing_stays_in_memory(void **state)
 	tl_text_free(&payload);
 }
 
+// What a peer repeats costs memory by its number, not by its square.
+static void long_lists_take_little_memory(void **state)
+{
+	(void)state;
+	struct otlp_arena arena = {0};
+	struct otlp_attributes list = {0};
+	char text[16];
+	struct mallinfo2 before = mallinfo2();
+
+	for (uint32_t i = 0; i < 2000; i++) {
+		int len = snprintf(text, sizeof(text), "value %u", i);
+		tl_otlp_add_element(&arena, &list, "http.request.header.x", text, (size_t)len);
+	}
+	struct mallinfo2 after = mallinfo2();
+	assert_int_equal(list.count, 1);
+	const Otlp__ArrayValue *array = list.items[0]->value->array_value;
+	assert_int_equal(array->n_values, 2000);
+	for (uint32_t i = 0; i < 2000; i++) {
+		(void)snprintf(text, sizeof(text), "value %u", i);
+		assert_string_equal(array->values[i]->string_value, text);
+	}
+	size_t taken = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
+	assert_in_range(taken, 0, 2u << 20);
+	tl_otlp_empty(&arena);
+}
+
+// An answer of fields that nobody knows is not unpacked: each would take memory.
+static void long_answers_are_not_read(void **state)
+{
+	(void)state;
+	uint8_t *answer = malloc((4u << 20) + 4);
+	struct tl_http_result result = {0};
+
+	assert_non_null(answer);
+	for (uint32_t i = 0; i < 4u << 20; i += 2) {
+		answer[i] = 0x78; // field 15, a varint
+		answer[i + 1] = 1;
+	}
+	memcpy(answer + (4u << 20), "\x0a\x02\x08\x03", 4); // partial_success {rejected_spans: 3}
+	tl_otlp_judge(tl_bytes(answer, (4u << 20) + 4), 10, &result);
+	assert_int_equal(result.delivered, 10);
+	assert_string_equal(result.message, "an answer of 4194308 bytes was not read");
+	result = (struct tl_http_result) {0};
+	tl_otlp_judge(tl_bytes(answer + (4u << 20) - 1000, 1004), 10, &result);
+	assert_int_equal(result.delivered, 7);
+	assert_int_equal(result.rejected, 3);
+	free(answer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(operations_have_types),
 		cmocka_unit_test(headers_are_lists),
 		cmocka_unit_test(nothing_stays_in_memory),
+		cmocka_unit_test(long_lists_take_little_memory),
+		cmocka_unit_test(long_answers_are_not_read),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
