@@ -212,6 +212,18 @@ static void note_damage(struct tl_queue *queue)
 	disk->damaged_bytes = disk->damaged_items = 0;
 }
 
+// The oldest on disk. What `cached` holds is only good while it is that one: a frame that turns out to
+// be unreadable later is not delivered for ever.
+static bool first_on_disk(struct tl_queue *queue, struct tl_frame_head *ret_head)
+{
+	bool found = queue->has_disk && tl_disk_first(&queue->disk, ret_head, NULL);
+
+	note_damage(queue);
+	if (!found || ret_head->seq != queue->cached.seq)
+		queue->is_cached = false;
+	return found;
+}
+
 bool tl_queue_peek(struct tl_queue *queue, struct tl_queue_frame *ret_frame)
 {
 	struct tl_frame_head *head = &queue->cached;
@@ -237,9 +249,8 @@ bool tl_queue_peek(struct tl_queue *queue, struct tl_queue_frame *ret_frame)
 static bool take_oldest(struct tl_queue *queue, uint64_t seq, bool any, uint64_t before_ns)
 {
 	struct tl_frame_head head;
-	bool on_disk = queue->has_disk && tl_disk_first(&queue->disk, &head, NULL);
+	bool on_disk = first_on_disk(queue, &head);
 
-	note_damage(queue);
 	if (!on_disk && queue->first == NULL)
 		return false;
 	if (!on_disk)
@@ -276,9 +287,8 @@ void tl_queue_maintain(struct tl_queue *queue, uint64_t now_ns)
 	if (!queue->has_disk)
 		return;
 	(void)spill(queue);
-	if (tl_disk_first(&queue->disk, &head, NULL))
+	if (first_on_disk(queue, &head))
 		queue->stats.oldest_ns = head.time_ns;
-	note_damage(queue);
 	if (!queue->disk.is_dirty || queue->options.fsync != TL_QUEUE_FSYNC_INTERVAL ||
 	    now - queue->synced_ns < queue->options.fsync_interval_ns)
 		return;

@@ -426,6 +426,34 @@ static void test_damage_while_open(void **state)
 	(void)tl_queue_close(queue);
 }
 
+// A frame that can't be read any more while it is being sent: the next one is, not that one for ever.
+static void test_damage_under_way(void **state)
+{
+	char path[512];
+	struct tl_queue_options options = options_of(TL_QUEUE_DISK);
+	struct tl_queue *queue = open_queue(&options, NULL);
+	struct tl_queue_frame frame;
+
+	(void)state;
+	push(queue, 1);
+	push(queue, 2);
+	assert_true(tl_queue_peek(queue, &frame));
+	assert_int_equal(frame.seq, 1);
+	segment_path(path, 0);
+	int fd = open(path, O_RDWR);
+	assert_int_equal(pwrite(fd, "????", 4, TL_SEGMENT_HEAD_BYTES), 4); // its mark
+	assert_false(tl_queue_pop(queue, 1));
+	assert_true(tl_queue_peek(queue, &frame));
+	assert_int_equal(frame.seq, 2);
+	assert_int_equal(ftruncate(fd, TL_SEGMENT_HEAD_BYTES), 0); // and nothing is left
+	(void)close(fd);
+	assert_false(tl_queue_pop(queue, 2));
+	assert_false(tl_queue_peek(queue, &frame));
+	push(queue, 3);
+	assert_int_equal(take(queue), 3);
+	(void)tl_queue_close(queue);
+}
+
 static void test_other_version_is_left_alone(void **state)
 {
 	char path[512], aside[600];
@@ -727,6 +755,7 @@ int main(void)
 		TEST(test_cut_at_every_byte),
 		TEST(test_flipped_bits),
 		TEST(test_damage_while_open),
+		TEST(test_damage_under_way),
 		TEST(test_other_version_is_left_alone),
 		TEST(test_version_1_is_read),
 		TEST(test_version_1_is_written),
