@@ -98,9 +98,12 @@ int tl_rotating_open(const struct tl_rotating_options *options, struct tl_rotati
 	strcpy(file->path, options->path);
 	rc = open_current(file);
 	if (rc < 0)
-		goto out_free;
+		goto out_close;
 	*ret_file = file;
 	return 0;
+out_close:
+	if (file->fd >= 0)
+		(void)close(file->fd);
 out_free:
 	free(file->buffer);
 	free(file);
@@ -191,19 +194,28 @@ static void *compress_newest(void *arg)
 	struct tl_rotating_file *file = arg;
 	char plain[PATH_MAX], packed[PATH_MAX];
 	char block[65536];
+	struct stat st;
 	bool ok = true;
 
 	old_name(file, 1, false, plain);
 	old_name(file, 1, true, packed);
 	int in = open(plain, O_RDONLY | O_CLOEXEC);
-	gzFile out = in < 0 ? NULL : gzopen(packed, "wb6");
+	// Who may not read the records may not read them packed: zlib's own open() asks the umask only.
+	int fd = in < 0 || fstat(in, &st) < 0 ? -1 :
+		 open(packed, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, st.st_mode & 0777);
+	if (fd >= 0)
+		(void)fchmod(fd, st.st_mode & 0777); // also one that was there
+	gzFile out = fd < 0 ? NULL : gzdopen(fd, "wb6");
 	if (out == NULL)
 		goto out_close;
 	for (ssize_t n; ok && (n = read(in, block, sizeof(block))) != 0;)
 		ok = n > 0 && gzwrite(out, block, (unsigned)n) == (int)n;
 	ok = gzclose(out) == Z_OK && ok;
+	fd = -1; // closed with it
 	(void)unlink(ok ? plain : packed); // a failed copy must not replace the original
 out_close:
+	if (fd >= 0)
+		(void)close(fd);
 	if (in >= 0)
 		(void)close(in);
 	return NULL;

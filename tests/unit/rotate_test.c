@@ -104,6 +104,16 @@ static void test_long_half_line(void **state)
 	assert_string_equal(content(""), "whole\n");
 }
 
+static mode_t mode_of(const char *suffix)
+{
+	char name[256];
+	struct stat st;
+
+	(void)snprintf(name, sizeof(name), "%s%s", path, suffix);
+	assert_int_equal(stat(name, &st), 0);
+	return st.st_mode & 0777;
+}
+
 // Ten lines to a file; each file but the newest is packed, three of them stay.
 static void test_rotation(void **state)
 {
@@ -125,6 +135,7 @@ static void test_rotation(void **state)
 		(void)snprintf(suffix, sizeof(suffix), ".%d.gz", old);
 		(void)snprintf(last, sizeof(last), "line %04d\n", 90 - 10 * old);
 		assert_non_null(content(suffix));
+		assert_int_equal(mode_of(suffix), mode_of("")); // whoever may not read the one
 		assert_int_equal(strlen(content(suffix)), 100);
 		assert_memory_equal(content(suffix), last, 10);
 	}
