@@ -166,29 +166,33 @@ static int loop(const char *command, struct capture *c, const struct tl_capture_
 {
 	bool is_finished = false, is_stopping = false;
 	struct tl_progress progress;
+	uint64_t begin_ns = tl_clock_ns(CLOCK_MONOTONIC), elapsed_ns = 0;
 	// A file ends by its own packet time instead.
 	uint64_t end_ns = flags->duration_ns == 0 || c->ports[0].file_count > 0
-				  ? UINT64_MAX : tl_clock_ns(CLOCK_MONOTONIC) + flags->duration_ns;
+				  ? UINT64_MAX : begin_ns + flags->duration_ns;
 
-	tl_progress_begin(&progress, strcmp(command, "stats") == 0, tl_clock_ns(CLOCK_MONOTONIC));
+	tl_progress_begin(&progress, strcmp(command, "stats") == 0, begin_ns);
 	while (!is_finished) {
 		uint32_t handled = tl_probe_turn(probe, fn, arg, &is_finished);
 		// A reader of a quiet pipe sees what there is; one who went away ends the capture.
 		bool is_unread = handled == 0 && fflush(stdout) != 0;
 		if (is_unread && errno == EPIPE)
 			clearerr(stdout);
-		bool is_over = end_ns != UINT64_MAX && tl_clock_ns(CLOCK_MONOTONIC) >= end_ns;
+		uint64_t now_ns = tl_clock_ns(CLOCK_MONOTONIC);
+		bool is_over = end_ns != UINT64_MAX && now_ns >= end_ns;
+		if (!is_stopping)
+			elapsed_ns = now_ns - begin_ns;
 		if (!is_stopping && (is_unread || stop_wanted || is_over)) {
 			is_stopping = true;
 			tl_probe_stop(probe);
 		}
-		tl_progress_turn(&progress, tl_probe_pipeline(probe), tl_clock_ns(CLOCK_MONOTONIC));
+		tl_progress_turn(&progress, tl_probe_pipeline(probe), now_ns);
 	}
 	tl_progress_end(&progress);
 	tl_totals_read(tl_probe_pipeline(probe), ret_totals);
 	tl_totals_read_names(tl_probe_pipeline(probe), ret_totals);
 	if (flags->at_end != NULL)
-		flags->at_end(arg, ret_totals);
+		flags->at_end(arg, ret_totals, elapsed_ns);
 	// The summary still names the ports: their names must outlive the probe.
 	ret_totals->port_count = 0;
 	if (tl_probe_error(probe)[0] != '\0')

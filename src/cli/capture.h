@@ -19,9 +19,10 @@ struct tl_capture_flags {
 	uint64_t duration_ns;
 	bool redact;
 	// Not on command lines: ports of any kind instead of the three above, told apart by their form;
-	// and who sees the totals at the end, the ports among them, before the probe is gone.
+	// and who sees the totals at the end, the ports among them, before the probe is gone, with the
+	// time that it listened: an interrupted one ends before its duration.
 	struct tl_text_list ports;
-	void (*at_end)(void *arg, const struct tl_totals *totals);
+	void (*at_end)(void *arg, const struct tl_totals *totals, uint64_t elapsed_ns);
 };
 
 extern const char *const tl_capture_ip_words[];

@@ -44,6 +44,7 @@ struct finding {
 
 struct doctor {
 	const struct doctor_options *options;
+	double seconds; // that it listened
 	struct finding findings[FINDINGS_MAX];
 	uint32_t count;
 };
@@ -147,16 +148,14 @@ static void judge_losses(struct doctor *d, const struct tl_port_status *port)
 
 static void judge_traffic(struct doctor *d, const struct tl_port_status *port)
 {
-	double seconds = (double)d->options->seconds;
-
 	if (port->received == 0)
-		find(d, port->name, "traffic", BAD, "no packet in %g s: does the mirror send to this "
-		     "port, and is there traffic?", seconds);
+		find(d, port->name, "traffic", BAD, "no packet in %.3g s: does the mirror send to this "
+		     "port, and is there traffic?", d->seconds);
 	else
-		find(d, port->name, "traffic", OK, "%" PRIu64 " packets in %g s: %.4g packets/s, "
-		     "%.3g Mbit/s, %" PRIu64 " bytes each", port->received, seconds,
-		     (double)port->received / seconds, (double)port->bytes * 8 / 1e6 / seconds,
-		     port->bytes / port->received);
+		find(d, port->name, "traffic", OK, "%" PRIu64 " packets in %.3g s: %.4g packets/s, "
+		     "%.3g Mbit/s, %" PRIu64 " bytes each", port->received, d->seconds,
+		     (double)port->received / d->seconds,
+		     (double)port->bytes * 8 / 1e6 / d->seconds, port->bytes / port->received);
 }
 
 // ---- All of them ---------------------------------------------------------------------------
@@ -184,12 +183,13 @@ static void judge_protocols(struct doctor *d, const struct tl_totals *totals)
 	tl_text_free(&list);
 }
 
-static void judge(void *arg, const struct tl_totals *totals)
+static void judge(void *arg, const struct tl_totals *totals, uint64_t elapsed_ns)
 {
 	struct doctor *d = arg;
 	char hints[HINTS_MAX][TL_HINT_BYTES];
 	uint64_t received = 0;
 
+	d->seconds = (double)elapsed_ns / 1e9;
 	for (uint32_t i = 0; i < totals->port_count; i++) {
 		const struct tl_port_status *port = &totals->ports[i];
 		received += port->received;

@@ -3,6 +3,8 @@
 """DPDK's own drivers for what Linux offers: what net_af_packet's kernel dropped is told, net_tap, an
 interface that the probe itself makes, is read, and `tapline doctor` judges a port."""
 import json
+import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -77,6 +79,25 @@ def doctor(l, namespace, *arguments):
     return json.loads(done.stdout), done.returncode
 
 
+def the_doctor_is_interrupted(l, namespace):
+    """It counts by the time that it listened, not by what it was to listen."""
+    began = time.monotonic()
+    child = subprocess.Popen(["ip", "netns", "exec", namespace, l.tapline, "doctor", "--seconds", "3600",
+                              "-o", "json", "--port", "d1", "--filter", "udp port 9"],
+                             stdout=subprocess.PIPE, text=True)
+    lab.wait_for("the doctor's handler of SIGINT", lambda: handles(child.pid, signal.SIGINT))
+    child.send_signal(signal.SIGINT)
+    text = next(f["text"] for f in json.loads(child.communicate(timeout=120)[0])["findings"]
+                if f["check"] == "traffic")
+    check(float(re.search(r"in (\S+) s", text)[1]) <= time.monotonic() - began, f"interrupted: {text}")
+
+
+def handles(pid, number):
+    """Whether that process has a handler of its own for that signal."""
+    caught = re.search(r"^SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
+    return int(caught[1], 16) >> (number - 1) & 1
+
+
 def keep_sending(l, namespace, interface, is_over):
     number = 0
     with sender(l, namespace, interface) as out:
@@ -95,6 +116,7 @@ def the_doctor_judges(l):
     l.on(inside, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
     found, status = doctor(l, inside, "--port", "d1", "--filter", "udp port 9")
     check(status == 1 and found["verdict"] == "bad", f"a silent port: {found}")
+    the_doctor_is_interrupted(l, inside)
     is_over = threading.Event()
     thread = threading.Thread(target=keep_sending, args=(l, inside, "d0", is_over))
     thread.start()
