@@ -34,7 +34,9 @@ struct group {
 	uint16_t port;
 	uint8_t ip_version;
 	uint8_t address[16];
-	char name[128];
+	char name[128];     // of the roundtrips that have one
+	uint64_t named;     // of them
+	bool names_differ;
 	uint64_t total;
 	uint64_t status[TL_STATUS_COUNT];
 	uint64_t request_bytes, response_bytes;
@@ -173,6 +175,24 @@ static void note_slow(struct tl_report *report, const struct tl_roundtrip_signal
 	};
 }
 
+static void note_name(struct group *group, const char *name)
+{
+	if (name[0] == '\0')
+		return;
+	if (group->named == 0)
+		(void)snprintf(group->name, sizeof(group->name), "%s", name);
+	else if (strncmp(group->name, name, sizeof(group->name) - 1) != 0)
+		group->names_differ = true;
+	group->named++;
+}
+
+// The name by which a server goes: one of many behind its address, or a word that a client in
+// twenty used, would tell a reader the wrong thing of all the others.
+static const char *name_of(const struct group *group)
+{
+	return group->names_differ || group->named < group->total - group->named ? "" : group->name;
+}
+
 void tl_report_add(struct tl_report *report, const struct tl_roundtrip_signal *signal)
 {
 	const struct tl_roundtrip *r = signal->record;
@@ -185,8 +205,7 @@ void tl_report_add(struct tl_report *report, const struct tl_roundtrip_signal *s
 		report->ungrouped++;
 		return;
 	}
-	if (signal->names->server_name[0] != '\0')
-		(void)snprintf(group->name, sizeof(group->name), "%s", signal->names->server_name);
+	note_name(group, signal->names->server_name);
 	group->total++;
 	group->status[r->status]++;
 	group->request_bytes += r->request.bytes;
@@ -256,9 +275,9 @@ static void add_line(struct libscols_table *table, const struct group *group)
 		tl_text_puts(&text, "[");
 	tl_text_address(&text, group->address, group->ip_version);
 	tl_text_printf(&text, group->ip_version == 6 ? "]:%u" : ":%u", group->port);
-	if (group->name[0] != '\0') {
+	if (name_of(group)[0] != '\0') {
 		tl_text_puts(&text, " ");
-		tl_text_terminal(&text, tl_bytes_of(group->name), false);
+		tl_text_terminal(&text, tl_bytes_of(name_of(group)), false);
 	}
 	cell(line, 1, &text);
 	tl_text_printf(&text, "%" PRIu64, group->total);
@@ -358,7 +377,7 @@ static json_t *group_json(const struct group *group)
 	struct tl_text address = {0}, name = {0};
 
 	tl_text_address(&address, group->address, group->ip_version);
-	tl_text_utf8(&name, tl_bytes_of(group->name), false);
+	tl_text_utf8(&name, tl_bytes_of(name_of(group)), false);
 	json_t *object = json_pack(
 		"{s:s, s:{s:s, s:i}, s:I, s:I, s:o, s:I, s:I}", "protocol",
 		tl_decoders[group->protocol]->name, "server", "address", address.data, "port",

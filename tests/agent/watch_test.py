@@ -339,6 +339,21 @@ class Output(Case):
         self.assertEqual(report["roundtrips"], 6)
         self.assertEqual(run("stats", "--pcap-file", self.usual())[0], 0)
 
+    def server_name(self, *hosts):
+        conversation = traffic.Conversation()
+        for host in hosts:
+            conversation.request(host=host)
+        code, out, _ = run("stats", "--output", "json", "--pcap-file",
+                           self.write(traffic.capture(conversation.close())))
+        self.assertEqual(code, 0)
+        return json.loads(out)["servers"][0]["server"].get("name")
+
+    def test_stats_names_a_server_as_all_name_it(self):
+        self.assertEqual(self.server_name("shop.example", "shop.example"), "shop.example")
+        self.assertEqual(self.server_name("shop.example", traffic.SERVER), "shop.example")
+        self.assertIsNone(self.server_name("shop.example", "mail.example"))
+        self.assertIsNone(self.server_name(traffic.SERVER, traffic.SERVER, "a"))
+
 
 class Inputs(Case):
     def refused(self, status, *arguments, says):
