@@ -140,6 +140,12 @@ uint64_t tl_eal_memory_available(void)
 	return least;
 }
 
+uint64_t tl_eal_hugepages_free(void)
+{
+	return EAL_HUGEPAGE_BYTES *
+	       number_in_file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0);
+}
+
 // ---- DPDK's messages -----------------------------------------------------------------------
 
 static struct {
@@ -288,25 +294,21 @@ static uint64_t with_reserve(uint64_t bytes)
 
 static bool are_hugepages_enough(uint64_t need)
 {
-	uint64_t free_pages =
-		number_in_file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0);
-
 	need = with_reserve(need);
-	return free_pages * EAL_HUGEPAGE_BYTES > need && can_map_hugepages(need);
+	return tl_eal_hugepages_free() > need && can_map_hugepages(need);
 }
 
 // A card writes into memory that must stay where it is: huge pages.
 static int refuse_without_hugepages(const struct tl_eal_options *options, char *error,
 				    uint32_t error_size)
 {
-	uint64_t free_pages =
-		number_in_file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0);
+	uint64_t free_pages = tl_eal_hugepages_free() / EAL_HUGEPAGE_BYTES;
 	uint64_t need = with_reserve(options->memory_bytes) / EAL_HUGEPAGE_BYTES + 1;
 
 	(void)snprintf(error, error_size,
 		       "a network card needs huge pages: %" PRIu64 " MiB for the packets of %u worker%s "
 		       "and a reserve make %" PRIu64 " pages of 2 MiB, %" PRIu64 " are free: "
-		       "scripts/nic hugepages %" PRIu64,
+		       "scripts/nic hugepages %" PRIu64 " (tapline-nic where it is installed)",
 		       options->memory_bytes >> 20, options->workers, options->workers == 1 ? "" : "s",
 		       need, free_pages, need);
 	return -EBUSY;

@@ -36,6 +36,8 @@ struct tl_eal {
 uint32_t tl_eal_cpu_count(void);
 // Bytes of memory the process may still use: the least of MemAvailable, cgroup and RLIMIT_AS.
 uint64_t tl_eal_memory_available(void);
+// Bytes of huge pages of 2 MiB that nobody has taken.
+uint64_t tl_eal_hugepages_free(void);
 
 // Starts EAL. Only once in a process. 0 or -errno with one line in `error`.
 int tl_eal_start(const struct tl_eal_options *options, struct tl_eal *ret_eal, char *error,

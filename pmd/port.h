@@ -215,6 +215,10 @@ int tl_port_open_files(const struct tl_port_options *options, const char *const 
 		       uint32_t count, struct tl_port **ret_port, char *error, uint32_t error_size);
 int tl_port_open_live(const struct tl_port_options *options, const char *interface,
 		      struct tl_port **ret_port, char *error, uint32_t error_size);
+// The name that DPDK has for a device given by devargs or PCI address, cut to `size`. 0, or -EINVAL
+// with a line in `error` when it can't be one.
+int tl_port_device_name(const char *devargs, char *ret_name, uint32_t size, char *error,
+			uint32_t error_size);
 // A DPDK device by devargs ("net_af_packet0,iface=eth1") or PCI address; it is probed by start.
 int tl_port_open_device(const struct tl_port_options *options, const char *devargs,
 			struct tl_port **ret_port, char *error, uint32_t error_size);

@@ -24,11 +24,13 @@
 #include "pmd/port.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <pcap/pcap.h>
 #include <rte_bus_vdev.h>
@@ -51,6 +53,8 @@
 // From a packet's stamp until the driver hands it out: libpcap's blocks, and a card's descriptors.
 #define PCAP_DELIVERY_NS UINT64_C(50000000)
 #define CARD_DELIVERY_NS UINT64_C(1000000)
+
+#define NEEDED_RIGHTS "a Linux interface needs CAP_NET_RAW and CAP_NET_ADMIN, or root"
 
 struct device {
 	struct tl_port port;
@@ -144,8 +148,8 @@ static int read_link_type(struct device *dev, char *error, uint32_t error_size)
 
 static const struct tl_port_ops device_ops;
 
-int tl_port_open_device(const struct tl_port_options *options, const char *devargs,
-			struct tl_port **ret_port, char *error, uint32_t error_size)
+int tl_port_device_name(const char *devargs, char *ret_name, uint32_t size, char *error,
+			uint32_t error_size)
 {
 	size_t len = strcspn(devargs, ",");
 	char address[TL_PCI_ADDRESS_BYTES];
@@ -160,7 +164,23 @@ int tl_port_open_device(const struct tl_port_options *options, const char *devar
 			       devargs);
 		return -EINVAL;
 	}
-	int rc = is_pci ? tl_pci_check(address, error, error_size) : 0;
+	if (is_pci)
+		(void)snprintf(ret_name, size, "%s", address);
+	else
+		(void)snprintf(ret_name, size, "%.*s", (int)len, devargs);
+	return 0;
+}
+
+int tl_port_open_device(const struct tl_port_options *options, const char *devargs,
+			struct tl_port **ret_port, char *error, uint32_t error_size)
+{
+	char name[sizeof(((struct device *)NULL)->device)];
+	char address[TL_PCI_ADDRESS_BYTES];
+	bool is_pci = tl_pci_address(devargs, address);
+	int rc = tl_port_device_name(devargs, name, sizeof(name), error, error_size);
+
+	if (rc == 0 && is_pci)
+		rc = tl_pci_check(address, error, error_size);
 	if (rc < 0)
 		return rc;
 	struct device *dev = calloc(1, sizeof(*dev));
@@ -178,10 +198,7 @@ int tl_port_open_device(const struct tl_port_options *options, const char *devar
 	dev->stamp_offset = -1;
 	dev->link_type = UINT16_MAX;
 	(void)snprintf(dev->devargs, sizeof(dev->devargs), "%s", devargs);
-	if (is_pci)
-		(void)snprintf(dev->device, sizeof(dev->device), "%s", address);
-	else
-		(void)snprintf(dev->device, sizeof(dev->device), "%.*s", (int)len, devargs);
+	memcpy(dev->device, name, sizeof(dev->device));
 	(void)snprintf(dev->port.name, sizeof(dev->port.name), "%s",
 		       options->name != NULL && *options->name != '\0' ? options->name
 								       : dev->device);
@@ -219,16 +236,25 @@ static int refuse(struct device *dev, int rc, const char *what)
 	return rc;
 }
 
-static void watch_interface(struct device *dev)
+// The Linux interface that a virtual device reads: its iface= or rx_iface=, "" without.
+static void interface_of(const struct device *dev, char *ret, uint32_t size)
 {
-	const char *at = strstr(dev->devargs, "iface=");
-	char name[sizeof(dev->interface.name)];
+	const char *at = dev->is_pci ? NULL : strstr(dev->devargs, "iface=");
 
+	*ret = '\0';
 	if (at == NULL)
 		return;
 	at += strlen("iface=");
-	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ","), at);
-	tl_kernel_interface_watch(&dev->interface, name);
+	(void)snprintf(ret, size, "%.*s", (int)strcspn(at, ","), at);
+}
+
+static void watch_interface(struct device *dev)
+{
+	char name[sizeof(dev->interface.name)];
+
+	interface_of(dev, name, sizeof(name));
+	if (*name != '\0')
+		tl_kernel_interface_watch(&dev->interface, name);
 }
 
 // Cards were probed when EAL started: what it said then is still there.
@@ -255,8 +281,11 @@ static int probe(struct device *dev)
 		const char *args = strchr(dev->devargs, ',');
 		tl_eal_log_clear();
 		int rc = rte_eal_hotplug_add("vdev", dev->device, args != NULL ? args + 1 : "");
+		bool needs_rights = geteuid() != 0 && strstr(dev->devargs, "iface=") != NULL;
 		if (rc < 0)
-			return refuse(dev, rc == -EPERM ? rc : -ENODEV, "DPDK can't open it");
+			return refuse(dev, rc == -EPERM ? rc : -ENODEV,
+				      needs_rights ? "DPDK can't open it (" NEEDED_RIGHTS ")"
+						   : "DPDK can't open it");
 	}
 	if (rte_eth_dev_get_port_by_name(dev->device, &dev->ethdev) != 0)
 		return refuse_unknown(dev);
@@ -342,8 +371,7 @@ static int run(struct device *dev, const struct rte_eth_dev_info *info,
 
 	if (rc < 0) {
 		if (!dev->is_pci && !dev->is_pcap)
-			(void)refuse(dev, rc, "DPDK can't start it (a Linux interface needs "
-					      "CAP_NET_RAW and CAP_NET_ADMIN, or root)");
+			(void)refuse(dev, rc, "DPDK can't start it (" NEEDED_RIGHTS ")");
 		else
 			(void)refuse(dev, rc, "DPDK can't start it");
 		return rc == -1 ? -EPERM : rc;
@@ -712,11 +740,16 @@ static void device_stats(struct tl_port *port, struct tl_port_stats *ret_stats)
 static void device_describe(struct tl_port *port)
 {
 	struct device *dev = device_of(port);
+	char interface[IF_NAMESIZE];
 	char state[32];
 
 	if (!dev->is_started || dev->link_type != TL_LINK_ETHERNET)
 		return;
 	tl_device_link_text(dev->ethdev, state, sizeof(state));
+	interface_of(dev, interface, sizeof(interface));
+	// Drivers that read an interface say that it is up whatever became of it.
+	if (*interface != '\0' && !tl_kernel_interface_is_up(interface))
+		(void)snprintf(state, sizeof(state), "%s is down or gone", interface);
 	bool is_deaf = tl_device_is_deaf(dev->ethdev, dev->is_pci, dev->options.promiscuous);
 	(void)snprintf(dev->link_text, sizeof(dev->link_text), "Ethernet, %s%s", state,
 		       is_deaf ? ", not promiscuous" : "");

@@ -4,10 +4,13 @@
 #include "base/sysfs.h"
 
 #include <dirent.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <linux/if_packet.h>
 #include <rte_cycles.h>
@@ -115,4 +118,18 @@ uint64_t tl_kernel_interface_dropped(struct tl_kernel_interface *i)
 			atomic_store_explicit(&i->dropped, drops - i->before, memory_order_relaxed);
 	}
 	return atomic_load_explicit(&i->dropped, memory_order_relaxed);
+}
+
+// Not by /sys, which may be of another network namespace.
+bool tl_kernel_interface_is_up(const char *name)
+{
+	struct ifreq request = {.ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return true;
+	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%.15s", name);
+	bool is_there = ioctl(fd, SIOCGIFFLAGS, &request) == 0;
+	(void)close(fd);
+	return is_there && (~request.ifr_flags & (IFF_UP | IFF_RUNNING)) == 0;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define TL_KERNEL_SOCKETS_MAX 64u
@@ -31,6 +32,9 @@ struct tl_kernel_interface {
 	_Atomic uint64_t next_read; // cycles
 	_Atomic uint64_t dropped;
 };
+
+// False when it has no link, is down, or gone.
+bool tl_kernel_interface_is_up(const char *name);
 
 // Counts the receive drops of interface `name` from now on.
 void tl_kernel_interface_watch(struct tl_kernel_interface *interface, const char *name);

@@ -105,13 +105,14 @@ int tl_pci_check(const char *address, char *error, uint32_t error_size)
 		if (strcmp(driver, good[i]) == 0)
 			return 0;
 	if (*driver == '\0') {
-		(void)snprintf(error, error_size, "%s has no driver: scripts/nic bind %s hands it to "
-			       "DPDK", address, address);
+		(void)snprintf(error, error_size, "%s has no driver: scripts/nic bind %s (tapline-nic where "
+			       "it is installed) hands it to DPDK", address, address);
 		return -ENODEV;
 	}
 	interface_of(device, interface, sizeof(interface));
 	(void)snprintf(error, error_size, "%s is used by the kernel (driver %s%s%s): capture on the "
-		       "interface, or hand the card to DPDK: scripts/nic bind %s", address, driver,
+		       "interface, or hand the card to DPDK: scripts/nic bind %s (tapline-nic where it is "
+		       "installed)", address, driver,
 		       *interface != '\0' ? ", interface " : "", interface, address);
 	return -EBUSY;
 }

@@ -129,6 +129,13 @@ int tl_distributor_create(const struct tl_distributor_options *options,
 			  uint32_t error_size)
 {
 	TL_ASSERT(options->workers > 0 && options->workers <= TL_WORKERS_MAX);
+	uint32_t ethdevs = rte_eth_dev_count_total();
+	if (ethdevs + options->workers > RTE_MAX_ETHPORTS) {
+		(void)snprintf(error, error_size, "each worker needs a port of DPDK for each capture port:"
+			       " with %u workers these are more than %u; fewer workers, or fewer ports",
+			       options->workers, RTE_MAX_ETHPORTS);
+		return -EINVAL;
+	}
 	size_t size = sizeof(struct tl_distributor) + options->workers * sizeof(struct output);
 	struct tl_distributor *d = aligned_alloc(64, (size + 63) & ~(size_t)63);
 	if (d == NULL)

@@ -106,8 +106,17 @@ const char *tl_setup_probe_name(const struct tl_config *config, char *buffer, ui
 
 int tl_setup_check(const struct tl_config *config, struct tl_config_errors *errors)
 {
+	struct tl_port_spec ports[TL_SETUP_PORTS_MAX];
+	struct tl_pipeline_options options;
 	struct tl_services *services = NULL;
 	char error[512];
+	int ports_rc = tl_setup_pipeline(config, ports, &options, error, sizeof(error));
+
+	if (ports_rc == 0)
+		ports_rc = tl_pipeline_check_ports(ports, options.port_count, error, sizeof(error));
+	if (ports_rc < 0)
+		tl_config_error(errors, config->file, tl_config_line(config, "capture.ports"),
+				"capture.ports", "%s", error);
 	int rc = tl_pipeline_check_filter(config->capture.filter, error, sizeof(error));
 
 	if (rc < 0)
@@ -119,5 +128,5 @@ int tl_setup_check(const struct tl_config *config, struct tl_config_errors *erro
 		tl_config_error(errors, config->file, tl_config_line(config, "names_file"), "names_file",
 				"%s", error);
 	tl_services_destroy(services);
-	return rc < 0 || names_rc < 0 ? -EINVAL : 0;
+	return ports_rc < 0 || rc < 0 || names_rc < 0 ? -EINVAL : 0;
 }

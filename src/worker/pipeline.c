@@ -7,6 +7,7 @@
 #include "worker/status.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,45 @@ static bool spec_is_file(const struct tl_port_spec *spec)
 static bool spec_is_device(const struct tl_port_spec *spec)
 {
 	return spec->devargs != NULL || spec->pci != NULL || spec->synthetic != NULL;
+}
+
+static bool is_same_interface(const char *one, const char *other)
+{
+	return strcmp(one, other) == 0 || strcmp(one, "any") == 0 || strcmp(other, "any") == 0;
+}
+
+// Names of devices as DPDK has them; "" for another kind.
+static bool is_same(const struct tl_port_spec *one, const char *device,
+		    const struct tl_port_spec *other, const char *other_device)
+{
+	if (one->interface != NULL && other->interface != NULL)
+		return is_same_interface(one->interface, other->interface);
+	return *device != '\0' && strcmp(device, other_device) == 0;
+}
+
+int tl_pipeline_check_ports(const struct tl_port_spec *ports, uint32_t count, char *error,
+			    uint32_t error_size)
+{
+	char names[TL_PORTS_MAX][64] = {{0}};
+
+	TL_ASSERT(count <= TL_PORTS_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		const char *device = ports[i].pci != NULL ? ports[i].pci : ports[i].devargs;
+		if (device != NULL && tl_port_device_name(device, names[i], sizeof(names[i]), error,
+							  error_size) < 0)
+			return -EINVAL;
+		for (uint32_t k = 0; k < i; k++) {
+			if (!is_same(&ports[i], names[i], &ports[k], names[k]))
+				continue;
+			(void)snprintf(error, error_size, device != NULL
+				       ? "device %s is given twice: number virtual devices, as in "
+					 "net_af_packet0 and net_af_packet1"
+				       : "interface '%s' is given twice, itself or as one of any",
+				       device != NULL ? names[i] : ports[i].interface);
+			return -EINVAL;
+		}
+	}
+	return 0;
 }
 
 static uint32_t readers_of(const struct tl_pipeline_options *options,
@@ -164,6 +204,21 @@ static uint32_t choose_packets(const struct tl_pipeline_options *options, uint32
 	}
 	packets = packets < PACKETS_LEAST ? PACKETS_LEAST : packets;
 	return packets < UINT32_MAX / 2 ? (uint32_t)packets : UINT32_MAX / 2;
+}
+
+// Of what somebody wants, before DPDK tries.
+static int check_memory(const struct tl_pipeline_options *options, uint32_t workers,
+			uint32_t packets_max, char *error, uint32_t error_size)
+{
+	uint64_t need = memory_need(options, workers, packets_max);
+	uint64_t there = tl_eal_memory_available() + tl_eal_hugepages_free();
+
+	if (need < there)
+		return 0;
+	(void)snprintf(error, error_size, "capture.packets: %u packets for each of %u worker%s take %"
+		       PRIu64 " MiB on all ports, %" PRIu64 " MiB are free", packets_max, workers,
+		       workers == 1 ? "" : "s", need >> 20, there >> 20);
+	return -EINVAL;
 }
 
 static int start_eal(struct tl_pipeline *p, const struct tl_pipeline_options *options,
@@ -316,6 +371,9 @@ static int create(struct tl_pipeline *p, const struct tl_pipeline_options *optio
 		return -EINVAL;
 	}
 	uint32_t packets_max = choose_packets(options, p->worker_count, p->is_lossless);
+	if (options->packets_max != 0 &&
+	    check_memory(options, p->worker_count, packets_max, error, error_size) < 0)
+		return -EINVAL;
 	// More readers than one share the packets of each interface.
 	p->rx_count = options->readers > 1 && !p->is_lossless ? options->readers : 1;
 	int rc = 0;
@@ -364,6 +422,8 @@ int tl_pipeline_create(const struct tl_pipeline_options *options, const struct t
 			       options->port_count, TL_PORTS_MAX);
 		return -EINVAL;
 	}
+	if (tl_pipeline_check_ports(options->ports, options->port_count, error, error_size) < 0)
+		return -EINVAL;
 	struct tl_pipeline *p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return say(error, error_size, -ENOMEM, "out of memory");

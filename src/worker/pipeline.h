@@ -70,6 +70,11 @@ struct tl_engine *tl_pipeline_engine(struct tl_pipeline *pipeline, uint32_t work
 // Whether an expression is one, before anything is done with it: 0, or -EINVAL and a line in `error`.
 int tl_pipeline_check_filter(const char *filter, char *error, uint32_t error_size);
 
+// Whether each of the ports can be one, and none is there twice: its packets would be counted twice. 0,
+// or -EINVAL and a line in `error`. What is missing or not allowed shows when they are opened.
+int tl_pipeline_check_ports(const struct tl_port_spec *ports, uint32_t count, char *error,
+			    uint32_t error_size);
+
 // ---- Changes while it runs: asked for here, taken by the lcores between two bursts -----------
 // Whoever waits for that goes on reading records: a lossless worker may be waiting for room.
 

@@ -199,6 +199,14 @@ class Others(unittest.TestCase):
             self.assertEqual((status, out), (3, ""), errors)
             self.assertIn(word, errors)
             self.assertEqual(len(errors.splitlines()), 1)
+        for arguments, word in (
+                (("--port", "lo", "--port", "lo"), "interface 'lo' is given twice"),
+                (("--port", "any", "--port", "lo"), "interface 'lo' is given twice"),
+                (("--port", "net_null0", "--port", "net_null0,size=9"), "net_null0 is given twice"),
+                (("--port", "net_null0", "--workers", "64"), "fewer workers")):
+            status, out, errors = run("doctor", *arguments, "--seconds", "1")
+            self.assertEqual((status, out, len(errors.splitlines())), (2, "", 1), errors)
+            self.assertIn(word, errors)
         for arguments in (("--seconds", "1s"), ("--seconds", "0"), ("--port",)):
             status, out, errors = run("doctor", *arguments)
             self.assertEqual((status, out, len(errors.splitlines())), (2, "", 1))

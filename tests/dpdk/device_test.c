@@ -2,6 +2,7 @@
 // What a device's queues do to conversations, its clock, and the refusals of network cards.
 #include "run.h"
 
+#include "base/check.h"
 #include "pmd/device/clock.h"
 #include "pmd/device/pci.h"
 #include "pmd/device/rss.h"
@@ -14,6 +15,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -273,6 +275,44 @@ static void an_asymmetric_device_is_found(void **state)
 	assert_non_null(strstr(result.port_text, "Ethernet, up"));
 }
 
+static void take_the_link_away(void *arg)
+{
+	(void)arg;
+	TL_ASSERT(system("ip link del tl1") == 0);
+}
+
+// The driver goes on, and says that the link is up.
+static void an_interface_that_is_gone_is_told(void **state)
+{
+	(void)state;
+	struct run_result result;
+	const struct run_options options = {.port.devargs = "net_af_packet0,iface=tl0", .workers = 1,
+					    .is_in_namespace = true,
+					    .traffic = take_the_link_away};
+
+	if (getuid() != 0) {
+		print_message("skipped: needs root for a network namespace\n");
+		skip();
+	}
+	run_pipeline(&options, &result);
+	assert_string_equal(result.error, "");
+	assert_string_equal(result.port_text, "dpdk|Ethernet, tl0 is down or gone|net_af_packet0");
+}
+
+// More than any machine has: refused before DPDK tries.
+static void packets_without_memory_get_the_arithmetic(void **state)
+{
+	(void)state;
+	struct run_result result;
+	const struct run_options options = {.port.devargs = "net_null0", .workers = 16,
+					    .packets_max = 1u << 30};
+
+	run_pipeline(&options, &result);
+	print_message("%s\n", result.error);
+	assert_int_equal(result.rc, -EINVAL);
+	assert_non_null(strstr(result.error, "1073741824 packets for each of 16 workers take"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +326,8 @@ int main(void)
 		cmocka_unit_test(a_card_without_huge_pages_gets_the_arithmetic),
 		cmocka_unit_test(too_many_queues_are_one_line),
 		cmocka_unit_test(an_asymmetric_device_is_found),
+		cmocka_unit_test(an_interface_that_is_gone_is_told),
+		cmocka_unit_test(packets_without_memory_get_the_arithmetic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,6 +182,7 @@ static void child(const struct run_options *options, struct run_result *result)
 		.buffer_bytes = 16 << 20,
 		.promiscuous = true,
 		.record_ring_bytes = options->ring_bytes,
+		.packets_max = options->packets_max,
 		.engine.defrag = {.datagrams_max = 64,
 				  .bytes_max = 4 << 20,
 				  .timeout_ns = UINT64_C(30000000000)},

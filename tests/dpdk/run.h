@@ -16,6 +16,7 @@ struct run_options {
 	uid_t uid;                 // run as, 0: whoever starts the tests
 	uint64_t memory_max;       // RLIMIT_AS, 0: none
 	uint64_t ring_bytes;       // record ring, 0: 1 MiB
+	uint64_t packets_max;      // mbufs per worker, 0: chosen
 	uint64_t stop_after;       // records after which the pipeline is stopped, 0: never
 	uint64_t stop_after_ns;    // or time
 	bool is_slow_reader;       // takes records with pauses
