@@ -28,8 +28,13 @@ static const char *only_label(struct tl_text *labels, const char *name, const ch
 	return add_label(labels, name, value);
 }
 
-// Ports of one name, as the readers of an interface have it, are one port to the metrics. Gives how
-// many there are.
+static bool is_asymmetric(const struct tl_port_status *port)
+{
+	return port->spread != NULL && strcmp(port->spread, "asymmetric") == 0;
+}
+
+// Ports of one name, as the readers of an interface have it and several cards may, are one port to the
+// metrics. Gives how many there are.
 static uint32_t join_readers(struct tl_port_status *ports, uint32_t count)
 {
 	uint32_t kept = 0;
@@ -47,6 +52,9 @@ static uint32_t join_readers(struct tl_port_status *ports, uint32_t count)
 		ports[k].kernel_dropped += ports[i].kernel_dropped;
 		ports[k].ring_dropped += ports[i].ring_dropped;
 		ports[k].pool_dropped += ports[i].pool_dropped;
+		ports[k].steered += ports[i].steered;
+		if (is_asymmetric(&ports[i]))
+			ports[k].spread = ports[i].spread;
 	}
 	return kept;
 }
@@ -72,7 +80,7 @@ static void set_port_metrics(struct tl_metrics *metrics, struct tl_pipeline *pip
 			tl_metrics_set(metrics, "tapline_port_rss_asymmetric", labels, "gauge",
 				       "1 when the two directions of conversations come on different"
 				       " queues of a port; workers then hand packets to each other.",
-				       strcmp(ports[i].spread, "asymmetric") == 0);
+				       is_asymmetric(&ports[i]));
 			tl_metrics_set(metrics, "tapline_port_steered_packets_total", labels,
 				       "counter", "Packets that a worker read and handed to another.",
 				       (double)ports[i].steered);
@@ -152,8 +160,8 @@ static void set_sink_metrics(struct tl_metrics *metrics, struct tl_sinks *sinks)
 
 static void set_lcore_metrics(struct tl_metrics *metrics, struct tl_pipeline *pipeline)
 {
-	struct tl_lcore_status lcores[TL_TOTALS_VERDICTS_MAX];
-	uint32_t count = tl_pipeline_lcores(pipeline, lcores, TL_TOTALS_VERDICTS_MAX);
+	struct tl_lcore_status lcores[TL_LCORES_MAX];
+	uint32_t count = tl_pipeline_lcores(pipeline, lcores, TL_LCORES_MAX);
 	char labels[96];
 
 	for (uint32_t i = 0; i < count; i++) {

@@ -6,7 +6,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#define LCORES_MAX 128u
 #define HINTS_MAX 8u
 
 // Whether conversations stay together on the port's queues, and what is done where they don't.
@@ -54,9 +53,9 @@ static json_t *ports_json(const struct tl_totals *totals)
 
 static json_t *lcores_json(struct tl_probe *probe)
 {
-	struct tl_lcore_status lcores[LCORES_MAX];
+	struct tl_lcore_status lcores[TL_LCORES_MAX];
 	uint32_t count = probe == NULL ? 0 :
-		tl_pipeline_lcores(tl_probe_pipeline(probe), lcores, LCORES_MAX);
+		tl_pipeline_lcores(tl_probe_pipeline(probe), lcores, TL_LCORES_MAX);
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < count; i++) {

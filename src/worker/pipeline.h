@@ -98,8 +98,10 @@ struct tl_lcore_status {
 	const char *port;  // names, comma-separated; "" for control
 	uint32_t queue;
 	uint64_t packets;
-	double busy;       // share of the time since the last call that was not idle, 0..1
+	double busy;       // share of the last span of half a second or more that was not idle, 0..1
 };
+
+#define TL_LCORES_MAX 128u // the control lcore, all that read, all workers
 
 #define TL_PORT_LOSSES_MAX 16u
 

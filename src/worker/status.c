@@ -9,18 +9,21 @@
 
 #include <rte_cycles.h>
 
+#define BUSY_SPAN_MS 500u   // least span that a share of busy time is told of
 #define SAMPLES_ENOUGH 100u // conversations that came on one queue each, until that is believed
 
+// Of `elapsed` cycles; 0: too few to tell anything.
 static double busy_share(struct tl_pipeline *p, uint32_t slot, const struct tl_busy *busy,
 			 uint64_t elapsed)
 {
 	uint64_t cycles = atomic_load_explicit(&busy->cycles, memory_order_relaxed);
-	uint64_t spent = cycles - p->status_busy[slot];
+	uint64_t spent = cycles - p->status_busy[slot].cycles;
 
-	p->status_busy[slot] = cycles;
-	if (elapsed == 0)
-		return 0;
-	return spent < elapsed ? (double)spent / (double)elapsed : 1;
+	if (elapsed != 0) {
+		p->status_busy[slot].cycles = cycles;
+		p->status_busy[slot].share = spent < elapsed ? (double)spent / (double)elapsed : 1;
+	}
+	return p->status_busy[slot].share;
 }
 
 static void name_ports(struct tl_pipeline *p)
@@ -50,7 +53,11 @@ uint32_t tl_pipeline_lcores(struct tl_pipeline *p, struct tl_lcore_status *ret, 
 	uint64_t elapsed = now - p->status_tsc;
 	uint32_t count = 0;
 
-	p->status_tsc = now;
+	// Metrics and status both look: who does so right behind the other gets what that one got.
+	if (elapsed < rte_get_tsc_hz() / 1000 * BUSY_SPAN_MS)
+		elapsed = 0;
+	else
+		p->status_tsc = now;
 	name_ports(p);
 	if (count < max)
 		ret[count++] = (struct tl_lcore_status) {.role = "control",
@@ -80,6 +87,8 @@ uint32_t tl_pipeline_lcores(struct tl_pipeline *p, struct tl_lcore_status *ret, 
 	}
 	return count;
 }
+
+_Static_assert(TL_LCORES_MAX >= 1 + TL_RX_MAX + TL_WORKERS_MAX, "room for the status of all");
 
 static const char *stamps_of(const struct tl_port *port)
 {

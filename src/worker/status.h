@@ -38,9 +38,12 @@ struct tl_pipeline {
 	char *filter; // of all ports
 	int filter_rc;
 	char filter_error[256];
-	// status: cycles at the last call
+	// status: the busy shares of the last span that was long enough, and where the next one began
 	uint64_t status_tsc;
-	uint64_t status_busy[TL_WORKERS_MAX + TL_RX_MAX]; // the last are the rx lcores'
+	struct {
+		uint64_t cycles;
+		double share;
+	} status_busy[TL_WORKERS_MAX + TL_RX_MAX]; // the last are the rx lcores'
 	char port_names[256];
 	struct tl_worker_metrics *metrics[TL_WORKERS_MAX];
 	struct tl_worker *workers; // worker_count

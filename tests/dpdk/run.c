@@ -145,7 +145,7 @@ static void follow(struct tl_pipeline *pipeline, const struct run_options *optio
 
 static void report(struct tl_pipeline *pipeline, struct run_result *result, uint64_t start_ns)
 {
-	struct tl_lcore_status lcores[TL_BURST_MAX];
+	struct tl_lcore_status lcores[TL_LCORES_MAX];
 	struct rusage usage;
 
 	result->total_ns = now_ns() - start_ns;
@@ -160,7 +160,7 @@ static void report(struct tl_pipeline *pipeline, struct run_result *result, uint
 	TL_ASSERT(tl_pipeline_ports(pipeline, &result->port, 1) == 1);
 	(void)snprintf(result->port_text, sizeof(result->port_text), "%s|%s|%s",
 		       result->port.kind, result->port.link, result->port.name);
-	uint32_t count = tl_pipeline_lcores(pipeline, lcores, TL_BURST_MAX);
+	uint32_t count = tl_pipeline_lcores(pipeline, lcores, TL_LCORES_MAX);
 	uint64_t packets = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		TL_ASSERT(lcores[i].busy >= 0 && lcores[i].busy <= 1);
