@@ -44,6 +44,8 @@ struct agent {
 	char reload_note[ERROR_BYTES];
 	uint64_t next_tick_ns; // also without a merge: a worker may be stuck, sinks must not be
 	uint64_t merges;       // of the probe, when the last tick was
+	// What lcores did not take in time: the next change asks for it again.
+	bool metrics_behind, filter_behind;
 	uint64_t tags_told; // VLAN tags overlooked by the filter in force that were logged
 };
 
@@ -153,13 +155,14 @@ static int swap_config(struct agent *agent, struct tl_config *config, bool metri
 {
 	struct tl_rules *rules;
 	const char *filter = config->capture.filter;
+	bool filter_differs = strcmp(filter, agent->config->capture.filter) != 0;
 	int rc = tl_setup_rules(config, &rules, error, ERROR_BYTES);
 	if (rc < 0)
 		return rc;
 	const struct tl_probe_change change = {
 		.rules = rules,
-		.metrics = metrics_differ ? &config->metrics : NULL,
-		.filter = strcmp(filter, agent->config->capture.filter) == 0 ? NULL : filter,
+		.metrics = metrics_differ || agent->metrics_behind ? &config->metrics : NULL,
+		.filter = filter_differs || agent->filter_behind ? filter : NULL,
 		.names = &config->names,
 		.names_file = config->names_file,
 	};
@@ -170,6 +173,8 @@ static int swap_config(struct agent *agent, struct tl_config *config, bool metri
 		return rc;
 	}
 	// After a time-out both sets stay: some lcores may use either.
+	agent->metrics_behind = rc < 0 && change.metrics != NULL;
+	agent->filter_behind = rc < 0 && change.filter != NULL;
 	if (rc == 0) {
 		tl_rules_destroy(agent->rules);
 		if (agent->config != agent->first)

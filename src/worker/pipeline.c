@@ -573,6 +573,12 @@ int tl_pipeline_check_filter(const char *filter, char *error, uint32_t error_siz
 	return rc;
 }
 
+static bool is_filter_answered(struct tl_pipeline *p)
+{
+	return atomic_load_explicit(&p->filter_answered, memory_order_acquire) ==
+	       atomic_load_explicit(&p->filter_asked, memory_order_relaxed);
+}
+
 int tl_pipeline_ask_filter(struct tl_pipeline *p, const char *filter, char *error,
 			   uint32_t error_size)
 {
@@ -583,10 +589,12 @@ int tl_pipeline_ask_filter(struct tl_pipeline *p, const char *filter, char *erro
 				       p->ports[i]->name);
 			return -ENOTSUP;
 		}
+	if (tl_rx_is_running(p) && !is_filter_answered(p))
+		return say(error, error_size, -EBUSY, "the last filter has not been taken yet: try again");
 	char *copy = strdup(filter);
 	if (copy == NULL)
 		return say(error, error_size, -ENOMEM, "out of memory");
-	// The last answer has been read, so the rx lcore uses nothing of it any more.
+	// The rx lcore has answered: it uses nothing of the last one any more.
 	free(p->filter_wanted);
 	p->filter_wanted = copy;
 	atomic_fetch_add_explicit(&p->filter_asked, 1, memory_order_release);
@@ -597,8 +605,7 @@ int tl_pipeline_filter_taken(struct tl_pipeline *p, char *error, uint32_t error_
 {
 	if (!tl_rx_is_running(p))
 		return 1; // nothing is left to be filtered
-	if (atomic_load_explicit(&p->filter_answered, memory_order_acquire) !=
-	    atomic_load_explicit(&p->filter_asked, memory_order_relaxed))
+	if (!is_filter_answered(p))
 		return 0;
 	return p->filter_rc < 0 ? say(error, error_size, p->filter_rc, p->filter_error) : 1;
 }

@@ -84,7 +84,8 @@ void tl_pipeline_ask(struct tl_pipeline *pipeline, const struct tl_rules *rules,
 // Every worker works by what was asked for last: what was there before may be freed.
 bool tl_pipeline_has_taken(struct tl_pipeline *pipeline);
 
-// Another filter for all ports, "" for none. -ENOTSUP when a port can't, -ENOMEM.
+// Another filter for all ports, "" for none. -ENOTSUP when a port can't, -EBUSY while the last one has
+// not been taken, -ENOMEM; each with a line in `error`.
 int tl_pipeline_ask_filter(struct tl_pipeline *pipeline, const char *filter, char *error,
 			   uint32_t error_size);
 // 1: every port has taken it; 0: not yet; -errno and a line in `error` when a port refused it, then
