@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/jansson.h"
 #include "collectors/autotracing/times.h"
 #include "collectors/container/usage.h"
 #include "collectors/tasks.h"
@@ -144,8 +145,8 @@ static json_t *runners_json(struct group *group)
 	qsort(group->runners, group->runner_count, sizeof(*group->runners), by_run);
 	for (uint32_t i = 0; i < group->runner_count && i < TL_COMPETITOR_TASKS_MAX; i++)
 		(void)json_array_append_new(
-			list, json_pack("{s:I, s:s, s:f}", "pid", (json_int_t)group->runners[i].pid,
-					"comm", group->runners[i].comm, "running_ms",
+			list, json_pack("{s:I, s:o, s:f}", "pid", (json_int_t)group->runners[i].pid,
+					"comm", tl_text_as_json(group->runners[i].comm), "running_ms",
 					(double)group->runners[i].run_ns / 1e6));
 	return list;
 }
@@ -153,15 +154,15 @@ static json_t *runners_json(struct group *group)
 static json_t *group_json(struct group *group, double cpus_ns)
 {
 	struct tl_container *container = calloc(1, sizeof(*container));
-	json_t *object = json_pack("{s:s, s:f, s:f, s:o}", "cgroup", group->path, "cpu_percent",
-				   100 * (double)group->run_ns / cpus_ns, "running_ms",
+	json_t *object = json_pack("{s:o, s:f, s:f, s:o}", "cgroup", tl_text_as_json(group->path),
+				   "cpu_percent", 100 * (double)group->run_ns / cpus_ns, "running_ms",
 				   (double)group->run_ns / 1e6, "processes", runners_json(group));
 
 	if (container != NULL && object != NULL && group->runner_count != 0 &&
 	    tl_container_by_pid(group->runners[0].pid, container)) {
 		(void)json_object_set_new(object, "container_id", json_string(container->id));
 		(void)json_object_set_new(object, "container_hostname",
-					  json_string(container->hostname));
+					  tl_text_as_json(container->hostname));
 	}
 	free(container);
 	return object;

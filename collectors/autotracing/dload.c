@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/jansson.h"
 #include "collectors/autotracing/captures.h"
 #include "collectors/autotracing/levels.h"
 #include "collectors/past.h"
@@ -218,13 +219,14 @@ static int capture(struct visit *visit)
 	tl_tasks_each(add_foreign_stack, visit);
 	const char *stacks = self->stacks.data;
 	json_t *data = json_pack(
-		"{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s, s:s, s:s%, s:s}", "threshold",
+		"{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:s, s:s, s:o, s:o}", "threshold",
 		(json_int_t)visit->options->threshold, "nr_sleeping", (json_int_t)tasks->sleeping,
 		"nr_running", (json_int_t)tasks->running, "nr_stopped", (json_int_t)tasks->stopped,
 		"nr_uninterruptible", (json_int_t)tasks->uninterruptible, "load_avg",
 		found->load.all, "dload_avg", found->load.blocked, "source", found->source,
-		"known_issue", known_issue(&visit->options->known_issues, stacks), "stack", stacks,
-		own, "host_stack", stacks[own] == '\n' ? stacks + own + 1 : stacks + own);
+		"known_issue", known_issue(&visit->options->known_issues, stacks), "stack",
+		tl_place_as_json(stacks, own), "host_stack",
+		tl_text_as_json(stacks[own] == '\n' ? stacks + own + 1 : stacks + own));
 	if (data != NULL && strcmp(found->source, "taskstats") == 0) // the files don't tell this
 		(void)json_object_set_new(data, "nr_iowait",
 					  json_integer((json_int_t)tasks->iowait));

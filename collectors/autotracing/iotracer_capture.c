@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/jansson.h"
 #include "collectors/autotracing/iofiles.h"
 #include "collectors/autotracing/iotracer.h"
 #include "collectors/bpf/bpf.h"
@@ -219,7 +220,7 @@ static void set_container(json_t *object, uint32_t pid)
 	if (container != NULL && object != NULL && tl_container_by_pid(pid, container)) {
 		(void)json_object_set_new(object, "container_id", json_string(container->id));
 		(void)json_object_set_new(object, "container_hostname",
-					  json_string(container->hostname));
+					  tl_text_as_json(container->hostname));
 	}
 	free(container);
 }
@@ -229,9 +230,9 @@ static json_t *file_json(const struct capture *c, const struct used *used)
 	const struct iotracer_value *v = &used->value;
 	double requests = v->requests == 0 ? 1 : (double)v->requests;
 
-	return json_pack("{s:I, s:I, s:I, s:s, s:b, s:f, s:f, s:I, s:f, s:f, s:f, s:f}", "major",
+	return json_pack("{s:I, s:I, s:I, s:o, s:b, s:f, s:f, s:I, s:f, s:f, s:f, s:f}", "major",
 			 (json_int_t)used->file.major, "minor", (json_int_t)used->file.minor,
-			 "inode", (json_int_t)used->file.inode, "path", used->file.path, "is_direct",
+			 "inode", (json_int_t)used->file.inode, "path", tl_text_as_json(used->file.path), "is_direct",
 			 (int)used->key.is_direct, "disk_read_bps",
 			 (double)v->read_bytes / c->seconds, "disk_write_bps",
 			 (double)v->write_bytes / c->seconds, "requests", (json_int_t)v->requests,
@@ -264,8 +265,9 @@ static json_t *process_json(struct capture *c, const struct process *process)
 	for (uint32_t i = 0; i < count; i++)
 		(void)json_array_append_new(files, file_json(c, used[i]));
 	json_t *object = json_pack(
-		"{s:I, s:s, s:f, s:f, s:f, s:f, s:I, s:o}", "pid", (json_int_t)process->pid, "comm",
-		comm, "total_fs_read_bps", (double)process->used.read / c->seconds,
+		"{s:I, s:o, s:f, s:f, s:f, s:f, s:I, s:o}", "pid", (json_int_t)process->pid, "comm",
+		tl_place_as_json(comm, IOTRACER_COMM_BYTES), "total_fs_read_bps",
+		(double)process->used.read / c->seconds,
 		"total_fs_write_bps", (double)process->used.written / c->seconds,
 		"total_disk_read_bps", (double)process->disk_read / c->seconds,
 		"total_disk_write_bps", (double)process->disk_written / c->seconds,
@@ -310,9 +312,10 @@ static json_t *stalls_json(struct capture *c)
 		char *rest = c->text.data, *line;
 		while (stall->frame_count != 0 && (line = tl_host_line(&rest)) != NULL)
 			(void)json_array_append_new(stack, json_string(line));
-		json_t *object = json_pack("{s:I, s:I, s:I, s:s, s:f, s:o}", "pid",
+		json_t *object = json_pack("{s:I, s:I, s:I, s:o, s:f, s:o}", "pid",
 					   (json_int_t)stall->pid, "tid", (json_int_t)stall->tid,
-					   "cpu", (json_int_t)stall->cpu, "comm", stall->comm,
+					   "cpu", (json_int_t)stall->cpu, "comm",
+					   tl_place_as_json(stall->comm, sizeof(stall->comm)),
 					   "schedule_latency_us", (double)stall->wait_ns / 1e3,
 					   "stack", stack);
 		set_container(object, stall->pid);

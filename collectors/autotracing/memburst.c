@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/jansson.h"
 #include "collectors/autotracing/captures.h"
 #include "collectors/trigger.h"
 
@@ -75,8 +76,8 @@ static void look_at(const char *pid, struct process *top, uint32_t *count, struc
 
 static json_t *process_json(const struct process *process, struct tl_container *container)
 {
-	json_t *object = json_pack("{s:I, s:s, s:I}", "PID", (json_int_t)process->pid,
-				   "ProcessName", process->name, "MemSize",
+	json_t *object = json_pack("{s:I, s:o, s:I}", "PID", (json_int_t)process->pid,
+				   "ProcessName", tl_text_as_json(process->name), "MemSize",
 				   (json_int_t)process->bytes);
 
 	if (object != NULL && tl_container_by_pid(process->pid, container))

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/jansson.h"
 #include "collectors/bpf/symbols.h"
 #include "collectors/host.h"
 
@@ -265,7 +266,7 @@ void tl_event_add_task(json_t *data, const struct tl_event_task *task)
 {
 	(void)json_object_set_new(data, "pid", json_integer(task->pid));
 	(void)json_object_set_new(data, "tid", json_integer(task->tid));
-	(void)json_object_set_new(data, "comm", tl_event_string(task->comm, sizeof(task->comm)));
+	(void)json_object_set_new(data, "comm", tl_place_as_json(task->comm, sizeof(task->comm)));
 }
 
 // The innermost frames are those of the program that took the stack.

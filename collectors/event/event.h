@@ -86,8 +86,6 @@ void tl_event_save(struct tl_event *event, uint64_t time_ns, json_t *data);
 void tl_event_stack(const struct tl_event_stack *stack, struct tl_text *ret_text);
 // Adds pid, tid and comm.
 void tl_event_add_task(json_t *data, const struct tl_event_task *task);
-// A text of at most `size` bytes as the kernel left it: a JSON string.
-json_t *tl_event_string(const char *text, size_t size);
 // Adds type, device, namespace, length and the decoded headers of a packet; or its type only.
 void tl_event_add_packet(json_t *data, const struct tl_event_packet *packet);
 void tl_event_add_type(json_t *data, const struct tl_event_packet *packet);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/jansson.h"
 #include "collectors/event/event.h"
 
 #define ETH_P_IPV4 0x0800
@@ -35,18 +36,6 @@ const char *tl_event_tcp_state(uint32_t state)
 		"BOUND_INACTIVE"};
 
 	return state < TL_COUNT_OF(names) ? names[state] : "";
-}
-
-json_t *tl_event_string(const char *text, size_t size)
-{
-	struct tl_text clean = {0};
-
-	tl_text_puts(&clean, "");
-	tl_text_utf8(&clean, (struct tl_bytes) {(const uint8_t *)text, (uint32_t)strnlen(text, size)},
-		     false);
-	json_t *string = json_string(clean.data);
-	tl_text_free(&clean);
-	return string;
 }
 
 static json_t *tcp_of(const struct bytes *rest)
@@ -163,6 +152,6 @@ void tl_event_add_packet(json_t *data, const struct tl_event_packet *packet)
 	if (packet->device[0] == '\0') // none, or no longer
 		return;
 	(void)json_object_set_new(data, "netdev_name",
-				  tl_event_string(packet->device, sizeof(packet->device)));
+				  tl_place_as_json(packet->device, sizeof(packet->device)));
 	(void)json_object_set_new(data, "netdev_queue_mapping", json_integer(packet->queue));
 }

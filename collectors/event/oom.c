@@ -2,12 +2,12 @@
 // The kernel killed a process for lack of memory: who, in which cgroup, on whose allocation. Read
 // from the kernel's log, which tells more than its tracepoint and is there on every kernel.
 #include <errno.h>
-#include <jansson.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/jansson.h"
 #include "collectors/event/gate.h"
 #include "collectors/event/oom_report.h"
 #include "collectors/kmsg.h"
@@ -154,7 +154,7 @@ static json_t *trigger_of(const struct tl_oom_report *report)
 	    tl_container_by_pid(report->trigger_tid, owner)) {
 		(void)json_object_set_new(trigger, "container_id", json_string(owner->id));
 		(void)json_object_set_new(trigger, "container_hostname",
-					  json_string(owner->hostname));
+					  tl_text_as_json(owner->hostname));
 	}
 	free(owner);
 	return trigger;

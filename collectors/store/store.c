@@ -2,7 +2,6 @@
 #include "collectors/store/store.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/jansson.h"
 #include "collectors/container/container.h"
 #include "collectors/host.h"
 #include "collectors/store/internal.h"
@@ -130,7 +130,7 @@ void tl_store_set_autotracing(const char *name)
 static void set_text(json_t *record, const char *key, const char *value)
 {
 	if (value[0] != '\0')
-		(void)json_object_set_new(record, key, json_string(value));
+		(void)json_object_set_new(record, key, tl_text_as_json(value));
 }
 
 // "2026-11-22 10:15:30.123 +0000".

@@ -2,12 +2,12 @@
 #include "control/collection.h"
 
 #include "base/check.h"
+#include "base/jansson.h"
 #include "collectors/host.h"
 #include "config/value.h"
 #include "control/log.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -178,8 +178,10 @@ static unsigned tracers_page(struct tl_collection *collection, struct tl_text *p
 	struct tl_collector_status *all = calloc(TL_COLLECTORS_MAX, sizeof(*all));
 	json_t *data = json_object();
 
-	if (all == NULL)
+	if (all == NULL) {
+		json_decref(data);
 		return put_error(500, "out of memory", page);
+	}
 	uint32_t count = tl_collectors_status(collection->collectors, all, TL_COLLECTORS_MAX);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct tl_collector_status *s = &all[i];
@@ -197,7 +199,7 @@ static unsigned tracers_page(struct tl_collection *collection, struct tl_text *p
 		if (s->hook[0] != '\0')
 			(void)json_object_set_new(one, "hook", json_string(s->hook));
 		if (s->reason[0] != '\0')
-			(void)json_object_set_new(one, "reason", json_string(s->reason));
+			(void)json_object_set_new(one, "reason", tl_text_as_json(s->reason));
 		(void)json_object_set_new(data, s->name, one);
 	}
 	free(all);
@@ -251,21 +253,17 @@ static bool add_container(void *arg, const struct tl_container *c)
 
 	for (uint32_t i = 0; i < TL_CGROUP_PARTS; i++)
 		if (c->cgroup[i][0] != '\0')
-			(void)json_object_set_new(paths, parts[i], json_string(c->cgroup[i]));
+			(void)json_object_set_new(paths, parts[i], tl_text_as_json(c->cgroup[i]));
 	for (uint32_t i = 0; i < c->label_count; i++)
 		(void)json_object_set_new(labels, c->labels[i].name,
-					  json_string(c->labels[i].value));
+					  tl_text_as_json(c->labels[i].value));
 	json_t *one = json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:b, s:o, s:o}", "id", c->id,
-		"name", c->name, "hostname", c->hostname, "namespace", c->ns, "pod", c->pod, "type",
-		c->type, "qos", c->qos, "runtime", c->runtime, "init_pid", (int)c->init_pid,
-		"cgroup_id", (json_int_t)c->cgroup_id, "cgroup_v2", c->is_v2, "cgroup_paths", paths,
-		"labels", labels);
-	if (one == NULL) { // a name that is not UTF-8
-		json_decref(paths);
-		json_decref(labels);
-		return true;
-	}
+		"{s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:i, s:I, s:b, s:o, s:o}", "id", c->id,
+		"name", tl_text_as_json(c->name), "hostname", tl_text_as_json(c->hostname), "namespace",
+		tl_text_as_json(c->ns), "pod", tl_text_as_json(c->pod), "type", c->type, "qos", c->qos,
+		"runtime", c->runtime, "init_pid", (int)c->init_pid, "cgroup_id",
+		(json_int_t)c->cgroup_id, "cgroup_v2", c->is_v2, "cgroup_paths", paths, "labels",
+		labels);
 	(void)json_array_append_new(arg, one);
 	return true;
 }
@@ -276,8 +274,10 @@ static unsigned containers_page(const char *id, struct tl_text *page)
 	json_t *data = json_array();
 	char error[256];
 
-	if (one == NULL)
+	if (one == NULL) {
+		json_decref(data);
 		return put_error(500, "out of memory", page);
+	}
 	if (id[0] == '\0')
 		(void)tl_container_each(add_container, data);
 	else if (tl_container_by_id(id, one))
@@ -289,7 +289,7 @@ static unsigned containers_page(const char *id, struct tl_text *page)
 	}
 	json_t *object = json_pack("{s:o}", "data", data);
 	if (tl_containers_error(error, sizeof(error))[0] != '\0')
-		(void)json_object_set_new(object, "kubelet_error", json_string(error));
+		(void)json_object_set_new(object, "kubelet_error", tl_text_as_json(error));
 	return put_json(object, page);
 }
 
@@ -303,17 +303,17 @@ static bool add_event(void *arg, const struct tl_stored *stored)
 static unsigned events_page(struct tl_collection *collection, const char *tracer, const char *since,
 			    const char *limit_text, struct tl_text *page)
 {
-	uint64_t age_ns = 0, since_ns = 0;
+	uint64_t now_ns = tl_host_time_ns(), age_ns = 0;
 	uint64_t limit = EVENTS_DEFAULT;
+	char *end = NULL;
 
 	if (since[0] != '\0' && !tl_parse_duration(since, &age_ns))
 		return put_error(400, "since: must be a duration such as 1h", page);
 	if (limit_text[0] != '\0')
-		limit = strtoull(limit_text, NULL, 10);
-	if (limit == 0 || limit > EVENTS_MAX)
+		limit = strtoull(limit_text, &end, 10);
+	if (limit == 0 || limit > EVENTS_MAX || (end != NULL && *end != '\0'))
 		return put_error(400, "limit: must be a number from 1 to 10000", page);
-	if (age_ns != 0)
-		since_ns = tl_host_time_ns() - age_ns;
+	uint64_t since_ns = age_ns == 0 || age_ns > now_ns ? 0 : now_ns - age_ns;
 	int rc = tl_store_read(collection->store_path, tracer, since_ns, limit, add_event, page);
 	if (rc == -EINVAL)
 		return put_error(400, "tracer: no such name", page);

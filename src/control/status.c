@@ -2,8 +2,8 @@
 #include "control/status.h"
 
 #include "base/check.h"
+#include "base/jansson.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 #define HINTS_MAX 8u
@@ -33,19 +33,19 @@ static json_t *ports_json(const struct tl_totals *totals)
 	for (uint32_t i = 0; i < totals->port_count; i++) {
 		const struct tl_port_status *p = &totals->ports[i];
 		json_t *object = json_pack(
-			"{s:s, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:I, s:I}", "name", p->name,
-			"kind", p->kind, "link", p->link == NULL ? "" : p->link, "packets",
-			(json_int_t)p->received, "bytes", (json_int_t)p->bytes, "dropped", "kernel",
-			(json_int_t)p->kernel_dropped, "ring", (json_int_t)p->ring_dropped,
-			"buffer", (json_int_t)p->pool_dropped, "cut", (json_int_t)p->cut, "queued",
-			(json_int_t)p->queued);
+			"{s:o, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:I, s:I}", "name",
+			tl_text_as_json(p->name), "kind", p->kind, "link",
+			p->link == NULL ? "" : p->link, "packets", (json_int_t)p->received, "bytes",
+			(json_int_t)p->bytes, "dropped", "kernel", (json_int_t)p->kernel_dropped,
+			"ring", (json_int_t)p->ring_dropped, "buffer", (json_int_t)p->pool_dropped,
+			"cut", (json_int_t)p->cut, "queued", (json_int_t)p->queued);
 		(void)json_object_set_new(object, "stamps", json_string(p->stamps));
 		if (p->spread != NULL)
 			add_spread(object, p);
 		if (p->loss_count > 0)
 			add_losses(object, p);
 		if (p->error != NULL && p->error[0] != '\0')
-			(void)json_object_set_new(object, "error", json_string(p->error));
+			(void)json_object_set_new(object, "error", tl_text_as_json(p->error));
 		(void)json_array_append_new(list, object);
 	}
 	return list;
@@ -101,7 +101,7 @@ static json_t *sinks_json(struct tl_sinks *sinks)
 					 stats.dropped_by[d]);
 		if (stats.last_error[0] != '\0')
 			(void)json_object_set_new(object, "last_error",
-						  json_string(stats.last_error));
+						  tl_text_as_json(stats.last_error));
 		(void)json_array_append_new(list, object);
 	}
 	return list;
@@ -132,7 +132,7 @@ static json_t *kube_json(struct tl_kube *kube)
 			(json_int_t)stats.of[i].errors);
 		if (stats.of[i].last_error[0] != '\0')
 			(void)json_object_set_new(object, "last_error",
-						  json_string(stats.of[i].last_error));
+						  tl_text_as_json(stats.of[i].last_error));
 		(void)json_array_append_new(list, object);
 	}
 	return list;
@@ -143,25 +143,25 @@ void tl_status_render(const struct tl_status_page *page, struct tl_probe *probe,
 {
 	struct tl_totals *totals = calloc(1, sizeof(*totals));
 	char hints[HINTS_MAX][TL_HINT_BYTES];
-	json_t *notes = json_array();
 	struct tl_text started = {0};
 
 	if (totals == NULL)
 		return;
+	json_t *notes = json_array();
 	uint32_t count = 0;
 	if (probe != NULL) {
 		tl_totals_read(tl_probe_pipeline(probe), totals);
 		count = tl_totals_hints(totals, page->filter, hints, HINTS_MAX);
 	}
 	for (uint32_t i = 0; i < count; i++)
-		(void)json_array_append_new(notes, json_string(hints[i]));
+		(void)json_array_append_new(notes, tl_text_as_json(hints[i]));
 	tl_text_time_utc(&started, page->started_ns);
-	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "version",
-				   page->version, "probe", page->probe, "started", started.data,
-				   "config", page->config_file, "last_reload", page->last_reload,
-				   "ports", ports_json(totals), "lcores", lcores_json(probe),
-				   "losses", losses_json(totals), "sinks", sinks_json(sinks), "hints",
-				   notes);
+	json_t *object = json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+				   page->version, "probe", tl_text_as_json(page->probe), "started",
+				   started.data, "config", tl_text_as_json(page->config_file),
+				   "last_reload", tl_text_as_json(page->last_reload), "ports",
+				   ports_json(totals), "lcores", lcores_json(probe), "losses",
+				   losses_json(totals), "sinks", sinks_json(sinks), "hints", notes);
 	if (page->kube != NULL)
 		(void)json_object_set_new(object, "kubernetes", kube_json(page->kube));
 	char *text = json_dumps(object, JSON_INDENT(2) | JSON_PRESERVE_ORDER);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "metrics/points.h"
 
+#include "base/text.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@ struct tl_points {
 	uint32_t count, capacity;
 	struct tl_point *items;
 	struct block *blocks;
+	struct tl_text value; // of the label being added
 };
 
 struct tl_points *tl_points_create(void)
@@ -54,6 +57,16 @@ static const char *copy_text(struct tl_points *points, const char *text)
 	return copy == NULL ? NULL : memcpy(copy, text, size);
 }
 
+// Names of files, tasks and containers may be any bytes: one that is no UTF-8 would spoil the page for
+// whoever reads it.
+static const char *copy_value(struct tl_points *points, const char *value)
+{
+	tl_text_clear(&points->value);
+	tl_text_puts(&points->value, "");
+	tl_text_utf8(&points->value, tl_bytes_of(value), false);
+	return copy_text(points, points->value.data);
+}
+
 // Neighbours mostly are of one family: its texts are then shared.
 static bool set_names(struct tl_points *points, struct tl_point *to, const struct tl_point *from)
 {
@@ -77,7 +90,7 @@ static bool set_labels(struct tl_points *points, struct tl_point *to, const stru
 		return false;
 	for (uint32_t i = 0; i < from->label_count; i++) {
 		labels[i].name = copy_text(points, from->labels[i].name);
-		labels[i].value = copy_text(points, from->labels[i].value);
+		labels[i].value = copy_value(points, from->labels[i].value);
 		if (labels[i].name == NULL || labels[i].value == NULL)
 			return false;
 	}
@@ -122,6 +135,7 @@ void tl_points_put(struct tl_points *points)
 		points->blocks = block->next;
 		free(block);
 	}
+	tl_text_free(&points->value);
 	free(points->items);
 	free(points);
 }

@@ -29,7 +29,8 @@ struct tl_point {
 struct tl_points;
 
 struct tl_points *tl_points_create(void); // one reference; NULL on no memory
-// Copies everything. False when the list is full or memory ran out: the point is left out.
+// Copies everything, values of labels as valid UTF-8. False when the list is full or memory ran out:
+// the point is left out then.
 bool tl_points_add(struct tl_points *points, const struct tl_point *point);
 struct tl_points *tl_points_get(struct tl_points *points); // another reference
 void tl_points_put(struct tl_points *points);              // the end of one; accepts NULL

@@ -401,11 +401,13 @@ def check_v2(tapline, folder):
     for name, text in {
             "cpu.stat": "usage_usec 5000000\nuser_usec 3000000\nsystem_usec 2000000\n"
                         "nr_periods 10\nnr_throttled 4\nthrottled_usec 1500000\n",
-            "cpu.max": "150000 100000\n", "cgroup.procs": "", "cgroup.threads": "",
+            "cpu.max": "150000 100000\n", "cgroup.procs": "42\n", "cgroup.threads": "",
             "memory.stat": "anon 4096\nfile 8192\npgscan_direct 7\npgsteal_direct 5\n"
                            "pgscan_kswapd 0\npgsteal_kswapd 0\n"}.items():
         (place / name).write_text(text)
     (root / "proc/1").mkdir(parents=True)
+    (root / "proc/42/root/etc").mkdir(parents=True)
+    (root / "proc/42/root/etc/hostname").write_bytes(b"h\xe4st\n")  # a container's file is its own
     (root / "proc/1/mounts").write_text("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n")
     (root / "proc/loadavg").write_text("0.1 0.2 0.3 1/2 3\n")
     (root / "proc/stat").write_text("cpu 1 1 1 1 1 1 1 1 0 0\n")
@@ -418,7 +420,8 @@ def check_v2(tapline, folder):
     check(value["tapline_cpu_stat_container_throttled_seconds_total"] == 1.5, "throttled_usec")
     check(value["tapline_memory_vmstat_container_anon"] == 4096, "memory.stat")
     check(value["tapline_memory_directreclaim_container_scanned_pages_total"] == 7, "pgscan_direct")
-    check(containers_of(agent)[IDS["containerd"]]["cgroup_v2"], "cgroup v2")
+    one = containers_of(agent)[IDS["containerd"]]
+    check(one["cgroup_v2"] and one["hostname"] == "h\ufffdst", f"container: {one}")
     states = json.loads(agent.get("/api/v1/tracers"))["data"]
     check(states["netdev"]["state"] == "not_supported" and states["netdev"]["reason"] ==
           "there is no /proc/net/dev", f"netdev without its file: {states['netdev']}")

@@ -16,7 +16,6 @@ CONTROL = {
     "rules.c.o": "rules are made at start and on reload",
     "rule_parse.c.o": "the same",
     "rule_options.c.o": "the same",
-    "rule_filter.c.o": "the same",
 }
 # Libraries that work on what they are given, in memory of ours (src/l7/inflate.c).
 LIBRARIES = {"inflate.c.o": re.compile(r"inflate\w*|ZSTD_\w+|snappy_\w+")}
