@@ -7,36 +7,54 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "config/load.h"
+
+// What the file says may hold anything; a message is one line of plain text, cut where a character
+// ends.
+static void keep_line(struct tl_config_errors *errors, struct tl_bytes text)
+{
+	char *out = errors->lines[errors->count++];
+	struct tl_text clean = {0};
+
+	tl_text_utf8(&clean, text, true);
+	size_t len = clean.len;
+	if (len >= sizeof(errors->lines[0])) {
+		len = sizeof(errors->lines[0]) - 1;
+		while (len != 0 && (clean.data[len] & 0xc0) == 0x80)
+			len--;
+	}
+	for (size_t i = 0; i < len; i++) {
+		char c = clean.data[i];
+		out[i] = (unsigned char)c < 0x20 || c == 0x7f ? '?' : c;
+	}
+	out[len] = '\0';
+	tl_text_free(&clean);
+}
 
 void tl_config_error(struct tl_config_errors *errors, const char *file, uint32_t line,
 		     const char *key, const char *format, ...)
 {
+	char what[sizeof(errors->lines[0])];
+	struct tl_text text = {0};
 	va_list arguments;
 
 	if (errors->count == TL_CONFIG_ERRORS_MAX) {
 		errors->more++;
 		return;
 	}
-	char *out = errors->lines[errors->count++];
-	size_t size = sizeof(errors->lines[0]);
-	int len;
-
+	tl_text_puts(&text, file);
 	if (line > 0)
-		len = snprintf(out, size, "%s:%u: ", file, line);
-	else
-		len = snprintf(out, size, "%s: ", file);
-	if (key != NULL && *key != '\0' && len > 0 && (size_t)len < size)
-		len += snprintf(out + len, size - (size_t)len, "%s: ", key);
-	if (len < 0 || (size_t)len >= size)
-		return;
+		tl_text_printf(&text, ":%u", line);
+	tl_text_puts(&text, ": ");
+	if (key != NULL && *key != '\0')
+		tl_text_printf(&text, "%s: ", key);
 	va_start(arguments, format);
-	(void)vsnprintf(out + len, size - (size_t)len, format, arguments);
+	(void)vsnprintf(what, sizeof(what), format, arguments);
 	va_end(arguments);
-	// What the file says may hold anything; a message is one line of plain text.
-	for (; *out != '\0'; out++)
-		if ((unsigned char)*out < 0x20 || *out == 0x7f)
-			*out = '?';
+	tl_text_puts(&text, what);
+	keep_line(errors, tl_bytes(text.data, (uint32_t)text.len));
+	tl_text_free(&text);
 }
 
 static int link_protocols(struct tl_config *config)

@@ -422,12 +422,14 @@ class Reload(Case):
                 ("names: {'10.0.0.x': shop}\n", "", "names"),
                 ("protocols: {rules: [{protocol: htpp}]}\n", "", "protocols.rules"),
                 ("log: {level: loud}\n", "", "log.level"),
-                ("lgo: {}\n", "", "lgo")):
+                ("lgo: {}\n", "", "lgo"),
+                (f"{'ü' * 150}: 1\n", "", "ü"),  # too long a line: cut within a character
+                (f"{'ü' * 150}x: 1\n", "", "ü")):
             agent.configure(more, capture)
             status, answer = self.reload()
             self.assertEqual(status, 400, answer)
             self.assertRegex(answer, r"^\S+agent\.yaml:\d+: " + re.escape(key))
-        self.assertIn("agent.yaml", json.loads(agent.get("/api/v1/status"))["last_reload"])
+            self.assertIn("agent.yaml", json.loads(agent.get("/api/v1/status"))["last_reload"])
         agent.file.unlink()
         self.assertEqual(self.reload()[0], 400)
         agent.see("/a")
