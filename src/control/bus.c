@@ -19,6 +19,7 @@ struct tl_subscriber {
 	uint64_t messages;   // put into the queue so far
 	uint64_t active_ns;  // when something was last put or the stream began
 	bool is_waiting;     // the reader found nothing and wants to be woken
+	bool is_being_woken; // `wake` is being called, and `arg` must not go away
 	uint64_t waits_ns;   // since when
 	tl_bus_wake_fn *wake;
 	void *arg;
@@ -26,6 +27,7 @@ struct tl_subscriber {
 
 struct tl_bus {
 	pthread_mutex_t lock;
+	pthread_cond_t woken;
 	uint32_t max;
 	uint32_t used;
 	uint64_t dropped;
@@ -64,6 +66,7 @@ struct tl_bus *tl_bus_create(uint32_t subscribers_max)
 		return NULL;
 	bus->max = subscribers_max;
 	(void)pthread_mutex_init(&bus->lock, NULL);
+	(void)pthread_cond_init(&bus->woken, NULL);
 	return bus;
 }
 
@@ -74,17 +77,9 @@ void tl_bus_destroy(struct tl_bus *bus)
 	for (uint32_t i = 0; i < bus->max; i++)
 		tl_text_free(&bus->subscribers[i].queue);
 	tl_text_free(&bus->line);
+	(void)pthread_cond_destroy(&bus->woken);
 	(void)pthread_mutex_destroy(&bus->lock);
 	free(bus);
-}
-
-// Marks the subscriber as woken; the caller calls wake() once the lock is released. Waking under
-// the lock would tie the HTTP server's lock to ours.
-static bool take_wake(struct tl_subscriber *s)
-{
-	bool wanted = s->is_waiting;
-	s->is_waiting = false;
-	return wanted;
 }
 
 static bool is_over(const struct tl_subscriber *s, uint64_t now)
@@ -153,20 +148,29 @@ void tl_bus_publish_event(struct tl_bus *bus, const char *tracer, const char *js
 	(void)pthread_mutex_unlock(&bus->lock);
 }
 
+// Called with the lock, which it gives away meanwhile: waking under it would tie the HTTP server's
+// lock to ours.
+static void call_wake(struct tl_bus *bus, struct tl_subscriber *s)
+{
+	s->is_waiting = false;
+	s->is_being_woken = true;
+	(void)pthread_mutex_unlock(&bus->lock);
+	s->wake(s->arg);
+	(void)pthread_mutex_lock(&bus->lock);
+	s->is_being_woken = false;
+	(void)pthread_cond_broadcast(&bus->woken);
+}
+
 static void wake_some(struct tl_bus *bus, bool all)
 {
+	(void)pthread_mutex_lock(&bus->lock);
 	for (uint32_t i = 0; i < bus->max; i++) {
 		struct tl_subscriber *s = &bus->subscribers[i];
-		(void)pthread_mutex_lock(&bus->lock);
-		bool has_news = all || s->read < s->queue.len ||
-				is_due(s, tl_clock_ns(CLOCK_MONOTONIC));
-		bool wake = s->is_used && has_news && take_wake(s);
-		tl_bus_wake_fn *fn = s->wake;
-		void *arg = s->arg;
-		(void)pthread_mutex_unlock(&bus->lock);
-		if (wake)
-			fn(arg);
+		if (s->is_used && s->is_waiting &&
+		    (all || s->read < s->queue.len || is_due(s, tl_clock_ns(CLOCK_MONOTONIC))))
+			call_wake(bus, s);
 	}
+	(void)pthread_mutex_unlock(&bus->lock);
 }
 
 void tl_bus_tick(struct tl_bus *bus)
@@ -205,6 +209,8 @@ struct tl_subscriber *tl_bus_subscribe(struct tl_bus *bus, const struct tl_bus_f
 void tl_bus_unsubscribe(struct tl_bus *bus, struct tl_subscriber *subscriber)
 {
 	(void)pthread_mutex_lock(&bus->lock);
+	while (subscriber->is_being_woken)
+		(void)pthread_cond_wait(&bus->woken, &bus->lock);
 	tl_text_free(&subscriber->queue);
 	subscriber->is_used = false;
 	bus->used--;

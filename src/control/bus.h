@@ -44,6 +44,7 @@ void tl_bus_wake_all(struct tl_bus *bus); // at the end
 // Any thread. NULL when there are too many.
 struct tl_subscriber *tl_bus_subscribe(struct tl_bus *bus, const struct tl_bus_filter *filter,
 				       tl_bus_wake_fn *wake, void *arg);
+// Its `wake` is not called any more when this returns; not to be called by it.
 void tl_bus_unsubscribe(struct tl_bus *bus, struct tl_subscriber *subscriber);
 // Up to `size` bytes of lines; 0: nothing yet (wake will be called), -1: the stream is over.
 long tl_bus_read(struct tl_bus *bus, struct tl_subscriber *subscriber, char *ret, size_t size);
