@@ -306,7 +306,7 @@ static enum MHD_Result do_call(struct request *request, enum tl_http_call kind, 
 	struct tl_http *http = request->http;
 	struct timespec deadline;
 
-	(void)clock_gettime(CLOCK_REALTIME, &deadline);
+	(void)clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += CALL_SECONDS_MAX;
 	(void)pthread_mutex_lock(&http->lock);
 	struct call *call = &http->call;
@@ -551,6 +551,7 @@ int tl_http_start(const struct tl_http_options *options, struct tl_bus *bus, tl_
 		  void *arg, struct tl_http **ret_http, char *error, uint32_t error_size)
 {
 	struct sockaddr_storage address = {0};
+	pthread_condattr_t attributes;
 	int rc = parse_address(options->address, &address, error, error_size);
 	if (rc < 0)
 		return rc;
@@ -563,7 +564,10 @@ int tl_http_start(const struct tl_http_options *options, struct tl_bus *bus, tl_
 	http->call_arg = arg;
 	http->turned_ns = tl_clock_ns(CLOCK_MONOTONIC);
 	(void)pthread_mutex_init(&http->lock, NULL);
-	(void)pthread_cond_init(&http->done, NULL);
+	(void)pthread_condattr_init(&attributes);
+	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&http->done, &attributes);
+	(void)pthread_condattr_destroy(&attributes);
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
 	if (address.ss_family == AF_INET6)
 		flags |= MHD_USE_IPv6;
