@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/log.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <jansson.h>
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MESSAGE_BYTES_MAX 2048u
@@ -47,18 +47,11 @@ int tl_log_level_by_name(const char *name)
 	return strcasecmp(name, "warn") == 0 ? TL_LOG_SEVERITY_WARNING : -1;
 }
 
-static uint64_t wall_clock_ns(void)
-{
-	struct timespec ts;
-	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static void add_json(struct tl_text *line, enum tl_log_severity severity, const char *message)
 {
 	struct tl_text time = {0}, clean = {0};
 
-	tl_text_time_utc(&time, wall_clock_ns());
+	tl_text_time_utc(&time, tl_clock_ns(CLOCK_REALTIME));
 	tl_text_utf8(&clean, tl_bytes_of(message), false);
 	json_t *object = json_pack("{s:s, s:s, s:s}", "time", time.data, "level",
 				   level_names[severity], "message",
@@ -86,7 +79,7 @@ void tl_log(enum tl_log_severity severity, const char *format, ...)
 	if (atomic_load(&log_json)) {
 		add_json(&line, severity, message);
 	} else {
-		tl_text_time_utc(&line, wall_clock_ns());
+		tl_text_time_utc(&line, tl_clock_ns(CLOCK_REALTIME));
 		tl_text_printf(&line, " %s ", level_names[severity]);
 		tl_text_terminal(&line, tl_bytes_of(message), false);
 	}
