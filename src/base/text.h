@@ -18,10 +18,26 @@ static inline void tl_text_clear(struct tl_text *text)
 {
 	text->len = 0;
 }
+void tl_text_grow(struct tl_text *text, size_t more); // for tl_text_room()
+// Room for `most` bytes behind the text; tl_text_took() says how far it was written.
+static inline char *tl_text_room(struct tl_text *text, size_t most)
+{
+	if (__builtin_expect(text->capacity - text->len <= most, 0))
+		tl_text_grow(text, most);
+	return text->data + text->len;
+}
+static inline void tl_text_took(struct tl_text *text, char *end)
+{
+	text->len = (size_t)(end - text->data);
+	*end = '\0';
+}
 void tl_text_add(struct tl_text *text, const void *data, size_t len);
 void tl_text_puts(struct tl_text *text, const char *string);
 __attribute__((format(printf, 2, 3))) void tl_text_printf(struct tl_text *text,
 							   const char *format, ...);
+// Length of the well-formed character at `p` (RFC 3629: no overlong forms, no surrogates), 0 if
+// there is none. *ret_is_partial: what is there could begin one, but the view ends first.
+uint32_t tl_utf8_length(const uint8_t *p, uint32_t len, bool *ret_is_partial);
 // Appends as valid UTF-8: each invalid byte becomes U+FFFD. A character that was cut at the end
 // (`is_cut`) is left out rather than replaced.
 void tl_text_utf8(struct tl_text *text, struct tl_bytes bytes, bool is_cut);
@@ -30,6 +46,10 @@ void tl_text_terminal(struct tl_text *text, struct tl_bytes bytes, bool is_cut);
 
 // ---- Values as people read and write them ------------------------------------------------------
 
+void tl_text_uint(struct tl_text *text, uint64_t value);
+void tl_text_int(struct tl_text *text, int64_t value);
+// Two digits a byte, lower case.
+void tl_text_hex(struct tl_text *text, const uint8_t *bytes, uint32_t len);
 // "240.5ms", "12us", "1.2s", "2m30s".
 void tl_text_duration(struct tl_text *text, uint64_t ns);
 // "349B", "12.0KiB", "1.5MiB".
