@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exporters/elasticsearch/bulk.h"
 
+#include "base/json.h"
 #include "exporters/record/record.h"
-#include "exporters/record/template.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,64 +31,122 @@ static const char *ecs_name(const char *attribute)
 	return attribute;
 }
 
-static void set_text(json_t *document, const char *key, const char *value)
+// `key` with the comma before and the colon behind it; nothing without a value.
+static void put_text(struct tl_text *text, const char *key, const char *value)
 {
-	if (value[0] != '\0')
-		(void)json_object_set_new(document, key, json_string(value));
+	if (value[0] == '\0')
+		return;
+	tl_json_raw(text, key);
+	tl_json_string(text, tl_bytes_of(value), false);
 }
 
-static void set_time(json_t *document, const char *key, uint64_t ns)
+static void put_number(struct tl_text *text, const char *key, uint64_t value)
 {
-	struct tl_text text = {0};
-
-	tl_text_time_utc(&text, ns);
-	set_text(document, key, text.data);
-	tl_text_free(&text);
+	tl_json_raw(text, key);
+	tl_text_int(text, (int64_t)value);
 }
 
-static void set_end(json_t *document, const char *role, const char *twin, const uint8_t address[16],
-		    uint8_t ip_version, uint16_t port, uint64_t bytes)
+static void put_time(struct tl_text *text, const char *key, uint64_t ns)
 {
-	const char *const roles[] = {role, twin};
-	struct tl_text text = {0};
-	char key[64];
+	tl_json_raw(text, key);
+	tl_json_raw(text, "\"");
+	tl_text_time_utc(text, ns);
+	tl_json_raw(text, "\"");
+}
 
-	tl_text_address(&text, address, ip_version);
+static void put_hex(struct tl_text *text, const char *key, const uint8_t *bytes, uint32_t count)
+{
+	tl_json_raw(text, key);
+	tl_json_raw(text, "\"");
+	tl_text_hex(text, bytes, count);
+	tl_json_raw(text, "\"");
+}
+
+// One end of a connection, under both of its names.
+struct end {
+	const char *roles[2];
+	const uint8_t *address;
+	uint8_t ip_version;
+	uint16_t port;
+	uint64_t bytes;
+};
+
+static void put_role_key(struct tl_text *text, const char *role, const char *rest)
+{
+	tl_json_raw(text, ",\"");
+	tl_text_puts(text, role);
+	tl_json_raw(text, rest);
+}
+
+static void put_end(struct tl_text *text, const struct end *end)
+{
+	static const char *const addresses[] = {".address\":\"", ".ip\":\""};
+
 	for (int i = 0; i < 2; i++) {
-		(void)snprintf(key, sizeof(key), "%s.address", roles[i]);
-		set_text(document, key, text.data);
-		(void)snprintf(key, sizeof(key), "%s.ip", roles[i]);
-		set_text(document, key, text.data);
-		(void)snprintf(key, sizeof(key), "%s.port", roles[i]);
-		(void)json_object_set_new(document, key, json_integer(port));
-		(void)snprintf(key, sizeof(key), "%s.bytes", roles[i]);
-		(void)json_object_set_new(document, key, json_integer((json_int_t)bytes));
+		const char *role = end->roles[i];
+		for (int a = 0; a < 2; a++) {
+			put_role_key(text, role, addresses[a]);
+			tl_text_address(text, end->address, end->ip_version);
+			tl_json_raw(text, "\"");
+		}
+		put_role_key(text, role, ".port\":");
+		tl_text_uint(text, end->port);
+		put_role_key(text, role, ".bytes\":");
+		tl_text_int(text, (int64_t)end->bytes);
 	}
-	tl_text_free(&text);
 }
 
-static json_t *value_json(const struct tl_field *field, const struct tl_value *value)
+// A text as far as it is one: up to a NUL.
+static void put_value_text(struct tl_text *text, const struct tl_value *value)
 {
-	struct tl_text text = {0};
-	json_t *json;
+	uint32_t nul = tl_bytes_find(value->bytes, 0, 0);
 
+	tl_json_string(text, tl_bytes_first(value->bytes, nul),
+		       nul == TL_BYTES_NONE && value->full_len > value->bytes.len);
+}
+
+static void put_value(struct tl_text *text, const struct tl_field *field,
+		      const struct tl_value *value)
+{
 	switch (field->type) {
 	case TL_FIELD_UINT:
 	case TL_FIELD_INT:
-		return json_integer((json_int_t)tl_value_uint(value));
+		tl_text_int(text, (int64_t)tl_value_uint(value));
+		return;
 	case TL_FIELD_BOOL:
-		return json_boolean(tl_value_uint(value) != 0);
-	case TL_FIELD_REAL:
-		return json_real(tl_value_real(value));
+		tl_json_raw(text, tl_value_uint(value) != 0 ? "true" : "false");
+		return;
 	default:
-		tl_record_value_text(&text, field, value);
-		json = json_string(text.data == NULL ? "" : text.data);
-		tl_text_free(&text);
-		return json;
+		put_value_text(text, value);
 	}
 }
 
-static void set_fields(json_t *document, const struct tl_decoder *decoder, struct tl_bytes tail)
+// Attributes in a document so far. Two fields may have the same one: the first says the most.
+struct written {
+	const char *keys[TL_FIELDS_MAX];
+	uint32_t count;
+};
+
+static bool is_new_key(struct written *written, const char *key)
+{
+	for (uint32_t i = 0; i < written->count; i++)
+		if (strcmp(written->keys[i], key) == 0)
+			return false;
+	if (written->count == TL_FIELDS_MAX)
+		return false;
+	written->keys[written->count++] = key;
+	return true;
+}
+
+static bool has_attribute(const struct tl_field *field)
+{
+	return field->attribute != NULL && field->parent == TL_FIELD_TOP &&
+	       field->type != TL_FIELD_MAP && field->type != TL_FIELD_OBJECTS &&
+	       field->type != TL_FIELD_BYTES && field->type != TL_FIELD_REAL;
+}
+
+static void put_fields(struct tl_text *text, struct written *written,
+		       const struct tl_decoder *decoder, struct tl_bytes tail)
 {
 	struct tl_value value;
 	uint32_t at = 0;
@@ -97,13 +154,14 @@ static void set_fields(json_t *document, const struct tl_decoder *decoder, struc
 	while (tl_value_next(tail, &at, &value)) {
 		const struct tl_field *field =
 			value.field < decoder->field_count ? &decoder->fields[value.field] : NULL;
-		if (field == NULL || field->attribute == NULL || field->parent != TL_FIELD_TOP ||
-		    field->type == TL_FIELD_MAP || field->type == TL_FIELD_OBJECTS ||
-		    field->type == TL_FIELD_BYTES)
+		if (field == NULL || !has_attribute(field))
 			continue;
 		const char *key = ecs_name(field->attribute);
-		if (json_object_get(document, key) == NULL) // the first of several says the most
-			(void)json_object_set_new(document, key, value_json(field, &value));
+		if (!is_new_key(written, key))
+			continue;
+		tl_json_raw(text, ",");
+		tl_json_key(text, key);
+		put_value(text, field, &value);
 	}
 }
 
@@ -120,79 +178,99 @@ static const char *outcome_of(uint8_t status)
 	}
 }
 
-static void set_hex(json_t *document, const char *key, const uint8_t *bytes, size_t count)
-{
-	char text[33];
-
-	for (size_t i = 0; i < count; i++)
-		(void)snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-	set_text(document, key, text);
-}
-
-static void set_event(json_t *document, const struct tl_roundtrip_signal *signal,
+static void put_event(struct tl_text *text, const struct tl_roundtrip_signal *signal,
 		      const char *protocol)
 {
 	const struct tl_roundtrip *r = signal->record;
 	uint64_t start_ns = tl_roundtrip_time(r);
 
-	set_time(document, "@timestamp", start_ns);
-	set_text(document, "ecs.version", ECS_VERSION);
-	set_text(document, "event.kind", "event");
-	set_text(document, "event.id", signal->names->id);
-	set_text(document, "event.dataset", protocol);
-	(void)json_object_set_new(document, "event.category", json_pack("[s]", "network"));
-	(void)json_object_set_new(document, "event.type", json_pack("[s, s]", "connection",
-								    "protocol"));
-	set_time(document, "event.start", start_ns);
-	set_time(document, "event.end", start_ns + r->duration_ns);
-	(void)json_object_set_new(document, "event.duration",
-				  json_integer((json_int_t)r->duration_ns));
-	set_text(document, "event.outcome", outcome_of(r->status));
-	set_text(document, "event.reason", tl_reason_name(r->reason));
+	put_time(text, "\"@timestamp\":", start_ns);
+	tl_json_raw(text, ",\"ecs.version\":\"" ECS_VERSION "\",\"event.kind\":\"event\"");
+	put_text(text, ",\"event.id\":", signal->names->id);
+	put_text(text, ",\"event.dataset\":", protocol);
+	tl_json_raw(text, ",\"event.category\":[\"network\"]"
+			  ",\"event.type\":[\"connection\",\"protocol\"]");
+	put_time(text, ",\"event.start\":", start_ns);
+	put_time(text, ",\"event.end\":", start_ns + r->duration_ns);
+	put_number(text, ",\"event.duration\":", r->duration_ns);
+	put_text(text, ",\"event.outcome\":", outcome_of(r->status));
+	put_text(text, ",\"event.reason\":", tl_reason_name(r->reason));
 }
 
-static void set_orchestrator(json_t *document, const struct tl_workload *server)
+static void put_network(struct tl_text *text, const struct tl_roundtrip *r, const char *protocol)
 {
-	if (server == NULL)
-		return;
-	set_text(document, "orchestrator.type", "kubernetes");
-	set_text(document, "orchestrator.namespace", server->ns);
-	set_text(document, "orchestrator.resource.type", server->kind);
-	set_text(document, "orchestrator.resource.name", server->name);
+	const struct end client = {
+		{"source", "client"}, r->client_address, r->ip_version, r->client_port,
+		r->request.bytes,
+	};
+	const struct end server = {
+		{"destination", "server"}, r->server_address, r->ip_version, r->server_port,
+		r->response.bytes,
+	};
+
+	put_end(text, &client);
+	put_end(text, &server);
+	put_text(text, ",\"network.transport\":", r->l4 == 17 ? "udp" : "tcp");
+	put_text(text, ",\"network.type\":", r->ip_version == 6 ? "ipv6" : "ipv4");
+	put_text(text, ",\"network.protocol\":", protocol);
+	put_number(text, ",\"network.bytes\":", r->request.bytes + r->response.bytes);
+}
+
+static void put_names(struct tl_text *text, const struct tl_roundtrip_signal *signal)
+{
+	const struct tl_roundtrip *r = signal->record;
+	const struct tl_workload *server = signal->names->server;
+
+	put_text(text, ",\"service.name\":", signal->names->server_name);
+	if (server != NULL) {
+		tl_json_raw(text, ",\"orchestrator.type\":\"kubernetes\"");
+		put_text(text, ",\"orchestrator.namespace\":", server->ns);
+		put_text(text, ",\"orchestrator.resource.type\":", server->kind);
+		put_text(text, ",\"orchestrator.resource.name\":", server->name);
+	}
+	put_text(text, ",\"observer.name\":", signal->names->probe);
+	tl_json_raw(text, ",\"observer.type\":\"probe\",\"observer.product\":\"tapline\"");
+	if ((r->trace.flags & TL_TRACE_PRESENT) != 0)
+		put_hex(text, ",\"trace.id\":", r->trace.trace_id, sizeof(r->trace.trace_id));
+	put_hex(text, ",\"span.id\":", signal->names->span_id, sizeof(signal->names->span_id));
 }
 
 void tl_bulk_roundtrip(struct tl_text *text, const struct tl_roundtrip_signal *signal)
 {
 	const struct tl_roundtrip *r = signal->record;
 	const struct tl_decoder *decoder = tl_decoder_at(r->protocol);
-	json_t *document = json_object();
+	struct written written = {.count = 0};
+	size_t before = text->len;
 
-	set_event(document, signal, decoder->name);
-	set_end(document, "source", "client", r->client_address, r->ip_version, r->client_port,
-		r->request.bytes);
-	set_end(document, "destination", "server", r->server_address, r->ip_version, r->server_port,
-		r->response.bytes);
-	set_text(document, "network.transport", r->l4 == 17 ? "udp" : "tcp");
-	set_text(document, "network.type", r->ip_version == 6 ? "ipv6" : "ipv4");
-	set_text(document, "network.protocol", decoder->name);
-	(void)json_object_set_new(document, "network.bytes",
-				  json_integer((json_int_t)(r->request.bytes + r->response.bytes)));
-	set_text(document, "service.name", signal->names->server_name);
-	set_orchestrator(document, signal->names->server);
-	set_text(document, "observer.name", signal->names->probe);
-	set_text(document, "observer.type", "probe");
-	set_text(document, "observer.product", "tapline");
-	if ((r->trace.flags & TL_TRACE_PRESENT) != 0)
-		set_hex(document, "trace.id", r->trace.trace_id, sizeof(r->trace.trace_id));
-	set_hex(document, "span.id", signal->names->span_id, sizeof(signal->names->span_id));
-	set_fields(document, decoder, tl_roundtrip_request_tail(r));
-	set_fields(document, decoder, tl_roundtrip_response_tail(r));
-	(void)json_object_set_new(document, "tapline", tl_record_json(signal, true));
-	char *line = json_dumps(document, JSON_COMPACT | JSON_PRESERVE_ORDER);
-	json_decref(document);
-	tl_text_puts(text, line == NULL ? "{}" : line);
-	tl_text_puts(text, "\n");
-	free(line);
+	tl_json_raw(text, "{");
+	put_event(text, signal, decoder->name);
+	put_network(text, r, decoder->name);
+	put_names(text, signal);
+	put_fields(text, &written, decoder, tl_roundtrip_request_tail(r));
+	put_fields(text, &written, decoder, tl_roundtrip_response_tail(r));
+	tl_json_raw(text, ",\"tapline\":");
+	if (!tl_record_json(text, signal, true)) {
+		text->len = before;
+		tl_json_raw(text, "{"); // its action has been written: a document has to follow
+	}
+	tl_json_raw(text, "}\n");
+}
+
+// ---- Events, of which there are few: by the library ----------------------------------------------
+
+static void set_text(json_t *document, const char *key, const char *value)
+{
+	if (value[0] != '\0')
+		(void)json_object_set_new(document, key, json_string(value));
+}
+
+static void set_time(json_t *document, const char *key, uint64_t ns)
+{
+	struct tl_text text = {0};
+
+	tl_text_time_utc(&text, ns);
+	set_text(document, key, text.data);
+	tl_text_free(&text);
 }
 
 void tl_bulk_event(struct tl_text *text, const struct tl_event *event, const char *probe)

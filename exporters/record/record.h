@@ -6,14 +6,12 @@
 #include "base/text.h"
 #include "exporters/exporter.h"
 
-#include <jansson.h>
+#define TL_RECORD_SCHEMA "1" // "schema" of the JSON record
 
-#define TL_RECORD_SCHEMA 1 // "schema" of the JSON record
+// Appends the record as a JSON object. False on no memory (nothing is appended).
+bool tl_record_json(struct tl_text *text, const struct tl_roundtrip_signal *signal, bool verbose);
 
-// The record as a JSON object; the caller gives it back with json_decref. NULL on no memory.
-json_t *tl_record_json(const struct tl_roundtrip_signal *signal, bool verbose);
-
-// Appends one JSON line. False on no memory (nothing is appended).
+// The same as a line.
 bool tl_record_json_line(struct tl_text *text, const struct tl_roundtrip_signal *signal,
 			 bool verbose);
 

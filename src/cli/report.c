@@ -149,6 +149,17 @@ static double quantile(const struct distribution *d, double q)
 	return NAN;
 }
 
+static json_t *record_object(const struct tl_roundtrip_signal *signal)
+{
+	struct tl_text text = {0};
+	json_t *object = NULL;
+
+	if (tl_record_json(&text, signal, false))
+		object = json_loadb(text.data, text.len, JSON_ALLOW_NUL, NULL);
+	tl_text_free(&text);
+	return object;
+}
+
 static void note_slow(struct tl_report *report, const struct tl_roundtrip_signal *signal)
 {
 	uint64_t ns = signal->record->duration_ns;
@@ -171,7 +182,7 @@ static void note_slow(struct tl_report *report, const struct tl_roundtrip_signal
 	report->slowest[at] = (struct slow) {
 		.duration_ns = ns,
 		.line = line.data,
-		.record = tl_record_json(signal, false),
+		.record = record_object(signal),
 	};
 }
 

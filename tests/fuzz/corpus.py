@@ -262,6 +262,23 @@ def sql_texts():
     yield "long", 0, "SELECT '" + "x" * 300 + "', größe_" + "n" * 120 + " FROM " + "t" * 130 + ", u"
 
 
+def record_values():
+    """Protocol, side and at the end is_cut, values: by their ids, whatever these mean there."""
+    def value(field, data, more=0):
+        return struct.pack("<BBHI", field, 0, len(data), len(data) + more) + data + bytes(-len(data) % 4)
+
+    number = struct.pack("<Q", 4711)
+    for protocol in range(10):
+        yield f"fields-{protocol}", protocol, protocol % 2, b"".join(
+            value(field, number if field % 3 == 0 else b"some text") for field in range(40))
+    yield "twice", 1, 0, value(0, b"a") + value(1, b"b") + value(0, b"c") + value(1, b"d", 9)
+    for protocol in range(10):
+        yield f"map-{protocol}", protocol, 0x80, b"".join(
+            value(field, b"name-%d\0text \xc3\xa9 \xe2\x82" % (field % 5), 7) for field in range(40))
+    yield "escapes", 0, 0, bytes(range(256))
+    yield "cut", 0, 0x80, b"0123456 \"\\\n\x7f \xf0\x9f\x98\x80 \xed\xa0\x80 \xe2\x82"
+
+
 for seed, data in hpack_blocks():
     write("hpack", seed, data)
 for seed, data in http2_frames():
@@ -283,3 +300,5 @@ for seed, data in otlp_payloads():
     write("otlp_answer", seed, data)
 for seed, data in accept_headers():
     write("scrape_header", seed, data)
+for seed, protocol, side, data in record_values():
+    write("record", seed, bytes([protocol, side]) + data)
