@@ -43,6 +43,8 @@ TALKS = {"mysql": ("mysql_text", "mysql_prepared", "mysql_rows"),
          "grpc": ("grpc_unary", "grpc_literal", "grpc_large"),
          "redis": ("redis_get_16", "redis_get_1"),
          "postgresql": ("postgresql_simple", "postgresql_prepared", "postgresql_pipeline")}
+# The same of bench_record.
+LINES = {"record": ("line_http", "line_redis", "line_mysql", "line_dns", "record_http", "record_redis")}
 figures = []
 only = ""  # parts that have this in their title
 
@@ -263,10 +265,10 @@ def steer_instructions(build):
         note(f"steer_{mode}_instructions", count / packets, "1", f"instructions per packet, steering {mode}")
 
 
-def talk_instructions(build):
+def talk_instructions(build, talks):
     if shutil.which("valgrind") is None:
         return
-    for name, ids in TALKS.items():
+    for name, ids in talks.items():
         for talk in ids:
             out = subprocess.run(["valgrind", "--tool=callgrind", "--toggle-collect=work",
                                   "--callgrind-out-file=/dev/null",
@@ -322,13 +324,15 @@ def main():
     part("instructions of steering", lambda: steer_instructions(build))
     for name in TALKS:
         part(f"engine with {name}", lambda name=name: run([bench / f"bench_{name}"]))
-    part("instructions of these", lambda: talk_instructions(build))
+    part("instructions of these", lambda: talk_instructions(build, TALKS))
     part("engine without decoders", lambda: run([bench / "bench_engine"]))
     if not options.quick:
         part("decoding and hashing", lambda: run([bench / "bench_packet"]))
         part("metrics", lambda: run([bench / "bench_metrics"]))
         part("sinks: metrics", lambda: run([bench / "bench_sinks"]))
     part("sinks: spans, documents, lines", lambda: run([bench / "bench_export"] + quick))
+    part("sinks: lines of records", lambda: run([bench / "bench_record"]))
+    part("sinks: instructions of lines", lambda: talk_instructions(build, LINES))
     part("sinks: scrapes of many series", lambda: scrapes(build, options.quick))
     print(f"\nload average at the end: {' '.join(f'{a:.2f}' for a in os.getloadavg())}")
     print(f"\n{'figure':28} {'value':>10} {'unit':6} {'aim':10} of")
