@@ -403,6 +403,27 @@ void tl_config_check(const struct tl_config *config, struct tl_config_errors *er
 	check_collectors(config, errors);
 }
 
+// ---- What is of no use ----------------------------------------------------------------------
+
+struct warning {
+	const struct tl_config *config;
+	struct tl_config_errors *lines;
+};
+
+static void warn(void *arg, const char *key, const char *words)
+{
+	struct warning *warning = arg;
+	complain(warning->config, warning->lines, key, "warning: %s", words);
+}
+
+void tl_config_warnings(const struct tl_config *config, struct tl_config_errors *ret_warnings)
+{
+	struct warning warning = {config, ret_warnings};
+
+	*ret_warnings = (struct tl_config_errors) {0};
+	tl_metrics_advise(&config->metrics, warn, &warning);
+}
+
 // ---- What workers need of it ----------------------------------------------------------------
 
 // `enabled: false` has no member in the rules: where it is used, recognition by content becomes

@@ -132,6 +132,8 @@ int tl_config_load(const char *path, struct tl_config **ret_config,
 // The same for text in memory; `name` stands where the file name would in messages.
 int tl_config_parse(const char *name, const char *text, size_t len, struct tl_config **ret_config,
 		    struct tl_config_errors *errors);
+// What is allowed and of no use, as lines like those of errors. Of a configuration without errors.
+void tl_config_warnings(const struct tl_config *config, struct tl_config_errors *ret_warnings);
 // What an empty file means; NULL on no memory.
 struct tl_config *tl_config_default(void);
 void tl_config_free(struct tl_config *config); // accepts NULL

@@ -22,10 +22,10 @@ static void print_errors(const struct tl_config_errors *errors)
 		(void)fprintf(stderr, "... and %u more\n", errors->more);
 }
 
-// Loads and judges a file; NULL after its errors were printed.
+// Loads and judges a file; NULL after its errors were printed. Warnings are, too.
 static struct tl_config *load(const char *path)
 {
-	struct tl_config_errors errors = {0};
+	struct tl_config_errors errors = {0}, warnings;
 	struct tl_config *config = NULL;
 
 	if (tl_config_load(path, &config, &errors) < 0 || tl_setup_check(config, &errors) < 0) {
@@ -33,6 +33,8 @@ static struct tl_config *load(const char *path)
 		tl_config_free(config);
 		return NULL;
 	}
+	tl_config_warnings(config, &warnings);
+	print_errors(&warnings);
 	return config;
 }
 

@@ -131,6 +131,20 @@ static void log_changes(const struct changes *changes)
 		tl_log(TL_LOG_SEVERITY_INFO, "reload: %.*s", (int)strcspn(line, "\n"), line);
 }
 
+static void log_warnings(const struct tl_config *config)
+{
+	struct tl_config_errors *warnings = calloc(1, sizeof(*warnings));
+
+	if (warnings == NULL)
+		return;
+	tl_config_warnings(config, warnings);
+	for (uint32_t i = 0; i < warnings->count; i++)
+		tl_log(TL_LOG_SEVERITY_WARNING, "%s", warnings->lines[i]);
+	if (warnings->more != 0)
+		tl_log(TL_LOG_SEVERITY_WARNING, "and %u more", warnings->more);
+	free(warnings);
+}
+
 // NULL and -errno after at least one line in `errors`.
 static int load_config(const char *path, struct tl_config **ret_config,
 		       struct tl_config_errors *errors)
@@ -139,8 +153,10 @@ static int load_config(const char *path, struct tl_config **ret_config,
 
 	if (rc == 0)
 		rc = tl_setup_check(*ret_config, errors);
-	if (rc == 0)
+	if (rc == 0) {
+		log_warnings(*ret_config);
 		return 0;
+	}
 	tl_config_free(*ret_config);
 	*ret_config = NULL;
 	return rc;

@@ -43,6 +43,10 @@ struct tl_metrics_options {
 // Whether every label path and protocol in `options` exists: 0, or -EINVAL and one line in `error`.
 // Unknown ones are otherwise left out. Control lcore.
 int tl_metrics_check(const struct tl_metrics_options *options, char *error, uint32_t error_size);
+// Calls `fn` for each rule and pattern of templates that is allowed, but of no use. `key` is where it
+// stands ("metrics.templates[0].patterns[2]"), `words` says why.
+typedef void tl_metrics_advice_fn(void *arg, const char *key, const char *words);
+void tl_metrics_advise(const struct tl_metrics_options *options, tl_metrics_advice_fn *fn, void *arg);
 
 // ---- Worker side: single writer, on its lcore; no allocation, no lock -----------------------
 

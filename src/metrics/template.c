@@ -142,7 +142,7 @@ static bool does_match(const struct pattern *pattern, const struct segments *val
 		    !is_equal(p->at[i], value->at[i], order == TL_TEMPLATE_NAME))
 			return false;
 	}
-	return value->count == p->count && !value->is_cut;
+	return value->count == p->count && !value->is_cut && !p->is_cut;
 }
 
 static const struct pattern *find_pattern(const struct patterns *list, const struct segments *value,
@@ -200,6 +200,88 @@ int tl_template_check(const struct tl_template_rule *rule, char *error, uint32_t
 {
 	int rc = check_list(&rule->patterns, error, error_size);
 	return rc != 0 ? rc : check_list(&rule->ignore, error, error_size);
+}
+
+// ---- advice ----------------------------------------------------------------------------------
+
+// Whether all that matches `narrow` matches `wide`, too.
+static bool does_cover(const struct segments *wide, const struct segments *narrow, uint32_t order)
+{
+	for (uint32_t i = 0; i < wide->count; i++) {
+		enum kind kind = kind_of(wide->at[i]);
+		if (kind == KIND_REST)
+			return true;
+		if (i == narrow->count)
+			return false;
+		if (kind_of(narrow->at[i]) == KIND_REST) // no value is without a segment: as */**
+			return i == 0 && kind == KIND_ANY && wide->count > 1 &&
+			       kind_of(wide->at[1]) == KIND_REST;
+		if (kind == KIND_LITERAL &&
+		    (kind_of(narrow->at[i]) != KIND_LITERAL ||
+		     !is_equal(wide->at[i], narrow->at[i], order == TL_TEMPLATE_NAME)))
+			return false;
+	}
+	return narrow->count == wide->count && !wide->is_cut;
+}
+
+// The first of the `count` first patterns that leaves nothing to this one, NULL: none does.
+static const char *covering(const struct tl_text_list *list, uint32_t count,
+			    const struct segments *pattern, uint32_t order)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct segments segments;
+		split(tl_bytes_of(list->items[i]), order, &segments);
+		if (does_cover(&segments, pattern, order))
+			return list->items[i];
+	}
+	return NULL;
+}
+
+static bool has_byte(struct tl_bytes segment, uint8_t byte)
+{
+	return tl_bytes_find(segment, byte, 0) != TL_BYTES_NONE;
+}
+
+// What is odd about the segments by themselves, NULL: nothing.
+static const char *odd(const struct segments *pattern, uint32_t order)
+{
+	if (pattern->is_cut)
+		return "has more segments than are looked at: it matches nothing";
+	for (uint32_t i = 0; i < pattern->count; i++) {
+		struct tl_bytes segment = pattern->at[i];
+		enum kind kind = kind_of(segment);
+		if (kind == KIND_REST && i + 1 < pattern->count)
+			return order == TL_TEMPLATE_NAME ? "what stands before ** is not looked at" :
+							   "what stands behind ** is not looked at";
+		if (kind == KIND_LITERAL && (has_byte(segment, '*') || has_byte(segment, '{')))
+			return "* and {word} stand for something only as a whole segment";
+		if (order == TL_TEMPLATE_NAME && (segment.len == 0 || has_byte(segment, '/')))
+			return "a name has no / and no empty segment";
+	}
+	return NULL;
+}
+
+bool tl_template_is_useful(const struct tl_template_rule *rule, bool of_ignore, uint32_t index,
+			   char *words, uint32_t words_size)
+{
+	const struct tl_text_list *list = of_ignore ? &rule->ignore : &rule->patterns;
+	const char *text = list->items[index];
+	struct segments pattern;
+
+	split(tl_bytes_of(text), rule->order, &pattern);
+	const char *wide = covering(list, index, &pattern, rule->order);
+	const char *ignored = of_ignore || wide != NULL ? NULL :
+		covering(&rule->ignore, rule->ignore.count, &pattern, rule->order);
+	const char *what = odd(&pattern, rule->order);
+	if (wide != NULL)
+		(void)snprintf(words, words_size, "\"%.60s\" is never reached: \"%.60s\" before it "
+			       "matches all that it does", text, wide);
+	else if (ignored != NULL)
+		(void)snprintf(words, words_size, "\"%.60s\" is never reached: \"%.60s\" of ignore "
+			       "matches all that it does", text, ignored);
+	else if (what != NULL)
+		(void)snprintf(words, words_size, "\"%.60s\": %s", text, what);
+	return wide == NULL && ignored == NULL && what == NULL;
 }
 
 struct tl_template *tl_template_create(const struct tl_template_rule *rule, bool is_merging)

@@ -51,3 +51,7 @@ bool tl_template_apply(struct tl_template *one, struct tl_bytes value,
 		       struct tl_template_room *room, struct tl_bytes *ret_value);
 // 0, or -EINVAL with words in `error` about a pattern that can't be.
 int tl_template_check(const struct tl_template_rule *rule, char *error, uint32_t error_size);
+// False: pattern `index` of `patterns`, or of `ignore`, is allowed, but never decides what becomes of a
+// value, or not as it reads; why stands in `words`. The rule's order must not be AUTO.
+bool tl_template_is_useful(const struct tl_template_rule *rule, bool of_ignore, uint32_t index,
+			   char *words, uint32_t words_size);

@@ -37,6 +37,19 @@ static bool is_learnt_unasked(const struct tl_field *field)
 					    strcmp(field->attribute, "dns.question.name") == 0);
 }
 
+// Whether a rule means this field: by its name, or by its other one. `path` is "request.name".
+static bool means(const struct tl_template_rule *rule, const char *protocol,
+		  const struct tl_field *field, const char *path)
+{
+	size_t side = strcspn(path, ".") + 1;
+
+	if (strcmp(rule->protocol, protocol) != 0)
+		return false;
+	return strcmp(rule->field, path) == 0 ||
+	       (field->also != NULL && strncmp(rule->field, path, side) == 0 &&
+		strcmp(rule->field + side, field->also) == 0);
+}
+
 // False: the label stays as it is.
 static bool rule_of(const struct tl_metrics_options *options, const char *protocol,
 		    const struct tl_field *field, const char *path, struct tl_template_rule *ret)
@@ -47,7 +60,7 @@ static bool rule_of(const struct tl_metrics_options *options, const char *protoc
 	if (field->type != TL_FIELD_TEXT && field->type != TL_FIELD_BYTES)
 		return false;
 	for (uint32_t i = 0; i < options->templates.count; i++) {
-		if (strcmp(rules[i].protocol, protocol) != 0 || strcmp(rules[i].field, path) != 0)
+		if (!means(&rules[i], protocol, field, path))
 			continue;
 		*ret = rules[i];
 		if (ret->order == TL_TEMPLATE_AUTO)
@@ -97,4 +110,82 @@ void tl_templates_fini(struct tl_templates *t)
 	free(t->of);
 	free(t->has_any);
 	*t = (struct tl_templates) {.of = NULL};
+}
+
+// ---- advice ----------------------------------------------------------------------------------
+
+static const struct tl_decoder *decoder_of(const struct tl_template_rule *rule)
+{
+	for (uint16_t id = 0; id < tl_decoder_count; id++)
+		if (tl_decoders[id] != NULL && strcmp(tl_decoders[id]->name, rule->protocol) == 0)
+			return tl_decoders[id];
+	return NULL;
+}
+
+// The field that the rule is about, NULL: no label of its protocol.
+static const struct tl_field *label_of(const struct tl_metrics_options *options,
+				       const struct tl_template_rule *rule, char *path, size_t size)
+{
+	const struct tl_decoder *decoder = decoder_of(rule);
+	struct tl_plan plan;
+
+	(void)tl_plan_make(&plan, 0, decoder, options, NULL, 0);
+	for (uint32_t i = 0; i < plan.label_count; i++) {
+		const struct tl_field *field = field_of(&plan, decoder, i, path, size);
+		if (field != NULL && means(rule, decoder->name, field, path))
+			return field;
+	}
+	return NULL;
+}
+
+static void advise_patterns(struct tl_template_rule *rule, uint32_t index, tl_metrics_advice_fn *fn,
+			    void *arg)
+{
+	char key[96], words[256];
+
+	for (int of_ignore = 0; of_ignore < 2; of_ignore++) {
+		const struct tl_text_list *list = of_ignore ? &rule->ignore : &rule->patterns;
+		for (uint32_t i = 0; i < list->count; i++) {
+			if (tl_template_is_useful(rule, of_ignore, i, words, sizeof(words)))
+				continue;
+			(void)snprintf(key, sizeof(key), "metrics.templates[%u].%s[%u]", index,
+				       of_ignore ? "ignore" : "patterns", i);
+			fn(arg, key, words);
+		}
+	}
+}
+
+void tl_metrics_advise(const struct tl_metrics_options *options, tl_metrics_advice_fn *fn, void *arg)
+{
+	const struct tl_template_rule *rules =
+		(const struct tl_template_rule *)options->templates.items;
+	char key[96], words[256], path[96];
+
+	for (uint32_t i = 0; i < options->templates.count; i++) {
+		struct tl_template_rule rule = rules[i];
+		if (decoder_of(&rule) == NULL)
+			continue;
+		const struct tl_field *field = label_of(options, &rule, path, sizeof(path));
+		words[0] = '\0';
+		if (field == NULL)
+			(void)snprintf(words, sizeof(words), "%.60s is no label of %.30s: as long as "
+				       "metrics.labels does not name it this rule does nothing",
+				       rule.field, rule.protocol);
+		else if (field->type != TL_FIELD_TEXT && field->type != TL_FIELD_BYTES)
+			(void)snprintf(words, sizeof(words), "%.60s is a number, which has no template",
+				       rule.field);
+		for (uint32_t k = 0; k < i && field != NULL; k++)
+			if (means(&rules[k], rule.protocol, field, path))
+				(void)snprintf(words, sizeof(words), "%.60s of %.30s has a rule above "
+					       "already: this one does nothing", rule.field,
+					       rule.protocol);
+		if (words[0] != '\0') {
+			(void)snprintf(key, sizeof(key), "metrics.templates[%u].field", i);
+			fn(arg, key, words);
+			continue;
+		}
+		if (rule.order == TL_TEMPLATE_AUTO)
+			rule.order = order_of(field);
+		advise_patterns(&rule, i, fn, arg);
+	}
 }

@@ -47,6 +47,27 @@ class Config(unittest.TestCase):
         self.assertIn("snaplen: 1500", effective)
         self.assertEqual(self.check(effective, "--defaults")[1], effective)
 
+    def test_what_is_allowed_but_useless_is_told(self):
+        text = """metrics:
+  labels: [{protocol: http, labels: [request.path, response.status_code]}, {protocol: mongodb, labels: [request.service]}]
+  templates:
+  - {protocol: http, field: request.path, patterns: ["/users/{id}", "/users/me", "/a"], ignore: ["/z/**"]}
+  - {protocol: http, field: request.path}
+  - {protocol: http, field: request.host}
+  - {protocol: http, field: response.status_code}
+  - {protocol: mongodb, field: request.service}
+"""
+        status, out, errors = self.check(text)
+        self.assertEqual((status, out), (0, f"{self.file}: ok\n"))
+        for line, words in zip(errors.splitlines(), (
+                ':4: metrics.templates[0].patterns[1]: warning: "/users/me" is never reached: "/users/{id}" '
+                "before it matches all that it does",
+                ":5: metrics.templates[1].field: warning: request.path of http has a rule above already",
+                ":6: metrics.templates[2].field: warning: request.host is no label of http",
+                ":7: metrics.templates[3].field: warning: response.status_code is a number")):
+            self.assertTrue(line.startswith(self.file + words), line)
+        self.assertEqual(len(errors.splitlines()), 4)
+
     def test_what_others_judge_is_checked_too(self):
         names = os.path.join(self.folder.name, "names")
         status, out, errors = self.check(f"log: {{}}\nnames_file: {names}\n")

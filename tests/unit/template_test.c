@@ -220,6 +220,88 @@ static void long_values_stay_bounded(void **state)
 	assert_int_equal(tl_template_check(&rule, error, sizeof(error)), 0);
 }
 
+// Text number `n` of up to three segments out of `words`, false beyond the last.
+static bool nth(uint32_t n, const char *const *words, uint32_t word_count, char ret[16])
+{
+	uint32_t count = word_count, len = 1;
+	int at = 0;
+
+	for (; n >= count; len++, count *= word_count)
+		n -= count;
+	for (uint32_t i = 0; i < len && len <= 3; i++, n /= word_count)
+		at += snprintf(ret + at, 16 - (size_t)at, "/%s", words[n % word_count]);
+	return len <= 3;
+}
+
+// Of two patterns in a row the second is called unreachable when, and only when, no value becomes it.
+static void unreachable_patterns_are_told(void **state)
+{
+	(void)state;
+	static const char *const in_patterns[] = {"a", "b", "*", "**"}, *const in_values[] = {"a", "b", "c"};
+	char both[2][16], value[16], words[256];
+	const char *patterns[] = {both[0], both[1]};
+	struct tl_template_rule rule = {.patterns = {patterns, 2}, .order = TL_TEMPLATE_PATH};
+	uint32_t told = 0;
+
+	for (uint32_t i = 0; nth(i, in_patterns, 4, both[0]); i++)
+		for (uint32_t j = 0; nth(j, in_patterns, 4, both[1]); j++) {
+			words[0] = '\0';
+			bool is_useful = tl_template_is_useful(&rule, false, 1, words, sizeof(words));
+			bool is_told = strstr(words, "never reached") != NULL;
+			bool is_reached = false;
+			assert_int_equal(is_useful, words[0] == '\0');
+			struct tl_template *t = tl_template_create(&rule, false);
+			for (uint32_t v = 0; nth(v, in_values, 3, value); v++) {
+				struct tl_template_room room;
+				struct tl_bytes result;
+				(void)tl_template_apply(t, tl_bytes_of(value), &room, &result);
+				is_reached |= result.ptr == room.bytes &&
+					      tl_bytes_is(result, both[1]) && i != j;
+			}
+			tl_template_destroy(t);
+			if (is_told == is_reached)
+				fail_msg("%s, %s: told %d, reached %d", both[0], both[1], is_told,
+					 is_reached);
+			told += is_told;
+		}
+	assert_in_range(told, 100, 7000);
+}
+
+static void useless_patterns_are_told(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *pattern, *words;
+		uint32_t order;
+	} rows[] = {
+		{"/img*", "only as a whole segment", TL_TEMPLATE_PATH},
+		{"/u/{id}.json", "only as a whole segment", TL_TEMPLATE_PATH},
+		{"/u/{id}", "only as a whole segment", TL_TEMPLATE_WHOLE},
+		{"/a/**/b", "behind **", TL_TEMPLATE_PATH},
+		{"a.**.b", "before **", TL_TEMPLATE_NAME},
+		{"a/b.org", "no /", TL_TEMPLATE_NAME},
+		{"a.org.", "no empty segment", TL_TEMPLATE_NAME},
+		{"/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y", "matches nothing", TL_TEMPLATE_PATH},
+		{"/healthz/live", "of ignore", TL_TEMPLATE_PATH},
+		{"/users/{id}/**", NULL, TL_TEMPLATE_PATH},
+		{"users//x/", NULL, TL_TEMPLATE_PATH},
+		{"**.example.com", NULL, TL_TEMPLATE_NAME},
+		{"*", NULL, TL_TEMPLATE_WHOLE},
+	};
+	const char *ignored = "/healthz/*";
+
+	for (size_t i = 0; i < TL_COUNT_OF(rows); i++) {
+		const char *pattern = rows[i].pattern;
+		struct tl_template_rule rule = {.patterns = {&pattern, 1}, .ignore = {&ignored, 1},
+						.order = rows[i].order};
+		char words[256] = "";
+		bool is_useful = tl_template_is_useful(&rule, false, 0, words, sizeof(words));
+		if (is_useful != (rows[i].words == NULL) ||
+		    (!is_useful && strstr(words, rows[i].words) == NULL))
+			fail_msg("%s: %s", pattern, words);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +312,8 @@ int main(void)
 		cmocka_unit_test(names_are_read_from_their_end),
 		cmocka_unit_test(what_one_gave_up_is_given_up),
 		cmocka_unit_test(long_values_stay_bounded),
+		cmocka_unit_test(unreachable_patterns_are_told),
+		cmocka_unit_test(useless_patterns_are_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
