@@ -108,6 +108,20 @@ class Nic(unittest.TestCase):
         self.assertIn("default route", self.nic("bind", BOND, status=1))
         self.routes.write_text("default dev eth1\n")
         self.assertIn("default route", self.nic("bind", CARD, status=1))
+        # A VLAN on a bridge on a bond.
+        for upper, lower in (("br0.7", "br0"), ("br0", "bond0")):
+            (self.sys.root / f"class/net/{upper}/lower_{lower}").mkdir(parents=True)
+        self.routes.write_text("default via 10.0.0.1 dev br0.7\n")
+        self.assertIn("default route", self.nic("bind", BOND, status=1))
+        self.driver(CARD, "igb")
+        self.driver(BOND, "ixgbe")
+
+    def test_a_card_whose_interface_is_elsewhere_is_refused(self):
+        # In another network namespace sysfs does not show it, nor do routes tell of it.
+        net = self.sys.device(CARD) / "net"
+        (net / "eth1").rmdir()
+        net.rmdir()
+        self.assertIn("its interface is not seen here", self.nic("bind", CARD, status=1))
         self.driver(CARD, "igb")
 
     def test_bind_and_its_undo(self):
