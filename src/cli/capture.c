@@ -178,6 +178,8 @@ static int loop(const char *command, struct capture *c, const struct tl_capture_
 		bool is_unread = handled == 0 && fflush(stdout) != 0;
 		if (is_unread && errno == EPIPE)
 			clearerr(stdout);
+		if (handled == 0 && flags->at_pause != NULL && flags->at_pause(arg) < 0)
+			is_unread = true;
 		uint64_t now_ns = tl_clock_ns(CLOCK_MONOTONIC);
 		bool is_over = end_ns != UINT64_MAX && now_ns >= end_ns;
 		if (!is_stopping)

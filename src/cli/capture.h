@@ -23,6 +23,9 @@ struct tl_capture_flags {
 	// time that it listened: an interrupted one ends before its duration.
 	struct tl_text_list ports;
 	void (*at_end)(void *arg, const struct tl_totals *totals, uint64_t elapsed_ns);
+	// Called while no record waits: what was written so far is to reach its reader. May be NULL; a
+	// negative result ends the capture in order.
+	int (*at_pause)(void *arg);
 };
 
 extern const char *const tl_capture_ip_words[];

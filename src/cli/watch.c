@@ -104,6 +104,17 @@ static int on_record(void *arg, const struct tl_roundtrip_signal *signal)
 	return watch->options->max != 0 && watch->shown >= watch->options->max ? -1 : 0;
 }
 
+// Who reads the file while it grows sees what there is.
+static int flush_file(void *arg)
+{
+	struct watch *watch = arg;
+	int rc = watch->file == NULL ? 0 : tl_rotating_flush(watch->file);
+
+	if (rc < 0)
+		watch->error = strerror(-rc);
+	return rc;
+}
+
 static int open_file(struct watch *watch)
 {
 	const struct watch_options *o = watch->options;
@@ -125,6 +136,7 @@ static int run(const void *arg, const struct tl_arguments *arguments)
 		.filter = {.status = -1, .slow_ns = options->slow_ns},
 	};
 	struct tl_totals *totals = calloc(1, sizeof(*totals));
+	struct tl_capture_flags capture = options->capture;
 	bool is_terminal = isatty(STDOUT_FILENO) == 1;
 	(void)arguments;
 
@@ -142,11 +154,12 @@ static int run(const void *arg, const struct tl_arguments *arguments)
 	watch.with_colour = watch.as_text && is_terminal &&
 			    (no_colour == NULL || no_colour[0] == '\0');
 	int status = TL_EXIT_DONE;
+	capture.at_pause = flush_file;
 	int rc = options->file[0] == '\0' ? 0 : open_file(&watch);
 	if (rc < 0)
 		status = tl_cli_error(TL_EXIT_FAILURE, "watch: %s: %s", options->file, strerror(-rc));
 	else
-		status = tl_capture_run("watch", &options->capture, on_record, &watch, totals);
+		status = tl_capture_run("watch", &capture, on_record, &watch, totals);
 	tl_rotating_close(watch.file);
 	if (watch.error != NULL)
 		status = tl_cli_error(TL_EXIT_FAILURE, "watch: output: %s", watch.error);

@@ -224,6 +224,21 @@ class Output(Case):
         left = [p for p in os.listdir(self.folder.name) if p.startswith("records")]
         self.assertLessEqual(len(left), 2)
 
+    def test_a_growing_file_of_records_is_up_to_date(self):
+        records = pathlib.Path(self.path("records.log"))
+        watch = subprocess.Popen([TAPLINE, "watch", "-q", "-r", "-", "--roundtrips.file", records],
+                                 stdin=subprocess.PIPE, env=ENVIRONMENT)
+        try:
+            watch.stdin.write(pathlib.Path(self.usual()).read_bytes())
+            watch.stdin.flush()
+            end = time.monotonic() + 20
+            while time.monotonic() < end and (not records.exists() or not records.read_bytes()):
+                time.sleep(0.02)
+            self.assertIn(b'"/a"', records.read_bytes())
+        finally:
+            watch.stdin.close()
+            self.assertEqual(watch.wait(20), 0)
+
     def test_a_file_that_cannot_be_written(self):
         code, _, errors = run("watch", "--pcap-file", self.usual(), "--roundtrips.file", "/nonexistent/x")
         self.assertEqual(code, 1)
