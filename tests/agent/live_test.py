@@ -117,7 +117,7 @@ class Live(unittest.TestCase):
                 agent.terminate()
                 agent.communicate()
         print(f"an idle agent takes {share:.1%} of a CPU", file=sys.stderr)
-        self.assertLess(share, 0.05)  # 2 % here; others may use the machine
+        self.assertLess(share, 0.2)  # 2 % here; one that spins takes 100 %
 
     def test_on_an_interface(self):
         self.swap("lo")

@@ -59,7 +59,7 @@ class Sinks(unittest.TestCase):
             agent.see(*[f"/{i}" for i in range(50)])
             asked = time.monotonic()
             agent.wait(lambda: agent.count() > 0, "a count")
-            self.assertLess(time.monotonic() - asked, 3)
+            self.assertLess(time.monotonic() - asked, 10)  # a sink that held us would do so for an hour
             time.sleep(0.1)
         agent.wait_counted()
         self.assertEqual(agent.value("/metrics", "tapline_port_dropped_packets_total"), 0)
@@ -76,7 +76,7 @@ class Sinks(unittest.TestCase):
         asked = time.monotonic()
         agent.process.send_signal(signal.SIGTERM)
         self.assertEqual(agent.process.wait(20), 0)
-        self.assertLess(time.monotonic() - asked, 8)  # 5 s for all sinks, and the rest of the end
+        self.assertLess(time.monotonic() - asked, 15)  # 5 s for all sinks, and the rest of the end
         self.assertNotIn(SECRET, agent.log.read_text())
         # The good one, last in the list, got its end although others hung: stale markers.
         if remote is not None:

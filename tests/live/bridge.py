@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two containers on a bridge, seen from the host by `any`: each packet comes several times, each
 request is one record, and no copy is taken for a retransmission."""
-import time
 
 import lab
 from lab import check
@@ -45,7 +44,6 @@ def run(l):
     for transport in ("udp", "tcp"):
         l.on(client, "dnsperf", "-s", lab.HTTP, "-d", queries, "-m", transport, "-n", QUERIES,
              "-Q", "2000")
-    time.sleep(0.3)
     own, seen, status = l.settled(host)
     losses = lab.check_books(own, seen, status)
     l.stop(agent)

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """dnsperf against unbound over UDP and TCP: as many records as queries, the same answer codes."""
 import re
-import time
 
 import lab
 from lab import check
@@ -23,7 +22,6 @@ def phase(l, client, server, transport, *options):
     codes = {m[1]: int(m[2]) for m in re.finditer(
         r"([A-Z]{3,}) (\d+) \(", re.search(r"Response codes:(.*)", text)[1])}
     rate = float(re.search(r"Queries per second:\s+([\d.]+)", text)[1])
-    time.sleep(0.3)
     own, seen, status = l.settled(server)
     losses = lab.check_books(own, seen, status)
     l.stop(agent)

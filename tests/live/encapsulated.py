@@ -107,7 +107,7 @@ def run(l):
     send_frames(l, client, "c0")
     answers = [l.on(client, "dig", "+tries=1", "+notcp", "+ignore", "+bufsize=4096", f"@{address}",
                     "big.tap.test", "TXT") for address in (lab.HTTP, "fd00:99::2")]
-    time.sleep(0.3)
+    l.await_lines(len(WAYS) + len(answers), "watch.json")
     status = l.stop(watch, signal.SIGINT)
     records = l.records("watch.json")
     summary = watch.log.read_text()

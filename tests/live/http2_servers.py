@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import subprocess
-import time
 
 import lab
 from lab import check
@@ -186,7 +185,6 @@ def run(l):
     want = clients(l, client)
     late_calls = round_of(early) + round_of(early)
     kept_calls = [call for port, child in kept.items() for call in go_on(port, child)]
-    time.sleep(0.5)
     own, seen, status = l.settled(host)
     losses = lab.check_books(own, seen, status)
     l.stop(agent)

@@ -332,6 +332,13 @@ exporters:
         rows = [line.split() for line in packet if line]
         return any(row[8] in sockets and row[5] == "1" for row in rows)
 
+    def await_lines(self, count, name="records.json", seconds=30.0):
+        """Until a file that grows has so many whole lines. What lacks after that is for the test to
+        tell: it knows what the lines are."""
+        path = self.folder / name
+        with contextlib.suppress(Failed):
+            wait_for(name, lambda: path.exists() and path.read_bytes().count(b"\n") >= count, seconds)
+
     def records(self, name="records.json"):
         return read_records(self.folder / name)
 

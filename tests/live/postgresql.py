@@ -10,7 +10,6 @@ import os
 import pathlib
 import statistics
 import sys
-import time
 
 import lab
 from lab import check
@@ -140,10 +139,9 @@ def run(l):
     for mode in ("extended", "prepared"):
         l.on(client, "env", f"PGAPPNAME=pipe-{mode}", "pgbench", "-n", "-M", mode,
              "-f", l.folder / "pipeline.sql", "-t", PIPELINES)
-    time.sleep(0.3)
+    own, seen, status = l.settled(there)
     if RECORDS:
         l.stop(dump)
-    own, seen, status = l.settled(there)
     losses = lab.check_books(own, seen, status)
     l.stop(agent)
     check(sum(losses.values()) == 0, f"the probe lost something: {losses}")

@@ -76,13 +76,15 @@ def python_client(calls):
             pass
     client.blpop("empty", timeout=0.1)
     client.eval("return redis.call('incr', KEYS[1])", 1, "n")
-    subscriber = client.pubsub(ignore_subscribe_messages=True)
+    subscriber = client.pubsub()
     subscriber.subscribe("a", "b")
-    time.sleep(0.1)
-    client.publish("a", "hello")
-    lab.wait_for("the message", subscriber.get_message)
-    subscriber.unsubscribe()
-    time.sleep(0.1)
+    for kind in ("subscribe", "subscribe", "message", "unsubscribe", "unsubscribe"):
+        message = lab.wait_for(kind, subscriber.get_message)
+        check(message["type"] == kind, f"{message} instead of a {kind}")
+        if message["type"] == "subscribe" and message["data"] == 2:
+            client.publish("a", "hello")
+        elif message["type"] == "message":
+            subscriber.unsubscribe()
     subscriber.close()
     pool.disconnect()
 
@@ -172,10 +174,9 @@ def run(l):
          "mset,lpop", "-q")
     calls.update({"MSET": BENCHMARKED, "LPOP": BENCHMARKED})
     counted = commandstats(l, host)
-    time.sleep(0.3)
+    own, seen, status = l.settled(host)
     if RECORDS:
         l.stop(dump)
-    own, seen, status = l.settled(host)
     losses = lab.check_books(own, seen, status)
     l.stop(agent)
     records = [r for r in l.records() if r["protocol"] == "redis"]

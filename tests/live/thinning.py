@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Captures of which packets are missing, as if the tap had lost them while the peers got them."""
 import random
+import re
+import signal
 import struct
-import time
 
 import lab
 from lab import check
@@ -29,6 +30,16 @@ def thin_out(data, share, run, seed):
     return b"".join(kept), lost
 
 
+def is_written(dump):
+    """tcpdump tells how many packets it has taken from the kernel, and how many there were."""
+    told = re.compile(r"(\d+) packets? captured, (\d+) packets? received by filter")
+    before = len(told.findall(dump.log.read_text()))
+    dump.send_signal(signal.SIGUSR1)
+    lab.wait_for("tcpdump's numbers", lambda: len(told.findall(dump.log.read_text())) > before)
+    captured, received = told.findall(dump.log.read_text())[-1]
+    return captured == received
+
+
 def record(l, namespace, converse):
     """(the packets of what converse() did, what it gave)"""
     lab.need("tcpdump")
@@ -37,7 +48,7 @@ def record(l, namespace, converse):
                    "--immediate-mode", "-w", capture, "tcp", log="tcpdump.log")
     lab.wait_for("tcpdump", lambda: "listening on" in dump.log.read_text())
     result = converse()
-    time.sleep(0.3)
+    lab.wait_for("tcpdump to write what it has got", lambda: is_written(dump))
     l.stop(dump)
     check("\n0 packets dropped by kernel" in dump.log.read_text(), "tcpdump lost packets itself")
     return capture.read_bytes(), result

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """1, 2 and 4 workers beside each other on one interface: the same records."""
 import signal
-import time
 
 import lab
 from lab import check
@@ -31,9 +30,9 @@ def run(l):
                                   "--roundtrips.file", l.folder / f"w{workers}.json",
                                   "--roundtrips.size", 1000)
     l.on(client, "wrk", "-t1", f"-c{CONNECTIONS}", "-d2s", "-s", file, f"http://{lab.HTTP}/")
-    time.sleep(0.5)
-    sets = {}
+    sets, answered = {}, l.nginx_requests(server)
     for workers, probe in probes.items():
+        l.await_lines(answered, f"w{workers}.json", seconds=10)
         status = l.stop(probe, signal.SIGINT)
         check(status == 0, f"{workers} workers: ended with {status}")
         records = l.records(f"w{workers}.json")

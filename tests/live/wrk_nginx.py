@@ -3,7 +3,6 @@
 """wrk against nginx, paced and at full speed, the agent on the server's interface: what is not
 counted as lost is recorded, and every ledger of the agent closes."""
 import re
-import time
 
 import lab
 from lab import check
@@ -21,9 +20,8 @@ def phase(l, client, server, name, seconds, script):
     text = l.on(client, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", file,
                 f"http://{lab.HTTP}/")
     by_wrk = int(re.search(r"(\d+) requests in", text)[1])
-    time.sleep(0.3)
-    by_nginx = l.nginx_requests(server) - before
     own, seen, status = l.settled(server)
+    by_nginx = l.nginx_requests(server) - before
     losses = lab.check_books(own, seen, status)
     by_metrics = sum(seen.by("http_requests_total", "status").values())
     recorded = own.sum("tapline_records_total")
