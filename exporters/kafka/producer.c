@@ -2,10 +2,12 @@
 #include "exporters/kafka/producer.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #define BUFFER_KBYTES "131072" // a frame and what librdkafka adds to it
 #define BUFFER_MESSAGES "1000000"
 #define SCRAM_VERSION 0x02060100 // the first librdkafka whose SCRAM is as RFC 5802 has it
+#define DESTROY_NS (3 * TL_SECOND_NS)
 #define PURGE_MS 1000 // a purged message has its answer at once
 
 const char *const tl_kafka_compression_words[] = {"none", "gzip", "snappy", "lz4", "zstd", NULL};
@@ -35,6 +38,7 @@ struct tl_kafka_producer {
 	uint32_t waiting; // of `count`
 	bool is_down;     // no broker can be reached
 	bool is_scram;
+	bool is_ending;   // nobody asks for the error, and the options may be gone
 	atomic_int certificate; // error of the broker's, as OpenSSL numbers it, 0: none; any thread
 	char error[TL_KAFKA_ERROR_BYTES];
 };
@@ -60,6 +64,8 @@ static void mask(const struct tl_text_map *properties, char *text)
 
 static void set_error(struct tl_kafka_producer *producer, char *line)
 {
+	if (producer->is_ending)
+		return;
 	for (char *at = line; *at != '\0'; at++)
 		if (*at < 0x20 || *at > 0x7e)
 			*at = ' ';
@@ -455,14 +461,32 @@ int tl_kafka_producer_create(const struct tl_kafka_options *options,
 	return 0;
 }
 
-void tl_kafka_producer_destroy(struct tl_kafka_producer *producer)
+static void *destroy(void *arg)
 {
-	if (producer == NULL)
-		return;
+	struct tl_kafka_producer *producer = arg;
+
 	(void)rd_kafka_purge(producer->kafka, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
 	(void)rd_kafka_flush(producer->kafka, PURGE_MS);
 	rd_kafka_destroy(producer->kafka); // nothing calls back from here on
 	tl_text_free(&producer->frame);
 	free(producer->messages);
 	free(producer);
+	return NULL;
+}
+
+void tl_kafka_producer_destroy(struct tl_kafka_producer *producer)
+{
+	uint64_t until_ns = tl_clock_ns(CLOCK_MONOTONIC) + DESTROY_NS;
+	const struct timespec until = {.tv_sec = (time_t)(until_ns / TL_SECOND_NS),
+				       .tv_nsec = (long)(until_ns % TL_SECOND_NS)};
+	pthread_t thread;
+
+	if (producer == NULL)
+		return;
+	producer->is_ending = true;
+	// The library waits for its threads, and one of these may wait for a resolver that is silent.
+	if (pthread_create(&thread, NULL, destroy, producer) != 0)
+		(void)destroy(producer);
+	else if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) != 0)
+		(void)pthread_detach(thread);
 }

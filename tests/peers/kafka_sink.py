@@ -18,6 +18,9 @@ import tempfile
 import time
 import traceback
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'support'))
+import silent_resolver
+
 SKIPPED = 77
 if not shutil.which('kcat') or not os.access(sys.argv[3], os.X_OK):
     print('skipped: kcat or librdkafka is not installed')
@@ -187,6 +190,17 @@ def test_brokers_away():
                 check_all(cluster, folder)
             cluster.close()
             print(f'  ended after {took:.1f} s')
+
+
+def test_resolver_away():
+    """The end waits for no resolver: glibc asks it as long as it likes, in a thread of librdkafka."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = pathlib.Path(folder) / 'agent.yaml'
+        config.write_text('capture: {ports: []}\nserver: {enabled: false}\nexporters: {kafka: [{brokers: '
+                          '"kafka.test:9092", queue: {storage: memory}}]}\n')
+        ended = silent_resolver.run(TAPLINE, config, folder)
+        print(f'  {ended}')
+        assert ended is None or (ended[0] == 0 and ended[1] < 15), ended
 
 
 def test_memory_only():
