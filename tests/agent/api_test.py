@@ -38,7 +38,7 @@ PORT = 'in "1" \\ pcap'
 class Agent:
     """An agent that reads a FIFO, and the pen that writes to it."""
 
-    def __init__(self, folder, more="", opens=True):
+    def __init__(self, folder, more="", opens=True, **environment):
         self.folder = pathlib.Path(folder)
         self.port = free_port()
         self.file = self.folder / "agent.yaml"
@@ -47,7 +47,7 @@ class Agent:
         os.mkfifo(self.folder / "in.pcap")
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen([TAPLINE, "agent", "--config", self.file], stderr=log,
-                                            env={"PATH": os.environ["PATH"]})
+                                            env={"PATH": os.environ["PATH"], **environment})
         self.pen = None
         self.conversation = traffic.Conversation()
         self.sent = 0

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 import api_test
-import traffic
+import kubernetes_case
 from api_test import TAPLINE, Agent
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / name) for name in ("peers", "support")]
@@ -22,8 +22,6 @@ from receiver import Receiver
 api_test.SECONDS = 120  # beside other tests; nothing here is fast or slow
 TOKEN = "secret-of-a-service-account"
 FILLERS = 450  # more than two pages of a list
-LABELS = ("client.namespace", "client.workload", "server.namespace", "server.workload", "server.pod",
-          "server.name")
 
 
 def pair(key, value):
@@ -33,7 +31,7 @@ def pair(key, value):
     return field(1, key.encode()) + field(2, field(1, value.encode()))
 
 
-class Kubernetes(unittest.TestCase):
+class Kubernetes(kubernetes_case.Case):
     @classmethod
     def setUpClass(cls):
         cls.certificates = tempfile.TemporaryDirectory(prefix="tl-kube-")
@@ -51,13 +49,12 @@ class Kubernetes(unittest.TestCase):
         self.token.write_text(TOKEN + "\n")
         self.api = kube_api.Api(pathlib.Path(self.certificates.name), TOKEN)
         self.addCleanup(self.api.close)
-        self.port = 20000
 
     def start(self, options="", more="", authority="authority.pem"):
         self.agent = Agent(self.folder, f"""kubernetes:
   {{enabled: true, server: '{self.api.url()}', token_file: {self.token},
     authority: {self.certificates.name}/{authority}{options}}}
-metrics: {{labels: [{{protocol: http, labels: [{", ".join(LABELS)}]}}]}}
+metrics: {{labels: [{{protocol: http, labels: [{", ".join(kubernetes_case.LABELS)}]}}]}}
 exporters:
   roundtrips: [{{filename: {self.folder}/records, verbose: true}}]
 {more}""", opens=False)
@@ -66,38 +63,12 @@ exporters:
         self.agent.open()
         self.agent.wait(lambda: self.agent.ask("GET", "/readyz")[0] == 200, "readiness")
 
-    def metric(self, name, **labels):
-        return self.agent.value("/metrics", f"tapline_kubernetes_{name}", **labels)
-
-    def wait_objects(self, pods, services):
-        self.agent.wait(lambda: (self.metric("objects", resource="pods"),
-                                 self.metric("objects", resource="services")) == (pods, services),
-                        f"{pods} pods and {services} services")
-
     def let_watch(self, resource="pods"):
         """Until an event has come by the present watch: one that ends without is a failure."""
         seen = self.metric("events_total", resource=resource)
         version = self.api.change("BOOKMARK", resource, None)
         self.agent.wait(lambda: self.metric("events_total", resource=resource) > seen, "the bookmark")
         return version
-
-    def talk(self, client, server, path="/"):
-        """One connection with one request; its record."""
-        before = len(self.records())
-        self.port += 1
-        self.agent.conversation = traffic.Conversation(port=self.port, client=client, server=server)
-        self.agent.see(path)
-        self.agent.wait(lambda: len(self.records()) > before, "the record")
-        record, = self.records()[before:]
-        return record
-
-    def records(self):
-        path = self.folder / "records"
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith(b"\n")]
-
-    def names(self, record, end):
-        return record[end].get("kubernetes")
 
     def seed(self):
         for i in range(FILLERS):

@@ -6,20 +6,23 @@ the agent takes the configuration in it. Both come from PyPI (100 MB, kept in ~/
 
     chart.py TAPLINE
     chart.py --render CHART     prints what it makes in the namespace tapline (scripts/package)
+    chart.py --objects          reads {what: {"namespace": name, "values": {...}}} and prints {what:
+                                [[object, its text]...]} of the chart here, as the release "probe"
 
 Exit status 77 with a line where PyPI can't be reached.
 """
+import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
+from registry import CACHE, SKIPPED
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/tapline"
-SKIPPED = 77
 PACKAGES = ["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0"]
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "tapline-interop"
 # What is told to the chart, and what the configuration in it must then have.
 VALUES = {
     "nothing": {},
@@ -161,6 +164,18 @@ def render(folder):
             print("---\n" + text.strip())
 
 
+def print_objects():
+    import helm_python as helm
+    import yaml
+    made = {}
+    with helm.Chart.load(CHART) as chart:
+        for what, told in json.load(sys.stdin).items():
+            rendered = chart.render(told["values"], name="probe", namespace=told["namespace"])
+            texts = [text for file in rendered.values() for text in file.split("\n---\n")]
+            made[what] = [[one, text] for text in texts if (one := yaml.safe_load(text))]
+    json.dump(made, sys.stdout)
+
+
 def main():
     if sys.argv[-1] != "--entered":
         print(f"skipped: {enter_packages()}")
@@ -168,6 +183,8 @@ def main():
     try:
         if sys.argv[1] == "--render":
             render(sys.argv[2])
+        elif sys.argv[1] == "--objects":
+            print_objects()
         else:
             run(os.path.realpath(sys.argv[1]))
     except Failed as failure:
@@ -176,4 +193,5 @@ def main():
     return 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

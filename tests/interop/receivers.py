@@ -29,20 +29,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / 'tests/peers'), str(ROOT / 'tests/agent')]
 import traffic
 from receiver import Receiver
+from registry import CACHE, SKIPPED, Skip, build, need
 
 TAPLINE = os.path.realpath(sys.argv[1])
 CAPTURES = ROOT / 'tests/captures'
-CACHE = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache') / 'tapline-interop'
 EACH_PROTOCOL = ('amqp-pika', 'dns-unbound', 'grpc-grpcio', 'http-nginx', 'http2-h2', 'kafka-broker',
                  'mongodb-pymongo', 'mysql-mariadb', 'postgresql-clients', 'redis-clients')
-SKIPPED = 77
 MODULE = 'github.com/VictoriaMetrics/VictoriaMetrics'
 # The stand-alone VictoriaLogs is not to be had there; this tag of the common tree still has it.
 GO_PROGRAMS = {'victoria-metrics': (f'{MODULE}/app/victoria-metrics', 'v1.122.0'),
                'victoria-logs': (f'{MODULE}/app/victoria-logs', 'v1.110.0')}
 COLLECTOR = 'v0.159.0'
 OPENSEARCH = '2.19.1.0'
-BUILD_SECONDS = 900  # the collector takes six minutes of CPU, the others one
 START_SECONDS = 300  # OpenSearch takes half a minute of CPU
 POM = f'''<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>tapline</groupId><artifactId>search</artifactId><version>1</version><dependencies>
@@ -50,27 +48,7 @@ POM = f'''<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0
 <version>{OPENSEARCH}</version></dependency></dependencies></project>'''
 
 
-class Skip(Exception):
-    """Why a receiver can't be had here."""
-
-
 # ---- Getting them --------------------------------------------------------------------------------
-
-def build(folder, *command, **more):
-    environment = {**os.environ, 'CGO_ENABLED': '0', 'GOFLAGS': '-buildvcs=false', **more}
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment,
-                              timeout=BUILD_SECONDS, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        raise Skip(f'{" ".join(command[:3])} took longer than {BUILD_SECONDS} s') from None
-    if done.returncode != 0:
-        raise Skip(f'{" ".join(command[:3])}: {(done.stdout + done.stderr).strip()[-300:]}')
-
-
-def need(program):
-    if not shutil.which(program):
-        raise Skip(f'{program} is not installed')
-
 
 def go_module(folder, package, version):
     need('go')
