@@ -279,6 +279,10 @@ static void the_reference_is_the_default(void **state)
 	assert_true(defaults->metrics.l4_enabled);
 	assert_int_equal(defaults->metrics.le_bytes.count, 15);
 	assert_int_equal(defaults->protocol[2].timeout_ns, 30000000000);
+	assert_string_equal(defaults->kubernetes.token_file,
+			    "/var/run/secrets/kubernetes.io/serviceaccount/token");
+	assert_string_equal(defaults->kubernetes.authority,
+			    "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt");
 	tl_config_free(defaults);
 	tl_config_free(config);
 	free(text);
