@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A network card with an asymmetric RSS key, made of software: sends the packets of a capture file
-// through a virtual device of DPDK's of which another process has the other end, each on the queue
-// that the key of the RSS specification gives it.
-//   feed_queues DEVARGS FILE QUEUES
-// The file is pcap, little-endian, of Ethernet frames with TCP over IPv4; other packets go on queue 0.
+// A network card with several queues, made of software: sends the packets of a capture file through a
+// virtual device of DPDK's of which another process has the other end, each on the queue that an RSS key
+// gives it: that of the RSS specification, or the one that gives both directions the same hash.
+//   feed_queues DEVARGS FILE QUEUES [symmetric]
+// The file is pcap, little-endian, of Ethernet frames with TCP or UDP over IPv4; other packets go on
+// queue 0. Of tunnels the outer headers are hashed, of fragments the addresses.
 // Packets keep their order and are a millisecond apart. Ends when all are sent and taken.
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +25,7 @@
 #define TABLE_SIZE 128u
 #define PACKET_GAP_NS 1000000l // longer than a worker naps
 
-static const uint8_t key[40] = {
+static uint8_t key[40] = {
 	0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
 	0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
 	0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
@@ -52,11 +53,18 @@ static uint16_t queue_of(const uint8_t *frame, uint32_t len, uint32_t queues)
 {
 	const uint8_t *ip = frame + 14;
 
-	if (len < 54 || frame[12] != 8 || frame[13] != 0 || ip[9] != 6)
+	if (len < 42 || frame[12] != 8 || frame[13] != 0 || (ip[9] != 6 && ip[9] != 17))
 		return 0;
 	uint32_t words[3] = {big_endian(ip + 12), big_endian(ip + 16),
 			     big_endian(ip + (ip[0] & 15) * 4)};
-	return (uint16_t)(rte_softrss(words, 3, key) % TABLE_SIZE % queues);
+	bool is_fragment = ((ip[6] & 0x3f) | ip[7]) != 0;
+	return (uint16_t)(rte_softrss(words, is_fragment ? 2 : 3, key) % TABLE_SIZE % queues);
+}
+
+static void take_symmetric_key(void)
+{
+	for (uint32_t i = 0; i < sizeof(key); i++)
+		key[i] = i % 2 == 0 ? 0x6d : 0x5a;
 }
 
 static struct rte_mempool *start(char *devargs, uint16_t queues)
@@ -98,11 +106,13 @@ int main(int argc, char **argv)
 {
 	uint8_t record[RECORD_BYTES], frame[FRAME_MAX];
 	uint32_t sent[16] = {0};
-	uint16_t queues = argc == 4 ? (uint16_t)strtoul(argv[3], NULL, 10) : 0;
+	uint16_t queues = argc == 4 || argc == 5 ? (uint16_t)strtoul(argv[3], NULL, 10) : 0;
 	FILE *file = queues > 0 && queues <= 16 ? fopen(argv[2], "rb") : NULL;
 
 	if (file == NULL || fseek(file, HEAD_BYTES, SEEK_SET) < 0)
-		fail("usage: feed_queues DEVARGS FILE QUEUES");
+		fail("usage: feed_queues DEVARGS FILE QUEUES [symmetric]");
+	if (argc == 5)
+		take_symmetric_key();
 	struct rte_mempool *pool = start(argv[1], queues);
 	await_link();
 	while (fread(record, RECORD_BYTES, 1, file) == 1) {

@@ -20,7 +20,8 @@ from lab import check
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "golden"))
 import variants
 
-CAPTURE = pathlib.Path(__file__).resolve().parent.parent / "captures/quickstart.pcap"
+CAPTURES = pathlib.Path(__file__).resolve().parent.parent / "captures"
+CAPTURE, DNS = CAPTURES / "quickstart.pcap", CAPTURES / "dns-unbound.pcap"
 DEVICES = {  # our end, the feeder's, whether the feeder makes the socket
     "net_memif": ("net_memif0,role=server,socket-abstract=no,socket={socket}",
                   "net_memif0,role=client,socket-abstract=no,socket={socket}", False),
@@ -40,7 +41,9 @@ def of_file(l, capture):
 
 
 def request_of(record):
-    return (record["client"]["port"], record["request"].get("method", ""), record["request"].get("target", ""))
+    request = record["request"]
+    return (record["client"]["address"], record["client"]["port"], request.get("method") or request.get("qtype"),
+            request.get("target") or request.get("question"))
 
 
 def compare(records, base, late):
@@ -70,19 +73,21 @@ def attempts(l, what, *arguments):
             l.stop(child)
 
 
-def one(l, feeder, capture, base, flows, name, queues):
+def one(l, feeder, capture, base, flows, name, queues, card=None):
+    """With `card` the device says that it keeps conversations together, and does so with what it sees."""
     here, there, feeder_first = DEVICES[name]
     inside = l.namespace(f"q{len(l.names)}")
     socket = l.folder / f"{len(l.names)}.sock"
     end = {"socket": socket, "queues": queues}
 
     def feed():
-        return l.start(inside, feeder, there.format(**end), capture, queues,
+        return l.start(inside, feeder, there.format(**end), capture, queues, *(["symmetric"] if card else []),
                        log=f"feed{len(l.names)}.log", stdin=subprocess.PIPE)
     child = feed() if feeder_first else None
     if feeder_first:
         lab.wait_for("the feeder's socket", socket.exists, 60)
-    agent = l.agent(inside, [f'device: "{here.format(**end)}"'], f"  workers: {queues}\n")
+    agent = l.agent(inside, [f'device: "{here.format(**end)}"'], f"  workers: {queues}\n",
+                    ["env", f"LD_PRELOAD={card}"] if card else [])
     child = child or feed()
 
     def is_sent():
@@ -96,8 +101,9 @@ def one(l, feeder, capture, base, flows, name, queues):
           f"{child.log.read_text().split()[2::4]} packets on the queues; "
           f"{own.sum('tapline_stream_gaps_total')} times too late")
     check(sum(port["dropped"].values()) == 0, f"losses: {port}")
-    check(port["rss"]["verdict"] == "asymmetric" and port["rss"]["steered"] > 0, f"{port}")
-    opened = own.sum("tapline_flows_opened_total", l4="tcp")
+    check(port["rss"]["verdict"] == ("symmetric" if card else "asymmetric") and port["rss"]["steered"] > 0,
+          f"{port}")
+    opened = own.sum("tapline_flows_opened_total")
     check(opened == flows, f"{opened} flows on all workers, {flows} in the capture")
     compare(l.records(), base, own.sum("tapline_stream_gaps_total"))
     check(l.stop(agent) == 0, "the agent did not end in order")
@@ -182,12 +188,40 @@ def xdp(l):
         print(f"skipped: no AF_XDP here: {failure}")
 
 
+def in_mirror(frame):
+    """A packet of another client in VXLAN, whose source port a switch takes from the packet, ports and all:
+    it differs by direction."""
+    inner = bytearray(frame)
+    client = 26 if frame[34:36] > frame[36:38] else 30
+    inner[client] ^= 0x40
+    source = 50000 + sum(frame[26:38]) % 1000 + (client == 26) * 1001
+    vxlan = b"\x08\0\0\0\0\0\x2a\0" + bytes(inner)
+    udp = source.to_bytes(2, "big") + (4789).to_bytes(2, "big") + (8 + len(vxlan)).to_bytes(2, "big") + b"\0\0"
+    return variants.ipv4(17, udp + vxlan)
+
+
+def symmetric(l, feeder, card, packets):
+    """Conversations as they are, in VXLAN, and in fragments: the last two are where the card put them by what
+    it sees, which is not where they belong."""
+    dns = [p for p in variants.read(DNS) if p[2][12:14] == b"\x08\x00" and p[2][23] == 17]
+    capture = l.folder / "mixed.pcap"
+    capture.write_bytes(variants.pcap([*packets, *variants.fragmented(dns),
+                                       *((s, u, in_mirror(f)) for s, u, f in packets)]))
+    base = of_file(l, capture)
+    protocols = lab.count_by(base, "protocol")
+    tunnelled = sum("tunnel" in r["connection"] for r in base)
+    check(protocols.get("dns", 0) >= 10 and 0 < tunnelled < len(base), f"{protocols}, {tunnelled} in tunnels")
+    flows = len({(r["connection"]["id"]) for r in base})
+    for queues in (2, 4):
+        attempts(l, one, feeder, capture, base, flows, "net_memif", queues, card)
+
+
 def run(l):
     xdp(l)
     readers(l)
     for workers in (1, 2):
         attempts(l, a_tap, workers)
-    check(len(sys.argv) == 3, "usage: queues.py TAPLINE FEED_QUEUES")
+    check(len(sys.argv) == 4, "usage: queues.py TAPLINE FEED_QUEUES SYMMETRIC_CARD")
     packets = [p for p in variants.read(CAPTURE) if is_tcp(p[2])]
     capture = l.folder / "tcp.pcap"
     capture.write_bytes(variants.pcap(packets))
@@ -196,6 +230,7 @@ def run(l):
     for name in DEVICES:
         for queues in (2, 4):
             attempts(l, one, sys.argv[2], capture, base, flows, name, queues)
+    symmetric(l, sys.argv[2], sys.argv[3], packets)
 
 
 lab.main(run)
