@@ -238,13 +238,14 @@ static void look(struct tl_steer *s, uint32_t port, uint32_t queue, const struct
 	atomic_store_explicit(&at->word, word, memory_order_relaxed);
 }
 
-// The fragments of a datagram meet at one worker, which then learns whose the datagram is.
+// The fragments of a datagram meet at one worker, which then learns whose the datagram is; those of all
+// datagrams between two hosts at the same one, so that an answer is not put together before its query.
 static uint32_t worker_of_fragment(const struct tl_steer *s, const struct tl_headers *headers)
 {
 	struct tl_tuple tuple = headers->tuple;
 
 	tuple.source_port = tuple.destination_port = 0;
-	return worker_of(s, tl_tuple_hash(&tuple, s->options.seed ^ headers->fragment_id));
+	return worker_of(s, tl_tuple_hash(&tuple, s->options.seed));
 }
 
 // TCP right in Ethernet, whole: the device has seen all that there is.
