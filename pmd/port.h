@@ -187,6 +187,7 @@ struct tl_port {
 	uint16_t queue[TL_WORKERS_MAX];
 	int fd;                 // readable when turn() has something to do, -1: not known
 	const char *link;       // link type or state in words
+	bool is_down;           // no link, or no interface any more; brought up to date with `link`
 	char error[256];        // why the source failed, "" if it did not
 	struct tl_port_taken taken[TL_WORKERS_MAX]; // written by the workers
 };

@@ -745,11 +745,13 @@ static void device_describe(struct tl_port *port)
 
 	if (!dev->is_started || dev->link_type != TL_LINK_ETHERNET)
 		return;
-	tl_device_link_text(dev->ethdev, state, sizeof(state));
+	port->is_down = !tl_device_link_text(dev->ethdev, state, sizeof(state));
 	interface_of(dev, interface, sizeof(interface));
 	// Drivers that read an interface say that it is up whatever became of it.
-	if (*interface != '\0' && !tl_kernel_interface_is_up(interface))
+	if (*interface != '\0' && !tl_kernel_interface_is_up(interface)) {
+		port->is_down = true;
 		(void)snprintf(state, sizeof(state), "%s is down or gone", interface);
+	}
 	bool is_deaf = tl_device_is_deaf(dev->ethdev, dev->is_pci, dev->options.promiscuous);
 	(void)snprintf(dev->link_text, sizeof(dev->link_text), "Ethernet, %s%s", state,
 		       is_deaf ? ", not promiscuous" : "");

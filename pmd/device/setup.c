@@ -230,20 +230,25 @@ void tl_device_await_link(uint16_t ethdev, const struct tl_device_setup *setup)
 	}
 }
 
-void tl_device_link_text(uint16_t ethdev, char *ret, uint32_t size)
+bool tl_device_link_text(uint16_t ethdev, char *ret, uint32_t size)
 {
 	struct rte_eth_link link;
 
-	if (rte_eth_link_get_nowait(ethdev, &link) != 0)
+	if (rte_eth_link_get_nowait(ethdev, &link) != 0) {
 		(void)snprintf(ret, size, "link unknown");
-	else if (link.link_status != RTE_ETH_LINK_UP)
+		return true;
+	}
+	if (link.link_status != RTE_ETH_LINK_UP) {
 		(void)snprintf(ret, size, "down");
-	else if (link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN || link.link_speed == 0)
+		return false;
+	}
+	if (link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN || link.link_speed == 0)
 		(void)snprintf(ret, size, "up");
 	else if (link.link_speed < 1000)
 		(void)snprintf(ret, size, "up, %u Mbit/s", link.link_speed);
 	else
 		(void)snprintf(ret, size, "up, %g Gbit/s", (double)link.link_speed / 1000);
+	return true;
 }
 
 bool tl_device_is_deaf(uint16_t ethdev, bool is_pci, bool promiscuous)

@@ -44,8 +44,8 @@ void tl_device_settle(uint16_t ethdev, const struct rte_eth_dev_info *info,
 		      const struct tl_device_setup *setup);
 // Waits for a card's link, some seconds at most.
 void tl_device_await_link(uint16_t ethdev, const struct tl_device_setup *setup);
-// "up, 10 Gbit/s", "down".
-void tl_device_link_text(uint16_t ethdev, char *ret, uint32_t size);
+// "up, 10 Gbit/s", "down". False when it is down.
+bool tl_device_link_text(uint16_t ethdev, char *ret, uint32_t size);
 // Whether a card that should hear everything doesn't: a virtual function may not be allowed to.
 bool tl_device_is_deaf(uint16_t ethdev, bool is_pci, bool promiscuous);
 // Whether a driver's own counter of that name counts packets that are lost.

@@ -9,6 +9,7 @@
 // VLAN tags: Linux takes the outer tag off before the filter runs, so `port 80` passes packets with
 // one tag; it holds back those with two (measured on veth), and nobody can see that it does. Files
 // and devices are filtered by us and get a hint (pmd/pcap/sieve.h).
+#include "pmd/device/kernel.h"
 #include "pmd/pcap/distribute.h"
 #include "pmd/port.h"
 
@@ -518,6 +519,15 @@ static void live_close(struct tl_port *port)
 	free(live);
 }
 
+// libpcap says nothing of a link that goes down; `any` has none.
+static void live_describe(struct tl_port *port)
+{
+	const struct live *live = live_of(port);
+
+	port->is_down = strcmp(live->interface, "any") != 0 &&
+			!tl_kernel_interface_is_up(live->interface);
+}
+
 static const struct tl_port_ops live_ops = {
 	.kind = "live",
 	.turn = live_turn,
@@ -528,5 +538,6 @@ static const struct tl_port_ops live_ops = {
 	.is_done = live_is_done,
 	.is_pressed = live_is_pressed,
 	.stats = live_stats,
+	.describe = live_describe,
 	.close = live_close,
 };

@@ -13,6 +13,7 @@
 #include "control/sinks.h"
 #include "control/status.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <microhttpd.h>
@@ -46,6 +47,7 @@ struct agent {
 	uint64_t merges;       // of the probe, when the last tick was
 	// What lcores did not take in time: the next change asks for it again.
 	bool metrics_behind, filter_behind;
+	uint32_t ports_down; // a bit for each that was logged to be
 	uint64_t tags_told; // VLAN tags overlooked by the filter in force that were logged
 };
 
@@ -296,13 +298,35 @@ static int on_record(void *arg, const struct tl_roundtrip_signal *signal)
 	return 0;
 }
 
-static void advise_filter(struct agent *agent, struct tl_pipeline *pipeline)
+// A port that loses its link, has it again, or fails while others go on (the last is told at the end).
+static void tell_port(struct agent *agent, uint32_t index, const struct tl_port_status *port,
+		      bool is_last)
+{
+	uint32_t bit = 1u << index;
+
+	if (port->is_up == ((agent->ports_down & bit) == 0) || (is_last && port->error[0] != '\0'))
+		return;
+	agent->ports_down ^= bit;
+	if (port->is_up)
+		tl_log(TL_LOG_SEVERITY_INFO, "%s: has a link again", port->name);
+	else if (port->error[0] != '\0')
+		tl_log(TL_LOG_SEVERITY_ERROR, "%s: %s", port->name, port->error);
+	else
+		tl_log(TL_LOG_SEVERITY_WARNING, "%s: no link", port->name);
+}
+
+static void look_at_ports(struct agent *agent, struct tl_pipeline *pipeline)
 {
 	struct tl_port_status ports[TL_TOTALS_PORTS_MAX];
 	uint32_t count = tl_pipeline_ports(pipeline, ports, TL_TOTALS_PORTS_MAX);
 	char advice[TL_HINT_BYTES];
+	uint32_t failed = 0;
 
+	static_assert(TL_TOTALS_PORTS_MAX <= 32, "a bit for each");
+	for (uint32_t i = 0; i < count; i++)
+		failed += ports[i].error[0] != '\0';
 	for (uint32_t i = 0; i < count; i++) {
+		tell_port(agent, i, &ports[i], failed == count);
 		if (ports[i].overlooked_tags <= agent->tags_told)
 			continue;
 		agent->tags_told = ports[i].overlooked_tags;
@@ -311,14 +335,14 @@ static void advise_filter(struct agent *agent, struct tl_pipeline *pipeline)
 	}
 }
 
-// About once a second: gauges, a snapshot for scrapes and sinks, flushes. False: there is no
+// About once a second: ports, gauges, a snapshot for scrapes and sinks, flushes. False: there is no
 // snapshot yet.
 static bool tick(struct agent *agent)
 {
 	struct tl_metrics *metrics = agent->metrics;
 
 	if (agent->probe != NULL)
-		advise_filter(agent, tl_probe_pipeline(agent->probe));
+		look_at_ports(agent, tl_probe_pipeline(agent->probe));
 	else
 		tl_metrics_set_time(metrics, tl_clock_ns(CLOCK_REALTIME));
 	tl_self_metrics_set(metrics, &(struct tl_self_sources) {.probe = agent->probe,

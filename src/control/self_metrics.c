@@ -47,6 +47,7 @@ static uint32_t join_readers(struct tl_port_status *ports, uint32_t count)
 			ports[kept++] = ports[i];
 			continue;
 		}
+		ports[k].is_up &= ports[i].is_up;
 		ports[k].received += ports[i].received;
 		ports[k].bytes += ports[i].bytes;
 		ports[k].kernel_dropped += ports[i].kernel_dropped;
@@ -76,6 +77,9 @@ static void set_port_metrics(struct tl_metrics *metrics, struct tl_pipeline *pip
 			       "Packets a capture port gave us.", (double)ports[i].received);
 		tl_metrics_set(metrics, "tapline_port_received_bytes_total", labels, "counter",
 			       "Bytes a capture port gave us.", (double)ports[i].bytes);
+		tl_metrics_set(metrics, "tapline_port_up", labels, "gauge",
+			       "1 while a capture port has a link and gives packets; 0 when it is down,"
+			       " gone or has failed.", ports[i].is_up);
 		if (ports[i].spread != NULL) {
 			tl_metrics_set(metrics, "tapline_port_rss_asymmetric", labels, "gauge",
 				       "1 when the two directions of conversations come on different"

@@ -39,6 +39,7 @@ static json_t *ports_json(const struct tl_totals *totals)
 			(json_int_t)p->bytes, "dropped", "kernel", (json_int_t)p->kernel_dropped,
 			"ring", (json_int_t)p->ring_dropped, "buffer", (json_int_t)p->pool_dropped,
 			"cut", (json_int_t)p->cut, "queued", (json_int_t)p->queued);
+		(void)json_object_set_new(object, "up", json_boolean(p->is_up));
 		(void)json_object_set_new(object, "stamps", json_string(p->stamps));
 		if (p->spread != NULL)
 			add_spread(object, p);

@@ -84,6 +84,19 @@ static struct tl_verdict_count verdict(const struct tl_totals *t, enum tl_verdic
 	return index < t->verdict_count ? t->verdicts[index] : (struct tl_verdict_count) {0};
 }
 
+// Of several ports one may fail, or lose its link, while the others go on.
+static void hint_ports(struct hints *h, const struct tl_totals *t)
+{
+	for (uint32_t i = 0; i < t->port_count; i++) {
+		const struct tl_port_status *p = &t->ports[i];
+		if (p->error[0] != '\0')
+			hint(h, "Port %s: %s.", p->name, p->error);
+		else if (!p->is_up)
+			hint(h, "Port %s has no link: is the cable plugged in, and the interface up?",
+			     p->name);
+	}
+}
+
 static void hint_nothing(struct hints *h, const struct tl_totals *t, const char *filter)
 {
 	if (t->counters.at[TL_COUNT_PACKETS_OFFERED] + t->counters.at[TL_COUNT_DROP_FILTERED] != 0)
@@ -200,6 +213,7 @@ uint32_t tl_totals_hints(const struct tl_totals *totals, const char *filter,
 {
 	struct hints h = {.lines = ret_hints, .max = max};
 
+	hint_ports(&h, totals);
 	hint_nothing(&h, totals, filter);
 	hint_tagged(&h, totals, filter);
 	hint_not_followed(&h, totals);

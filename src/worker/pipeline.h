@@ -116,6 +116,7 @@ struct tl_port_status {
 	struct tl_defrag_stats fragments;
 	const char *link;  // link type or state in words
 	const char *error;
+	bool is_up;        // it has a link, and did not fail
 	const char *stamps; // where time stamps come from, in words
 	// Ports whose queues are polled by several workers: whether both directions of a conversation
 	// come on one queue, in a word ("symmetric", "asymmetric", "unknown") and in a sentence, and

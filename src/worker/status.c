@@ -165,6 +165,7 @@ uint32_t tl_pipeline_ports(struct tl_pipeline *p, struct tl_port_status *ret, ui
 			.fragments = stats.fragments,
 			.link = port->link != NULL ? port->link : "",
 			.error = port->error,
+			.is_up = *port->error == '\0' && !port->is_down,
 			.stamps = stamps_of(port),
 		};
 		if (!port->has_distributor)

@@ -297,6 +297,33 @@ static void an_interface_that_is_gone_is_told(void **state)
 	run_pipeline(&options, &result);
 	assert_string_equal(result.error, "");
 	assert_string_equal(result.port_text, "dpdk|Ethernet, tl0 is down or gone|net_af_packet0");
+	assert_false(result.port.is_up);
+}
+
+static void take_the_carrier_away(void *arg)
+{
+	TL_ASSERT(arg == NULL || system("ip link set tl1 down") == 0);
+	(void)usleep(100000);
+}
+
+// libpcap says nothing of it.
+static void a_link_that_goes_down_is_told(void **state)
+{
+	(void)state;
+	struct run_result result;
+	struct run_options options = {.port.interface = "tl0", .workers = 1, .is_in_namespace = true,
+				      .traffic = take_the_carrier_away};
+
+	if (getuid() != 0) {
+		print_message("skipped: needs root for a network namespace\n");
+		skip();
+	}
+	for (uint32_t down = 0; down < 2; down++) {
+		options.arg = down ? &options : NULL;
+		run_pipeline(&options, &result);
+		assert_string_equal(result.error, "");
+		assert_int_equal(result.port.is_up, !down);
+	}
 }
 
 // More than any machine has: refused before DPDK tries.
@@ -327,6 +354,7 @@ int main(void)
 		cmocka_unit_test(too_many_queues_are_one_line),
 		cmocka_unit_test(an_asymmetric_device_is_found),
 		cmocka_unit_test(an_interface_that_is_gone_is_told),
+		cmocka_unit_test(a_link_that_goes_down_is_told),
 		cmocka_unit_test(packets_without_memory_get_the_arithmetic),
 	};
 
