@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A network card with several queues, made of software: sends the packets of a capture file through a
-// virtual device of DPDK's of which another process has the other end, each on the queue that an RSS key
-// gives it: that of the RSS specification, or the one that gives both directions the same hash.
+// virtual device of DPDK's of which another process has the other end, each on the queue that an RSS
+// key gives it: that of the RSS specification, or the one that gives both directions the same hash.
 //   feed_queues DEVARGS FILE QUEUES [symmetric]
 // The file is pcap, little-endian, of Ethernet frames with TCP or UDP over IPv4; other packets go on
 // queue 0. Of tunnels the outer headers are hashed, of fragments the addresses.
