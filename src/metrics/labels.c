@@ -295,6 +295,24 @@ static uint8_t *put_id(uint8_t *at, struct tl_bytes id)
 	return at + id.len;
 }
 
+// A value that is too long is cut where a character ends.
+static inline uint8_t *put_field(uint8_t *at, const struct tl_captured *captured, uint32_t which,
+				 uint32_t bytes_max)
+{
+	struct tl_bytes value = captured->values[which];
+
+	if (TL_UNLIKELY((captured->ids & 1u << which) != 0))
+		return put_id(at, tl_bytes_first(value, bytes_max - 1));
+	if (value.len > bytes_max) {
+		value.len = bytes_max;
+		while (value.len != 0 && (value.ptr[value.len] & 0xc0) == 0x80)
+			value.len--;
+	}
+	*at++ = (uint8_t)value.len;
+	copy_value(at, value.ptr, value.len);
+	return at + value.len;
+}
+
 void tl_key_make(const struct tl_plan *plan, const struct tl_key_ends *ends,
 		 const struct tl_captured *captured, uint32_t bytes_max, struct tl_key *ret_key)
 {
@@ -304,7 +322,6 @@ void tl_key_make(const struct tl_plan *plan, const struct tl_key_ends *ends,
 	at += 2;
 	for (uint32_t i = 0; i < plan->label_count; i++) {
 		const struct tl_label_spec *label = &plan->labels[i];
-		struct tl_bytes value;
 		switch (label->kind) {
 		case TL_LABEL_CLIENT_ADDRESS:
 		case TL_LABEL_CLIENT_PLACE:
@@ -330,19 +347,7 @@ void tl_key_make(const struct tl_plan *plan, const struct tl_key_ends *ends,
 			at = put(at, &ends->status, 1);
 			break;
 		case TL_LABEL_FIELD:
-			value = captured->values[label->captured];
-			if (TL_UNLIKELY((captured->ids & 1u << label->captured) != 0)) {
-				at = put_id(at, tl_bytes_first(value, bytes_max - 1));
-				break;
-			}
-			if (value.len > bytes_max) {
-				value.len = bytes_max;
-				while (value.len != 0 && (value.ptr[value.len] & 0xc0) == 0x80)
-					value.len--;
-			}
-			*at++ = (uint8_t)value.len;
-			copy_value(at, value.ptr, value.len);
-			at += value.len;
+			at = put_field(at, captured, label->captured, bytes_max);
 			break;
 		default: // the protocol stands in the head already
 			*at++ = 0;
