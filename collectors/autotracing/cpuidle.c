@@ -235,6 +235,10 @@ static int capture(struct visit *visit)
 	if (rc == 0) {
 		(void)json_object_set_new(data, "samples", json_integer(
 			(json_int_t)tl_stacks_count(profile->stacks)));
+		uint64_t left_out = tl_stacks_left_out(profile->stacks);
+		if (left_out != 0)
+			(void)json_object_set_new(data, "samples_left_out",
+						  json_integer((json_int_t)left_out));
 		(void)json_object_set_new(data, "flamedata", tl_stacks_flame(profile->stacks));
 		rc = tl_captures_save(&self->captures, visit->container.id, data);
 	} else {
