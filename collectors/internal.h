@@ -45,4 +45,3 @@ struct tl_emit {
 	uint32_t refused; // points that found no room
 };
 
-void tl_options_copy(struct tl_collector_options *options, void *ret_options, uint32_t size);

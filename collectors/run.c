@@ -18,7 +18,7 @@ void tl_collector_says(const struct tl_collector_setup *setup, const char *forma
 	va_end(args);
 }
 
-void tl_options_copy(struct tl_collector_options *options, void *ret_options, uint32_t size)
+static void copy_options(struct tl_collector_options *options, void *ret_options, uint32_t size)
 {
 	TL_ASSERT(size == options->size);
 	(void)pthread_mutex_lock(&options->lock);
@@ -114,7 +114,7 @@ bool tl_ctx_sleep(struct tl_ctx *ctx, uint64_t ns)
 
 void tl_ctx_options(const struct tl_ctx *ctx, void *ret_options, uint32_t size)
 {
-	tl_options_copy(ctx->options, ret_options, size);
+	copy_options(ctx->options, ret_options, size);
 }
 
 // ---- update() ------------------------------------------------------------------------------------
@@ -197,5 +197,5 @@ void tl_emit_container_counter(struct tl_emit *emit, const struct tl_container *
 
 void tl_emit_options(const struct tl_emit *emit, void *ret_options, uint32_t size)
 {
-	tl_options_copy(emit->options, ret_options, size);
+	copy_options(emit->options, ret_options, size);
 }

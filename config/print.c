@@ -237,7 +237,8 @@ static void print_member(FILE *out, const struct tl_option *row, const void *val
 	}
 }
 
-char *tl_value_text(const struct tl_option *row, const void *value, bool masked)
+// The member at `value` as YAML flow text, gives it (free); NULL on no memory.
+static char *value_text(const struct tl_option *row, const void *value, bool masked)
 {
 	char *text = NULL;
 	size_t size = 0;
@@ -451,10 +452,10 @@ static void diff_member(struct differ *d, const struct tl_option *row, const voi
 			const void *after)
 {
 	char *texts[4] = {
-		tl_value_text(row, before, false),
-		tl_value_text(row, after, false),
-		tl_value_text(row, before, true),
-		tl_value_text(row, after, true),
+		value_text(row, before, false),
+		value_text(row, after, false),
+		value_text(row, before, true),
+		value_text(row, after, true),
 	};
 
 	if (texts[0] == NULL || texts[1] == NULL || texts[2] == NULL || texts[3] == NULL) {

@@ -49,5 +49,3 @@ const char *tl_packetd_hint(const char *key);
 // "not built in" for what exists but isn't compiled in; NULL for what does not exist.
 const char *tl_absent_feature(const char *key);
 
-// The member at `value` as YAML flow text, gives it (free); NULL on no memory.
-char *tl_value_text(const struct tl_option *row, const void *value, bool masked);

@@ -39,7 +39,6 @@ struct tl_symbol_table {
 bool tl_symbol_table_add(struct tl_symbol_table *table, uint64_t address, uint64_t size,
 			 const char *name, const char *module);
 void tl_symbol_table_sort(struct tl_symbol_table *table);
-void tl_symbol_table_free(struct tl_symbol_table *table);
 
 // The functions of an ELF file, by their places in the file. 0 or -errno.
 int tl_elf_read(const char *path, struct tl_symbol_table *ret_table);

@@ -57,7 +57,7 @@ void tl_symbol_table_sort(struct tl_symbol_table *table)
 		qsort(table->rows, table->count, sizeof(*table->rows), compare_symbols);
 }
 
-void tl_symbol_table_free(struct tl_symbol_table *table)
+static void free_table(struct tl_symbol_table *table)
 {
 	free(table->rows);
 	tl_text_free(&table->names);
@@ -111,7 +111,7 @@ static void load_kernel(void)
 	FILE *file = fopen(tl_host_path("/proc/kallsyms", path, sizeof(path)), "re");
 	uint64_t address;
 
-	tl_symbol_table_free(&kernel.table);
+	free_table(&kernel.table);
 	kernel.loaded_ns = tl_host_clock_ns();
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
 		module[0] = '\0';
@@ -190,11 +190,11 @@ void tl_symbols_destroy(struct tl_symbols *symbols)
 	for (uint32_t i = 0; i < symbols->process_count; i++)
 		free(symbols->processes[i].areas);
 	for (uint32_t i = 0; i < symbols->file_count; i++)
-		tl_symbol_table_free(&symbols->files[i].table);
+		free_table(&symbols->files[i].table);
 	free(symbols);
 	(void)pthread_mutex_lock(&kernel.lock);
 	if (--kernel.users == 0) {
-		tl_symbol_table_free(&kernel.table);
+		free_table(&kernel.table);
 		kernel.loaded_ns = 0;
 	}
 	(void)pthread_mutex_unlock(&kernel.lock);

@@ -24,8 +24,8 @@ bool tl_watchdog_may_save(struct tl_watchdog *watchdog, const struct tl_watchdog
 	return true;
 }
 
-int tl_watchdog_save(struct tl_watchdog *watchdog, const char *name, uint32_t pid,
-		     const json_t *data)
+// Saves `data` as a record of `name`, of the container of task `pid` (0: the host's).
+static int save(struct tl_watchdog *watchdog, const char *name, uint32_t pid, const json_t *data)
 {
 	bool is_inside = pid != 0 && tl_container_by_pid(pid, &watchdog->owner);
 	char *json = json_dumps(data, JSON_COMPACT);
@@ -57,7 +57,7 @@ int tl_watchdog_follow(struct tl_watchdog *watchdog, struct tl_ctx *ctx, const c
 		if (tl_watchdog_may_save(watchdog, &options, tl_host_clock_ns())) {
 			tl_kmsg_gather(kmsg, ctx, "</TASK>", &stack);
 			(void)json_object_set_new(data, stack_key, json_string(stack.data));
-			rc = tl_watchdog_save(watchdog, name, pid, data);
+			rc = save(watchdog, name, pid, data);
 		}
 		json_decref(data);
 	}

@@ -34,9 +34,6 @@ struct tl_watchdog {
 // May an event of now be saved? If so, the pause begins.
 bool tl_watchdog_may_save(struct tl_watchdog *watchdog, const struct tl_watchdog_options *options,
 			  uint64_t now_ns);
-// Saves `data` as a record of `name`, of the container of task `pid` (0: the host's).
-int tl_watchdog_save(struct tl_watchdog *watchdog, const char *name, uint32_t pid,
-		     const json_t *data);
 
 // Makes tracer_data of a line of the log; NULL when it is not the watchdog's. Sets the task.
 typedef json_t *tl_watchdog_parse_fn(const char *line, uint32_t *ret_pid);

@@ -40,16 +40,6 @@ void tl_http_path_values(struct tl_values *values, const struct tl_http_options 
 		route_field(values, &options->routes, path);
 }
 
-void tl_http_path(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_http_options *options,
-		  struct tl_bytes rest)
-{
-	struct tl_values values;
-
-	tl_values_open(&values, ctx, lane);
-	tl_http_path_values(&values, options, rest);
-	tl_values_close(&values);
-}
-
 void tl_http_capture_allowed(struct tl_ctx *ctx, enum tl_lane lane, uint8_t field,
 			     const struct tl_text_list *allow, struct tl_bytes name,
 			     struct tl_bytes value)

@@ -169,8 +169,6 @@ struct tl_bytes tl_http_masked(const struct tl_ctx *ctx, const struct tl_http_op
 // A route pattern: ":name" stands for one segment, a last "*" for the rest.
 bool tl_http_route_matches(const char *pattern, struct tl_bytes path);
 // Sets path, query and route by `rest`, a target without scheme and host.
-void tl_http_path(struct tl_ctx *ctx, enum tl_lane lane, const struct tl_http_options *options,
-		  struct tl_bytes rest);
 void tl_http_path_values(struct tl_values *values, const struct tl_http_options *options,
 			 struct tl_bytes rest);
 

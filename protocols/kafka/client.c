@@ -126,7 +126,8 @@ static struct tl_step read_request(struct kafka_call *call, const struct kafka_h
 
 // ---- Tokens -----------------------------------------------------------------------------------
 
-void tl_kafka_sasl_ends(struct kafka_call *call)
+// The tokens of an authentication are over.
+static void sasl_ends(struct kafka_call *call)
 {
 	struct kafka *kf = call->kf;
 
@@ -173,7 +174,7 @@ static bool is_token(struct kafka_call *call, uint32_t size, struct tl_step *ret
 		return true;
 	}
 	if (fit == KAFKA_FIT_YES && tl_kafka_try_request(call->view, &head) != KAFKA_WALK_BAD) {
-		tl_kafka_sasl_ends(call);
+		sasl_ends(call);
 		return false;
 	}
 	if (size > KAFKA_TOKEN_MAX)

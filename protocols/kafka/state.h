@@ -210,7 +210,5 @@ void tl_kafka_open(struct kafka_call *call);
 struct tl_step tl_kafka_server_step(struct kafka_call *call);
 // The answer under way ends with what was read of it.
 void tl_kafka_response_ends(struct kafka_call *call);
-// The tokens of an authentication are over.
-void tl_kafka_sasl_ends(struct kafka_call *call);
 // kafka.c. Bytes that are no message: goes to where the next one may begin.
 struct tl_step tl_kafka_hunt(struct kafka_call *call);

@@ -28,14 +28,15 @@ static struct mongo_walked broken(struct mongo_call *call)
 	return (struct mongo_walked) {.kind = MONGO_PASS, .bytes = call->m->size - call->m->at};
 }
 
-uint32_t tl_mongo_cstring(struct tl_bytes view, uint32_t from, uint32_t max)
+// Bytes of a cstring with its NUL; 0: it doesn't end within `max`.
+static uint32_t cstring(struct tl_bytes view, uint32_t from, uint32_t max)
 {
 	uint32_t end = tl_bytes_find(tl_bytes_first(view, from + max), 0, from);
 
 	return end == TL_BYTES_NONE ? 0 : end + 1 - from;
 }
 
-void tl_mongo_set_documents(struct mongo_call *call, uint32_t end, bool is_named)
+static void set_documents(struct mongo_call *call, uint32_t end, bool is_named)
 {
 	struct mongo_message *m = call->m;
 
@@ -111,7 +112,7 @@ static struct mongo_walked sequence(struct mongo_call *call, struct tl_bytes vie
 	if (view.len < 6)
 		return want(6);
 	uint32_t size = tl_load_le32(view.ptr);
-	uint32_t name = tl_mongo_cstring(view, 4, MONGO_NAME_BYTES_MAX);
+	uint32_t name = cstring(view, 4, MONGO_NAME_BYTES_MAX);
 	if (size < 6 || size > m->size - m->at)
 		return broken(call);
 	if (name == 0)
@@ -122,7 +123,7 @@ static struct mongo_walked sequence(struct mongo_call *call, struct tl_bytes vie
 	if (4 + name == size)
 		m->phase = MONGO_SECTION;
 	else
-		tl_mongo_set_documents(call, m->at + size, true);
+		set_documents(call, m->at + size, true);
 	return took(4 + name);
 }
 
@@ -136,7 +137,7 @@ static bool read_namespace(struct mongo_call *call, struct tl_bytes view, uint32
 
 	uint32_t name = view.len <= before
 				? 0
-				: tl_mongo_cstring(view, before, MONGO_COLLECTION_BYTES_MAX);
+				: cstring(view, before, MONGO_COLLECTION_BYTES_MAX);
 	if (name == 0) {
 		*ret = view.len < most && view.len < left ? want(view.len + 1) : broken(call);
 		return false;
@@ -182,7 +183,7 @@ static struct mongo_walked write_message(struct mongo_call *call, struct tl_byte
 	call->m->flags |= MONGO_ONE_WAY;
 	tl_mongo_open(call);
 	if (inserts)
-		tl_mongo_set_documents(call, call->m->size, true);
+		set_documents(call, call->m->size, true);
 	else
 		call->m->phase = MONGO_REST;
 	return took(4 + name.len + 1 + (inserts ? 0 : 4));
@@ -258,8 +259,8 @@ static struct mongo_walked command(struct mongo_call *call, struct tl_bytes view
 	struct mongo_message *m = call->m;
 	const uint32_t most = 2 * MONGO_NAME_BYTES_MAX;
 
-	uint32_t database = tl_mongo_cstring(view, 0, MONGO_NAME_BYTES_MAX);
-	uint32_t name = database == 0 ? 0 : tl_mongo_cstring(view, database, MONGO_NAME_BYTES_MAX);
+	uint32_t database = cstring(view, 0, MONGO_NAME_BYTES_MAX);
+	uint32_t name = database == 0 ? 0 : cstring(view, database, MONGO_NAME_BYTES_MAX);
 	if (name == 0)
 		return view.len < most && view.len < m->size - m->at ? want(view.len + 1)
 								     : broken(call);

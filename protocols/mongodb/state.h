@@ -244,9 +244,6 @@ void tl_mongo_give_up(struct mongo_call *call);
 
 // What stands in front of documents: phases BODY, SECTION, SEQUENCE.
 struct mongo_walked tl_mongo_body(struct mongo_call *call, struct tl_bytes view);
-// Bytes of a cstring with its NUL; 0: it doesn't end within `max`.
-uint32_t tl_mongo_cstring(struct tl_bytes view, uint32_t from, uint32_t max);
-void tl_mongo_set_documents(struct mongo_call *call, uint32_t end, bool is_named);
 
 // -- message.c
 

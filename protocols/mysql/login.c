@@ -101,7 +101,8 @@ void tl_mysql_read_greeting(struct mysql_call *call)
 	my->is_greeted = true;
 }
 
-void tl_mysql_read_attributes(struct mysql_call *call, struct tl_cursor *c)
+// Attributes (pairs of length-encoded strings) of a login, as a map.
+static void read_attributes(struct mysql_call *call, struct tl_cursor *c)
 {
 	uint64_t len = tl_mysql_lenenc(c);
 	uint32_t left = tl_cursor_left(c);
@@ -178,7 +179,7 @@ void tl_mysql_read_login(struct mysql_call *call)
 	if (!c.failed)
 		show_plugin(call, plugin);
 	if ((capabilities & MYSQL_CAP_CONNECT_ATTRS) != 0 && !c.failed)
-		tl_mysql_read_attributes(call, &c);
+		read_attributes(call, &c);
 }
 
 void tl_mysql_read_change_user(struct mysql_call *call)
@@ -212,5 +213,5 @@ void tl_mysql_read_change_user(struct mysql_call *call)
 			show_plugin(call, plugin);
 	}
 	if ((my->capabilities & MYSQL_CAP_CONNECT_ATTRS) != 0 && tl_cursor_left(&c) != 0)
-		tl_mysql_read_attributes(call, &c);
+		read_attributes(call, &c);
 }

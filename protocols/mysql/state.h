@@ -250,8 +250,6 @@ bool tl_mysql_is_login(struct tl_bytes payload);
 void tl_mysql_read_greeting(struct mysql_call *call);
 void tl_mysql_read_login(struct mysql_call *call);
 void tl_mysql_read_change_user(struct mysql_call *call);
-// Attributes (pairs of length-encoded strings) of a login, as a map.
-void tl_mysql_read_attributes(struct mysql_call *call, struct tl_cursor *c);
 
 // loss.c. Nothing that is open can be told to be answered or not.
 void tl_mysql_lose_track(struct tl_ctx *ctx, struct mysql *my);

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "l7/decoder.h"
 
-struct pg_call tl_pg_call(struct tl_ctx *ctx, void *state)
+static struct pg_call call_of(struct tl_ctx *ctx, void *state)
 {
 	return (struct pg_call) {
 		.ctx = ctx,
@@ -120,7 +120,7 @@ static void hand_over(struct tl_ctx *ctx, const struct pg *pg, uint8_t answer, u
 static struct tl_step pg_step(struct tl_ctx *ctx, void *state, enum tl_lane lane,
 			      const struct tl_view *view)
 {
-	struct pg_call call = tl_pg_call(ctx, state);
+	struct pg_call call = call_of(ctx, state);
 	struct tl_view left = *view;
 	uint32_t at = 0;
 
@@ -152,7 +152,7 @@ static struct tl_step pg_step(struct tl_ctx *ctx, void *state, enum tl_lane lane
 static bool pg_gap(struct tl_ctx *ctx, void *state, enum tl_lane lane, uint64_t lost,
 		   uint64_t offset)
 {
-	struct pg_call call = tl_pg_call(ctx, state);
+	struct pg_call call = call_of(ctx, state);
 
 	(void)lost;
 	(void)offset;
@@ -174,7 +174,7 @@ static uint32_t pg_resync(const void *state, enum tl_lane lane, struct tl_bytes 
 static void pg_end(struct tl_ctx *ctx, void *state, enum tl_lane lane, enum tl_end end,
 		   uint64_t offset)
 {
-	struct pg_call call = tl_pg_call(ctx, state);
+	struct pg_call call = call_of(ctx, state);
 
 	if (lane == TL_CLIENT && end != TL_END_SWITCHED)
 		tl_pg_client_end(&call, offset);

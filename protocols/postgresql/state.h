@@ -185,8 +185,6 @@ struct pg_call {
 	const struct pg_options *options;
 };
 
-struct pg_call tl_pg_call(struct tl_ctx *ctx, void *state);
-
 // ---- looks.c: what a message may look like, without state --------------------------------------
 
 #define PG_STARTUP_HEAD_BYTES 8u

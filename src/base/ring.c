@@ -124,8 +124,3 @@ size_t tl_ring_used(const struct tl_ring *ring)
 	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
 	return tail > head ? (size_t)(tail - head) : 0;
 }
-
-size_t tl_ring_size(const struct tl_ring *ring)
-{
-	return ring->size;
-}

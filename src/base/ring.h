@@ -30,4 +30,3 @@ void tl_ring_release(struct tl_ring *ring);
 
 // Either side, approximate: bytes waiting.
 size_t tl_ring_used(const struct tl_ring *ring);
-size_t tl_ring_size(const struct tl_ring *ring);

@@ -34,11 +34,6 @@ enum tl_log_severity tl_log_level(void)
 	return (enum tl_log_severity)atomic_load(&log_level);
 }
 
-const char *tl_log_level_name(enum tl_log_severity level)
-{
-	return level_names[level];
-}
-
 int tl_log_level_by_name(const char *name)
 {
 	for (int i = 0; i <= TL_LOG_SEVERITY_ERROR; i++)

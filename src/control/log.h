@@ -17,7 +17,6 @@ void tl_log_set_level(enum tl_log_severity level);
 void tl_log_set_json(bool json);
 // "debug" "info" "warning" "warn" "error"; -1 for anything else.
 int tl_log_level_by_name(const char *name);
-const char *tl_log_level_name(enum tl_log_severity level);
 enum tl_log_severity tl_log_level(void);
 
 // Thread-safe: a line is one write(2).

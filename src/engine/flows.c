@@ -31,7 +31,8 @@ void tl_engine_flow_rebook(struct tl_engine *e, struct tl_flow *flow)
 	flow->booked = flow->verdict;
 }
 
-uint8_t tl_engine_likely_client(const struct tl_headers *h, uint8_t sender)
+// The side that is likely the client of a flow whose begin was not seen.
+static uint8_t likely_client(const struct tl_headers *h, uint8_t sender)
 {
 	const uint8_t *to = h->tuple.destination;
 	bool is_v4 = h->tuple.ip_version == 4;
@@ -79,7 +80,7 @@ static void begin(struct tl_engine *e, struct tl_flow *flow, const struct staged
 	flow->port = p->packet->port;
 	flow->connection_id = tl_connection_id(&p->headers.tuple, now_ns);
 	flow->last_ns = now_ns;
-	if (tl_engine_likely_client(&p->headers, p->side) != 0)
+	if (likely_client(&p->headers, p->side) != 0)
 		tl_flow_mark(flow, TL_FLOW_CLIENT_1);
 	verdict_at(e, flow->booked)->flows++;
 	engine_count(e, is_udp(flow) ? TL_COUNT_FLOWS_UDP : TL_COUNT_FLOWS_TCP);

@@ -82,8 +82,6 @@ static inline void tl_engine_flow_book(struct tl_engine *e, struct tl_flow *flow
 }
 bool tl_engine_sweep(struct tl_engine *e, uint64_t now_ns, uint32_t budget);
 void tl_engine_flows_finish(struct tl_engine *e, enum tl_end end);
-// The side that is likely the client of a flow whose begin was not seen.
-uint8_t tl_engine_likely_client(const struct tl_headers *headers, uint8_t sender);
 
 // ---- handshake.c: SYNs, and how attempts become flows
 

@@ -72,7 +72,8 @@ static void emit(struct tl_ctx *ctx, const struct tl_exchange *exchange,
 	tl_roundtrip_emit(ctx, &done);
 }
 
-void tl_exchange_finish(struct tl_ctx *ctx, uint32_t index, uint64_t end_ns)
+// Records an exchange that is not in the queue (any more), with its own status, and gives it back.
+static void finish(struct tl_ctx *ctx, uint32_t index, uint64_t end_ns)
 {
 	struct tl_exchange *exchange = tl_l7_exchange(ctx->l7, index);
 
@@ -92,7 +93,7 @@ void tl_exchange_end(struct tl_ctx *ctx, uint32_t index, enum tl_status status,
 	tl_pair_queue_remove(ctx, index);
 	exchange->status = (uint8_t)status;
 	exchange->reason = (uint8_t)reason;
-	tl_exchange_finish(ctx, index, end_ns);
+	finish(ctx, index, end_ns);
 }
 
 void tl_exchange_make_late(struct tl_ctx *ctx, uint32_t index, enum tl_status status,
@@ -157,7 +158,7 @@ void tl_pair_message_ended(struct tl_ctx *ctx, uint32_t index)
 		else
 			tl_exchange_set_deadline(ctx, exchange);
 	} else if (message->role == TL_ROLE_RESPONSE) {
-		tl_exchange_finish(ctx, message->exchange, message->end_ns);
+		finish(ctx, message->exchange, message->end_ns);
 	} else {
 		emit_single(ctx, index);
 	}

@@ -22,7 +22,6 @@
 #define TL_TAIL_BYTES_FIRST 256u        // a message's first block of field values
 #define TL_CONN_TAIL_BYTES_MAX (1u << 20) // field values of one connection; more are left out
 #define TL_CARRY_MARKS 8u               // packet times remembered for carried bytes
-#define TL_CARRY_CONN_BYTES_MAX 131072u // carried bytes of one lane, two times the longest need
 
 // The part of a lane that waits for more: bytes and their packet times.
 struct tl_carry {
@@ -316,8 +315,6 @@ void tl_message_settle(struct tl_ctx *ctx, enum tl_lane lane);
 // The lane breaks off (gap, end): its current message ends at the last byte seen, or is dropped
 // when nobody claimed it. Gives whether a message was claimed.
 bool tl_message_break(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset);
-// Leaves a message that goes on later, at `offset`.
-void tl_message_leave(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset);
 // A message that is still being read, or set aside, ends with what was seen of it.
 void tl_message_cut(const struct tl_ctx *ctx, struct tl_message *message);
 void tl_message_free(struct tl_l7 *l7, struct tl_conn *conn, uint32_t index);

@@ -372,8 +372,6 @@ bool tl_inflate_begin(struct tl_ctx *ctx, enum tl_lane lane, enum tl_codec codec
 // is given back; so it is when the lane loses bytes or ends.
 enum tl_inflated tl_inflate(struct tl_ctx *ctx, enum tl_lane lane, struct tl_bytes *packed,
 			    struct tl_bytes *ret_plain);
-// The lane's frame is being inflated.
-bool tl_inflate_is_open(const struct tl_ctx *ctx, enum tl_lane lane);
 // Gives the context back before the frame is over.
 void tl_inflate_end(struct tl_ctx *ctx, enum tl_lane lane);
 

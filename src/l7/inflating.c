@@ -33,11 +33,6 @@ enum tl_inflated tl_inflate(struct tl_ctx *ctx, enum tl_lane lane, struct tl_byt
 	return result;
 }
 
-bool tl_inflate_is_open(const struct tl_ctx *ctx, enum tl_lane lane)
-{
-	return ctx->unit->lanes[lane].inflater != 0;
-}
-
 void tl_inflate_end(struct tl_ctx *ctx, enum tl_lane lane)
 {
 	tl_lane_stop_inflating(ctx->l7, &ctx->unit->lanes[lane]);

@@ -82,6 +82,22 @@ void tl_message_settle(struct tl_ctx *ctx, enum tl_lane lane)
 	tl_pair_message_ended(ctx, index);
 }
 
+// Leaves a message that goes on later, at `offset`.
+static void leave(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
+{
+	struct tl_message *message = current(ctx, lane);
+
+	if (message->end_ahead)
+		end_at(message, message->end_offset, ctx->unit->lanes[lane].last_ns);
+	if (!message->ended) {
+		uint64_t ns = tl_time_of(ctx, lane, offset == 0 ? 0 : offset - 1);
+		message->end_offset = offset > message->begin_offset ? offset : message->begin_offset;
+		message->end_ns = ns > message->first_ns ? ns : message->first_ns;
+		message->aside = true;
+	}
+	ctx->unit->lanes[lane].message = TL_NONE;
+}
+
 bool tl_message_break(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
 {
 	struct tl_lane_state *state = &ctx->unit->lanes[lane];
@@ -101,23 +117,8 @@ bool tl_message_break(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
 			end_at(message, offset, state->last_ns);
 	}
 	if (message->role == TL_ROLE_ANSWER) // its stream may go on behind the break
-		tl_message_leave(ctx, lane, offset);
+		leave(ctx, lane, offset);
 	return true;
-}
-
-void tl_message_leave(struct tl_ctx *ctx, enum tl_lane lane, uint64_t offset)
-{
-	struct tl_message *message = current(ctx, lane);
-
-	if (message->end_ahead)
-		end_at(message, message->end_offset, ctx->unit->lanes[lane].last_ns);
-	if (!message->ended) {
-		uint64_t ns = tl_time_of(ctx, lane, offset == 0 ? 0 : offset - 1);
-		message->end_offset = offset > message->begin_offset ? offset : message->begin_offset;
-		message->end_ns = ns > message->first_ns ? ns : message->first_ns;
-		message->aside = true;
-	}
-	ctx->unit->lanes[lane].message = TL_NONE;
 }
 
 void tl_message_cut(const struct tl_ctx *ctx, struct tl_message *message)
@@ -147,7 +148,7 @@ __attribute__((noinline)) static void replace(struct tl_ctx *ctx, enum tl_lane l
 	struct tl_message *message = current(ctx, lane);
 
 	if (message->role == TL_ROLE_ANSWER) {
-		tl_message_leave(ctx, lane, offset);
+		leave(ctx, lane, offset);
 	} else if (message->role != TL_ROLE_NONE) {
 		if (!message->ended)
 			end_at(message, offset, tl_time_of(ctx, lane, offset == 0 ? 0 : offset - 1));
@@ -208,7 +209,7 @@ void tl_message_set_aside(struct tl_ctx *ctx, enum tl_lane lane)
 		forget(ctx, lane);
 	else if (message->role == TL_ROLE_ANSWER ||
 		 (message->role == TL_ROLE_REQUEST && !message->ended))
-		tl_message_leave(ctx, lane, ctx->unit->lanes[lane].offset);
+		leave(ctx, lane, ctx->unit->lanes[lane].offset);
 	else
 		(void)tl_message_break(ctx, lane, ctx->unit->lanes[lane].offset);
 	tl_message_settle(ctx, lane);

@@ -71,9 +71,7 @@ void tl_exchange_set_deadline(const struct tl_ctx *ctx, const struct tl_exchange
 void tl_message_forget(struct tl_ctx *ctx, uint32_t index);
 // Takes an exchange that has been recorded out of the queue and gives it back.
 void tl_exchange_forget(struct tl_ctx *ctx, uint32_t index);
-// Records an exchange that is not in the queue (any more), with its own status, and gives it back.
-void tl_exchange_finish(struct tl_ctx *ctx, uint32_t index, uint64_t end_ns);
-// The same for one that is still in the queue.
+// Takes an exchange out of the queue, records it and gives it back.
 void tl_exchange_end(struct tl_ctx *ctx, uint32_t index, enum tl_status status,
 		     enum tl_reason reason, uint64_t end_ns);
 // Records an open request but leaves its place in the queue, so that its late answer is known.

@@ -7,7 +7,6 @@
 #include "base/bytes.h"
 
 #define TL_PROXY_V1_BYTES_MAX 107u   // the longest v1 line with its CRLF
-#define TL_PROXY_V2_BYTES_MAX 65551u // 16 + a 16-bit length
 #define TL_PROXY_NEED_MAX 107u       // the most that must be in view to decide
 
 enum tl_proxy_result {

@@ -8,7 +8,8 @@
 // What stands in for bytes inside a skip: the decoders' side only counts them.
 static const uint8_t zeros[ZEROS_BYTES];
 
-bool tl_feed_open(struct tl_feed *feed, struct tl_flow *flow, uint64_t now_ns)
+// True when the flow has a connection to feed; opens one if it may have one.
+static bool open_conn(struct tl_feed *feed, struct tl_flow *flow, uint64_t now_ns)
 {
 	if (TL_LIKELY(flow->conn != NULL))
 		return true;
@@ -29,7 +30,7 @@ void tl_feed_data(struct tl_feed *feed, struct tl_flow *flow, uint8_t side, stru
 	if (bytes.len == 0)
 		return;
 	tl_counter_add(feed->counters, TL_COUNT_STREAM_BYTES, bytes.len);
-	if (tl_feed_open(feed, flow, time_ns))
+	if (open_conn(feed, flow, time_ns))
 		tl_conn_data(feed->l7, flow->conn, side, bytes, time_ns, stall_ns);
 	else
 		tl_counter_add(feed->counters, TL_COUNT_STREAM_IGNORED, bytes.len);
@@ -39,7 +40,7 @@ void tl_feed_straight(struct tl_feed *feed, struct tl_flow *flow, uint8_t side,
 		      struct tl_bytes bytes, uint64_t time_ns)
 {
 	tl_counter_add(feed->counters, TL_COUNT_STREAM_BYTES, bytes.len);
-	if (!tl_feed_open(feed, flow, time_ns)) {
+	if (!open_conn(feed, flow, time_ns)) {
 		tl_counter_add(feed->counters, TL_COUNT_STREAM_IGNORED, bytes.len);
 	} else if (!tl_conn_pass(flow->conn, side, bytes.len, time_ns)) {
 		tl_conn_data(feed->l7, flow->conn, side, bytes, time_ns, 0);
@@ -50,7 +51,7 @@ void tl_feed_straight(struct tl_feed *feed, struct tl_flow *flow, uint8_t side,
 void tl_feed_unwanted(struct tl_feed *feed, struct tl_flow *flow, uint8_t side, uint32_t len,
 		      uint64_t time_ns)
 {
-	if (!tl_feed_open(feed, flow, time_ns)) {
+	if (!open_conn(feed, flow, time_ns)) {
 		tl_counter_add(feed->counters, TL_COUNT_STREAM_BYTES, len);
 		tl_counter_add(feed->counters, TL_COUNT_STREAM_IGNORED, len);
 		return;
@@ -76,7 +77,7 @@ void tl_feed_gap(struct tl_feed *feed, struct tl_flow *flow, uint8_t side, uint6
 		return;
 	tl_counter_add(feed->counters, TL_COUNT_STREAM_LOST, lost);
 	tl_counter_add(feed->counters, TL_COUNT_STREAM_GAPS, 1);
-	if (tl_feed_open(feed, flow, time_ns))
+	if (open_conn(feed, flow, time_ns))
 		tl_conn_gap(feed->l7, flow->conn, side, lost, time_ns);
 }
 
@@ -86,7 +87,7 @@ void tl_feed_datagram(struct tl_feed *feed, struct tl_flow *flow, uint8_t side,
 	tl_counter_add(feed->counters, TL_COUNT_STREAM_BYTES, bytes.len);
 	if (wire_len > bytes.len)
 		tl_counter_add(feed->counters, TL_COUNT_STREAM_LOST, wire_len - bytes.len);
-	if (tl_feed_open(feed, flow, time_ns))
+	if (open_conn(feed, flow, time_ns))
 		tl_conn_datagram(feed->l7, flow->conn, side, bytes, wire_len, time_ns);
 	else
 		tl_counter_add(feed->counters, TL_COUNT_STREAM_IGNORED, bytes.len);

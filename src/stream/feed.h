@@ -11,8 +11,6 @@ struct tl_feed {
 	struct tl_counters *counters;
 };
 
-// True when the flow has a connection to feed; opens one if it may have one.
-bool tl_feed_open(struct tl_feed *feed, struct tl_flow *flow, uint64_t now_ns);
 // In-order bytes of a side.
 void tl_feed_data(struct tl_feed *feed, struct tl_flow *flow, uint8_t side, struct tl_bytes bytes,
 		  uint64_t time_ns, uint64_t stall_ns);

@@ -417,14 +417,6 @@ static uint64_t earliest_hole(const struct tl_tcp *tcp, const struct tl_flow *fl
 	return second < first ? second : first;
 }
 
-uint64_t tl_tcp_deadline(const struct tl_tcp *tcp, const struct tl_flow *flow)
-{
-	uint8_t s = 0;
-	uint64_t hole = earliest_hole(tcp, flow, &s);
-	uint64_t request = flow->conn != NULL ? tl_conn_deadline(flow->conn) : UINT64_MAX;
-	return hole < request ? hole : request;
-}
-
 void tl_tcp_expire(struct tl_tcp *tcp, struct tl_flow *flow, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < EXPIRE_ROUNDS_MAX; i++) {

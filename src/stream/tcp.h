@@ -91,8 +91,6 @@ static inline bool tl_tcp_is_over(const struct tl_flow *flow)
 	return (flow->bits & both) == both;
 }
 
-// The earliest time at which a hole is given up or an open request times out, UINT64_MAX if none.
-uint64_t tl_tcp_deadline(const struct tl_tcp *tcp, const struct tl_flow *flow);
 // Does what is due at `now_ns`, in order, stamped with each deadline. Also for UDP flows.
 void tl_tcp_expire(struct tl_tcp *tcp, struct tl_flow *flow, uint64_t now_ns);
 
