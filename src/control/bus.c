@@ -5,6 +5,7 @@
 #include "exporters/record/record.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,7 +30,7 @@ struct tl_bus {
 	pthread_mutex_t lock;
 	pthread_cond_t woken;
 	uint32_t max;
-	uint32_t used;
+	_Atomic uint32_t used; // looked at without the lock: mostly nobody watches
 	uint64_t dropped;
 	struct tl_text line; // of the record being published
 	struct tl_subscriber subscribers[];
@@ -121,12 +122,19 @@ static void offer(struct tl_bus *bus, struct tl_subscriber *s,
 	put_line(bus, s, now);
 }
 
+static bool is_watched(struct tl_bus *bus)
+{
+	return atomic_load_explicit(&bus->used, memory_order_relaxed) != 0;
+}
+
 void tl_bus_publish(struct tl_bus *bus, const struct tl_roundtrip_signal *signal)
 {
+	if (!is_watched(bus))
+		return;
 	(void)pthread_mutex_lock(&bus->lock);
-	uint64_t now = bus->used == 0 ? 0 : tl_clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC);
 	tl_text_clear(&bus->line);
-	for (uint32_t i = 0; bus->used != 0 && i < bus->max; i++)
+	for (uint32_t i = 0; i < bus->max; i++)
 		if (bus->subscribers[i].is_used)
 			offer(bus, &bus->subscribers[i], signal, now);
 	(void)pthread_mutex_unlock(&bus->lock);
@@ -134,12 +142,14 @@ void tl_bus_publish(struct tl_bus *bus, const struct tl_roundtrip_signal *signal
 
 void tl_bus_publish_event(struct tl_bus *bus, const char *tracer, const char *json)
 {
+	if (!is_watched(bus))
+		return;
 	(void)pthread_mutex_lock(&bus->lock);
 	uint64_t now = tl_clock_ns(CLOCK_MONOTONIC);
 	tl_text_clear(&bus->line);
 	tl_text_puts(&bus->line, json);
 	tl_text_puts(&bus->line, "\n");
-	for (uint32_t i = 0; bus->used != 0 && i < bus->max; i++) {
+	for (uint32_t i = 0; i < bus->max; i++) {
 		struct tl_subscriber *s = &bus->subscribers[i];
 		if (s->is_used && s->filter.wants_events && !is_over(s, now) &&
 		    (s->filter.tracer[0] == '\0' || strcmp(s->filter.tracer, tracer) == 0))
@@ -175,7 +185,8 @@ static void wake_some(struct tl_bus *bus, bool all)
 
 void tl_bus_tick(struct tl_bus *bus)
 {
-	wake_some(bus, false);
+	if (is_watched(bus))
+		wake_some(bus, false);
 }
 
 void tl_bus_wake_all(struct tl_bus *bus)
@@ -240,10 +251,7 @@ long tl_bus_read(struct tl_bus *bus, struct tl_subscriber *s, char *ret, size_t 
 
 uint32_t tl_bus_watchers(struct tl_bus *bus)
 {
-	(void)pthread_mutex_lock(&bus->lock);
-	uint32_t used = bus->used;
-	(void)pthread_mutex_unlock(&bus->lock);
-	return used;
+	return bus->used;
 }
 
 uint64_t tl_bus_dropped(struct tl_bus *bus)
