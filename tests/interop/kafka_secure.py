@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import kafka_broker
@@ -204,12 +205,15 @@ def version_of(library):
 
 def newer_library(folder):
     """A folder with a librdkafka that knows SCRAM as Kafka 4 wants it; None: PyPI gives none."""
-    done = subprocess.run(("/usr/bin/python3", "-m", "pip", "install", "-q", "--no-deps", "--retries", "1",
-                           "--disable-pip-version-check", "--target", folder / "python", LIBRARY),
-                          capture_output=True, text=True, timeout=180, check=False)
+    pip = ("/usr/bin/python3", "-m", "pip", "install", "-q", "--no-deps", "--retries", "1",
+           "--disable-pip-version-check", "--target", folder / "python", LIBRARY)
+    try:
+        why = subprocess.run(pip, capture_output=True, text=True, timeout=180, check=False).stderr
+    except subprocess.TimeoutExpired:
+        why = "no answer within 180 s"
     found = sorted((folder / "python").glob("confluent_kafka.libs/librdkafka*.so*"))
-    if done.returncode != 0 or not found:
-        print(f"no {LIBRARY} from PyPI: {done.stderr.strip()[-300:]}")
+    if not found:
+        print(f"no {LIBRARY} from PyPI: {why.strip()[-300:]}")
         return None
     libraries = folder / "library"
     libraries.mkdir()
@@ -267,7 +271,7 @@ def told(folder, rows, status):
 
 def see_live(folder, rows, agent, log):
     """Waits until the status tells each fault and the good sink has all; the page, the metrics."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     missing, status = ["all"], None
     while missing and time.monotonic() < end:
         check(agent.poll() is None, f"the agent ended: {log.read_text()[-1500:]}")
@@ -311,6 +315,23 @@ def check_secrets(tapline, config, *texts):
         check(PASSWORD not in text and WRONG not in text, f"a password is shown: {text}")
 
 
+def feed(agent, log, pipe):
+    """The capture through a pipe that stays open: the agent stays, too. Gives what is to be closed."""
+    pen = os.open(pipe, os.O_RDWR)  # waits for nobody
+
+    def write():
+        left = CAPTURE.read_bytes()
+        while left:
+            left = left[os.write(pen, left):]
+
+    thread = threading.Thread(target=write, daemon=True)  # an agent that ended reads no more
+    thread.start()
+    while thread.is_alive():
+        check(agent.poll() is None, f"the agent ended: {log.read_text()[-1500:]}")
+        thread.join(0.1)
+    return pen
+
+
 def check_faults(tapline, folder, knows_scram):
     rows = wrong_sinks(folder, knows_scram)
     pipe, log = folder / "pipe", folder / "agent.log"
@@ -323,10 +344,9 @@ def check_faults(tapline, folder, knows_scram):
     with open(log, "wb") as out:
         agent = subprocess.Popen(**in_namespace(tapline, "agent", "--config", config), stdout=out, stderr=out)
     try:
-        with open(pipe, "wb") as pen:  # open until the end: the agent stays
-            pen.write(CAPTURE.read_bytes())
-            pen.flush()
-            status, metrics = see_live(folder, rows, agent, log)
+        pen = feed(agent, log, pipe)
+        status, metrics = see_live(folder, rows, agent, log)
+        os.close(pen)
         check(agent.wait(60) == 0, f"the agent: {log.read_text()[-1500:]}")
     finally:
         if agent.poll() is None:
