@@ -78,11 +78,14 @@ int tl_pipeline_check_ports(const struct tl_port_spec *ports, uint32_t count, ch
 		for (uint32_t k = 0; k < i; k++) {
 			if (!is_same(&ports[i], names[i], &ports[k], names[k]))
 				continue;
-			(void)snprintf(error, error_size, device != NULL
-				       ? "device %s is given twice: number virtual devices, as in "
-					 "net_af_packet0 and net_af_packet1"
-				       : "interface '%s' is given twice, itself or as one of any",
-				       device != NULL ? names[i] : ports[i].interface);
+			if (device == NULL)
+				(void)snprintf(error, error_size, "interface '%s' beside '%s': its packets "
+					       "would be counted twice", ports[i].interface,
+					       ports[k].interface);
+			else
+				(void)snprintf(error, error_size, "device %s is given twice%s", names[i],
+					       ports[i].pci != NULL ? "" : ": number virtual devices, as in "
+					       "net_af_packet0 and net_af_packet1");
 			return -EINVAL;
 		}
 	}

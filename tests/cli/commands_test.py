@@ -221,8 +221,8 @@ class Others(unittest.TestCase):
             self.assertIn(word, errors)
             self.assertEqual(len(errors.splitlines()), 1)
         for arguments, word in (
-                (("--port", "lo", "--port", "lo"), "interface 'lo' is given twice"),
-                (("--port", "any", "--port", "lo"), "interface 'lo' is given twice"),
+                (("--port", "lo", "--port", "lo"), "interface 'lo' beside 'lo'"),
+                (("--port", "any", "--port", "lo"), "interface 'lo' beside 'any'"),
                 (("--port", "net_null0", "--port", "net_null0,size=9"), "net_null0 is given twice"),
                 (("--port", "net_null0", "--workers", "64"), "fewer workers")):
             status, out, errors = run("doctor", *arguments, "--seconds", "1")
