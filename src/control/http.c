@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/http.h"
+#include "control/http_internal.h"
 
 #include "base/clock.h"
 #include "config/value.h"
@@ -9,9 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <microhttpd.h>
 #include <netdb.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -19,45 +17,9 @@
 
 #define ALIVE_NS UINT64_C(10000000000)    // the control lcore must have turned within this time
 #define CALL_SECONDS_MAX 30               // a call waits this long for the control lcore
-#define WATCH_MESSAGES_DEFAULT 100u       // as packetd
-#define WATCH_TIMEOUT_DEFAULT_NS UINT64_C(5000000000)
-#define WATCH_BLOCK_BYTES 32768u
 #define SCRAPE_BLOCK_BYTES 32768u
 #define POST_BYTES_MAX 4096u
 #define GOODBYE_NS UINT64_C(1000000000)   // for watchers to take the rest at the end
-
-struct call {
-	enum tl_http_call kind;
-	char argument[64];
-	struct tl_text body;
-	unsigned status;
-	bool is_waiting, is_done;
-};
-
-struct tl_http {
-	struct tl_http_options options;
-	struct MHD_Daemon *daemon;
-	struct tl_bus *bus;
-	tl_http_call_fn *call_fn;
-	void *call_arg;
-	pthread_mutex_t lock; // of all below
-	pthread_cond_t done;
-	struct tl_snapshot *snapshot;
-	struct call call;     // one at a time: the server has one thread
-	uint64_t turned_ns;
-	bool is_ready, is_stopping;
-};
-
-// What MHD keeps per request for us.
-struct request {
-	struct tl_http *http;
-	struct tl_text body; // of a POST
-	struct MHD_Connection *connection;
-	struct tl_subscriber *subscriber;
-	bool is_too_long;     // its body
-	bool is_suspended;
-	bool was_woken; // between looking at the queue and suspending
-};
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status,
 			      const char *content_type, const void *body, size_t len)
@@ -72,13 +34,13 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
 	return result;
 }
 
-static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status,
-				   const char *text)
+enum MHD_Result tl_http_answer_text(struct MHD_Connection *connection, unsigned status,
+				    const char *text)
 {
 	return answer(connection, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
-static const char *query(struct MHD_Connection *connection, const char *key)
+const char *tl_http_query(struct MHD_Connection *connection, const char *key)
 {
 	const char *value = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, key);
 	return value == NULL ? "" : value;
@@ -99,7 +61,7 @@ static void close_scrape(void *arg)
 	tl_scrape_close(arg);
 }
 
-static enum MHD_Result get_metrics(struct request *request, bool is_self)
+static enum MHD_Result get_metrics(struct tl_http_request *request, bool is_self)
 {
 	struct tl_http *http = request->http;
 	struct MHD_Connection *connection = request->connection;
@@ -112,25 +74,25 @@ static enum MHD_Result get_metrics(struct request *request, bool is_self)
 		.le_seconds = &http->options.le_seconds,
 		.le_bytes = &http->options.le_bytes,
 	};
-	const char *style = query(connection, "histogram");
+	const char *style = tl_http_query(connection, "histogram");
 
 	if (style[0] != '\0' && !tl_scrape_style(style, &wanted.style))
-		return answer_text(connection, MHD_HTTP_BAD_REQUEST,
-				   "histogram: must be vmrange, le or native\n");
+		return tl_http_answer_text(connection, MHD_HTTP_BAD_REQUEST,
+					   "histogram: must be vmrange, le or native\n");
 	(void)pthread_mutex_lock(&http->lock);
 	struct tl_snapshot *snapshot =
 		http->snapshot == NULL ? NULL : tl_snapshot_get(http->snapshot);
 	(void)pthread_mutex_unlock(&http->lock);
 	if (snapshot == NULL)
-		return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				   "no metrics have been merged yet\n");
+		return tl_http_answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+					   "no metrics have been merged yet\n");
 	struct tl_scrape *scrape = tl_scrape_open(&wanted, snapshot);
 	struct MHD_Response *response = scrape == NULL ? NULL :
 		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, SCRAPE_BLOCK_BYTES, read_scrape,
 						  scrape, close_scrape);
 	if (response == NULL) {
 		tl_scrape_close(scrape);
-		return answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
+		return tl_http_answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory\n");
 	}
 	(void)MHD_add_response_header(response, "Content-Type", tl_scrape_content_type(scrape));
 	(void)MHD_add_response_header(response, "Vary", "Accept, Accept-Encoding");
@@ -141,157 +103,25 @@ static enum MHD_Result get_metrics(struct request *request, bool is_self)
 	return result;
 }
 
-// ---- Watching ----------------------------------------------------------------------------------
-
-static void wake_watcher(void *arg)
-{
-	struct request *request = arg;
-
-	(void)pthread_mutex_lock(&request->http->lock);
-	bool resume = request->is_suspended;
-	request->is_suspended = false;
-	request->was_woken = !resume;
-	(void)pthread_mutex_unlock(&request->http->lock);
-	if (resume)
-		MHD_resume_connection(request->connection);
-}
-
-// A reader who went away while there was nothing to send shows by this alone.
-static bool has_left(struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	char byte;
-
-	return info != NULL &&
-	       recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-static ssize_t read_watcher(void *arg, uint64_t position, char *buffer, size_t max)
-{
-	struct request *request = arg;
-	(void)position;
-
-	long len = tl_bus_read(request->http->bus, request->subscriber, buffer, max);
-	if (len < 0 || (len == 0 && has_left(request->connection)))
-		return MHD_CONTENT_READER_END_OF_STREAM;
-	if (len == 0) {
-		(void)pthread_mutex_lock(&request->http->lock);
-		bool stopping = request->http->is_stopping;
-		if (!stopping && !request->was_woken) {
-			request->is_suspended = true;
-			MHD_suspend_connection(request->connection);
-		}
-		request->was_woken = false;
-		(void)pthread_mutex_unlock(&request->http->lock);
-		if (stopping)
-			return MHD_CONTENT_READER_END_OF_STREAM;
-	}
-	return (ssize_t)len;
-}
-
-// "100ms", "1m30s", or seconds as a plain number. False when it is none of these.
-static bool parse_time(const char *text, uint64_t *ret_ns)
-{
-	double seconds;
-
-	if (tl_parse_duration(text, ret_ns))
-		return true;
-	if (!tl_parse_real(text, &seconds) || seconds < 0 || seconds > 1e9)
-		return false;
-	*ret_ns = (uint64_t)(seconds * 1e9);
-	return true;
-}
-
-static const char *parse_watch(struct MHD_Connection *connection, struct tl_bus_filter *filter)
-{
-	const char *text = query(connection, "protocol");
-	if (text[0] != '\0' && tl_decoder_by_name(text) == NULL)
-		return "protocol: not built in; see `tapline protocols`\n";
-	(void)snprintf(filter->protocol, sizeof(filter->protocol), "%s", text);
-	text = query(connection, "status");
-	if (text[0] != '\0' && !tl_bus_filter_set_status(filter, text))
-		return "status: must be error or one of ok client_error server_error timeout reset"
-		       " cancelled unanswered orphan one_way\n";
-	text = query(connection, "slow");
-	if (text[0] != '\0' && !parse_time(text, &filter->slow_ns))
-		return "slow: must be a duration such as 100ms\n";
-	text = query(connection, "timeout");
-	if (text[0] != '\0' && !parse_time(text, &filter->timeout_ns))
-		return "timeout: must be a duration such as 5s, 0 for none\n";
-	text = query(connection, "max_message");
-	if (text[0] != '\0') {
-		char *end;
-		filter->message_max = strtoull(text, &end, 10);
-		if (text[0] < '0' || text[0] > '9' || *end != '\0')
-			return "max_message: must be a whole number, 0 for no limit\n";
-	}
-	return NULL;
-}
-
-static enum MHD_Result stream(struct request *request, const struct tl_bus_filter *filter)
-{
-	request->subscriber =
-		tl_bus_subscribe(request->http->bus, filter, wake_watcher, request);
-	if (request->subscriber == NULL)
-		return answer_text(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				   "too many watchers (server.watchers_max)\n");
-	struct MHD_Response *response = MHD_create_response_from_callback(
-		MHD_SIZE_UNKNOWN, WATCH_BLOCK_BYTES, read_watcher, request, NULL);
-	if (response == NULL)
-		return MHD_NO;
-	(void)MHD_add_response_header(response, "Content-Type", "application/x-ndjson");
-	enum MHD_Result result = MHD_queue_response(request->connection, MHD_HTTP_OK, response);
-	MHD_destroy_response(response);
-	return result;
-}
-
-static enum MHD_Result get_watch(struct request *request)
-{
-	struct tl_bus_filter filter = {
-		.status = -1,
-		.message_max = WATCH_MESSAGES_DEFAULT,
-		.timeout_ns = WATCH_TIMEOUT_DEFAULT_NS,
-	};
-	const char *wrong = parse_watch(request->connection, &filter);
-
-	if (wrong != NULL)
-		return answer_text(request->connection, MHD_HTTP_BAD_REQUEST, wrong);
-	return stream(request, &filter);
-}
-
 // ---- The host ------------------------------------------------------------------------------------
-
-// Goes on until the reader leaves, unless told otherwise.
-static enum MHD_Result follow_events(struct request *request)
-{
-	struct tl_bus_filter filter = {.status = -1, .wants_events = true};
-	const char *wrong = parse_watch(request->connection, &filter);
-
-	if (wrong != NULL)
-		return answer_text(request->connection, MHD_HTTP_BAD_REQUEST, wrong);
-	(void)snprintf(filter.tracer, sizeof(filter.tracer), "%s",
-		       query(request->connection, "tracer"));
-	return stream(request, &filter);
-}
 
 static const char *query_argument(void *arg, const char *name)
 {
-	return query(arg, name);
+	return tl_http_query(arg, name);
 }
 
-static enum MHD_Result get_host_page(struct request *request, const char *method, const char *path)
+static enum MHD_Result get_host_page(struct tl_http_request *request, const char *method, const char *path)
 {
 	struct MHD_Connection *connection = request->connection;
 	struct tl_text page = {0};
 
-	if (strcmp(path, "/api/v1/events") == 0 && strcmp(query(connection, "follow"), "true") == 0)
-		return follow_events(request);
+	if (strcmp(path, "/api/v1/events") == 0 && strcmp(tl_http_query(connection, "follow"), "true") == 0)
+		return tl_http_follow_events(request);
 	unsigned status = tl_collection_page(request->http->options.collection, method, path,
 					     query_argument, connection, &page);
 	bool is_lines = status == MHD_HTTP_OK && strcmp(path, "/api/v1/events") == 0;
 	enum MHD_Result result = status == 0 ?
-		answer_text(connection, MHD_HTTP_NOT_FOUND, "no such page; GET / lists them\n") :
+		tl_http_answer_text(connection, MHD_HTTP_NOT_FOUND, "no such page; GET / lists them\n") :
 		answer(connection, status, is_lines ? "application/x-ndjson" : "application/json",
 		       page.data == NULL ? "" : page.data, page.len);
 	tl_text_free(&page);
@@ -300,7 +130,7 @@ static enum MHD_Result get_host_page(struct request *request, const char *method
 
 // ---- Calls that the control lcore does -----------------------------------------------------------
 
-static enum MHD_Result do_call(struct request *request, enum tl_http_call kind, const char *argument,
+static enum MHD_Result do_call(struct tl_http_request *request, enum tl_http_call kind, const char *argument,
 			       const char *content_type)
 {
 	struct tl_http *http = request->http;
@@ -309,7 +139,7 @@ static enum MHD_Result do_call(struct request *request, enum tl_http_call kind, 
 	(void)clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += CALL_SECONDS_MAX;
 	(void)pthread_mutex_lock(&http->lock);
-	struct call *call = &http->call;
+	struct tl_http_job *call = &http->call;
 	tl_text_clear(&call->body);
 	call->kind = kind;
 	(void)snprintf(call->argument, sizeof(call->argument), "%s", argument);
@@ -323,8 +153,8 @@ static enum MHD_Result do_call(struct request *request, enum tl_http_call kind, 
 		call->is_done ? answer(request->connection, call->status, content_type,
 				       call->body.data == NULL ? "" : call->body.data,
 				       call->body.len)
-			      : answer_text(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-					    "the control lcore did not answer in time\n");
+			      : tl_http_answer_text(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+						    "the control lcore did not answer in time\n");
 	(void)pthread_mutex_unlock(&http->lock);
 	return result;
 }
@@ -333,7 +163,7 @@ void tl_http_turn(struct tl_http *http)
 {
 	(void)pthread_mutex_lock(&http->lock);
 	http->turned_ns = tl_clock_ns(CLOCK_MONOTONIC);
-	struct call *call = &http->call;
+	struct tl_http_job *call = &http->call;
 	if (call->is_waiting && !call->is_done) {
 		// The lock stays held: the HTTP thread is waiting for this very answer.
 		call->status = http->call_fn(http->call_arg, call->kind, call->argument, &call->body);
@@ -345,9 +175,9 @@ void tl_http_turn(struct tl_http *http)
 }
 
 // `level=debug` of a form body or of the query.
-static enum MHD_Result post_logger(struct request *request)
+static enum MHD_Result post_logger(struct tl_http_request *request)
 {
-	const char *level = query(request->connection, "level");
+	const char *level = tl_http_query(request->connection, "level");
 	char form[32] = "";
 
 	if (request->body.data != NULL) {
@@ -358,28 +188,28 @@ static enum MHD_Result post_logger(struct request *request)
 	return do_call(request, TL_HTTP_LOGGER, form[0] != '\0' ? form : level, "application/json");
 }
 
-static enum MHD_Result get_health(struct request *request)
+static enum MHD_Result get_health(struct tl_http_request *request)
 {
 	struct tl_http *http = request->http;
 
 	(void)pthread_mutex_lock(&http->lock);
 	bool is_alive = tl_clock_ns(CLOCK_MONOTONIC) - http->turned_ns < ALIVE_NS;
 	(void)pthread_mutex_unlock(&http->lock);
-	return is_alive ? answer_text(request->connection, MHD_HTTP_OK, "ok\n")
-			: answer_text(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				      "the control lcore has not turned for 10 s\n");
+	return is_alive ? tl_http_answer_text(request->connection, MHD_HTTP_OK, "ok\n")
+			: tl_http_answer_text(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+					      "the control lcore has not turned for 10 s\n");
 }
 
-static enum MHD_Result get_ready(struct request *request)
+static enum MHD_Result get_ready(struct tl_http_request *request)
 {
 	struct tl_http *http = request->http;
 
 	(void)pthread_mutex_lock(&http->lock);
 	bool is_ready = http->is_ready;
 	(void)pthread_mutex_unlock(&http->lock);
-	return is_ready ? answer_text(request->connection, MHD_HTTP_OK, "ok\n")
-			: answer_text(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-				      "not capturing\n");
+	return is_ready ? tl_http_answer_text(request->connection, MHD_HTTP_OK, "ok\n")
+			: tl_http_answer_text(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+					      "not capturing\n");
 }
 
 static const char index_page[] =
@@ -434,7 +264,7 @@ static enum MHD_Result answer_method(struct MHD_Connection *connection, const ch
 	return result;
 }
 
-static enum MHD_Result dispatch(struct request *request, const char *method, const char *path)
+static enum MHD_Result dispatch(struct tl_http_request *request, const char *method, const char *path)
 {
 	struct MHD_Connection *connection = request->connection;
 	enum route route = ROUTE_INDEX;
@@ -448,7 +278,7 @@ static enum MHD_Result dispatch(struct request *request, const char *method, con
 		return answer_method(connection, routes[route].method);
 	switch (route) {
 	case ROUTE_INDEX:
-		return answer_text(connection, MHD_HTTP_OK, index_page);
+		return tl_http_answer_text(connection, MHD_HTTP_OK, index_page);
 	case ROUTE_METRICS:
 		return get_metrics(request, true);
 	case ROUTE_PROTOCOL_METRICS:
@@ -458,7 +288,7 @@ static enum MHD_Result dispatch(struct request *request, const char *method, con
 	case ROUTE_READY:
 		return get_ready(request);
 	case ROUTE_WATCH:
-		return get_watch(request);
+		return tl_http_watch(request);
 	case ROUTE_STATUS:
 		return do_call(request, TL_HTTP_STATUS, "", "application/json");
 	case ROUTE_RELOAD:
@@ -472,7 +302,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 				  const char *method, const char *version, const char *upload,
 				  size_t *upload_len, void **request_state)
 {
-	struct request *request = *request_state;
+	struct tl_http_request *request = *request_state;
 	(void)version;
 
 	if (request == NULL) { // the headers have arrived, a body may follow
@@ -492,7 +322,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		return MHD_YES;
 	}
 	if (request->is_too_long)
-		return answer_text(connection, MHD_HTTP_CONTENT_TOO_LARGE, "too long\n");
+		return tl_http_answer_text(connection, MHD_HTTP_CONTENT_TOO_LARGE, "too long\n");
 	return dispatch(request, method, path);
 }
 
@@ -500,7 +330,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **re
 			 enum MHD_RequestTerminationCode code)
 {
 	struct tl_http *http = arg;
-	struct request *request = *request_state;
+	struct tl_http_request *request = *request_state;
 	(void)connection;
 	(void)code;
 
