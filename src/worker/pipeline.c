@@ -2,6 +2,7 @@
 #include "worker/pipeline.h"
 
 #include "base/check.h"
+#include "pmd/device/pci.h"
 #include "pmd/pcap/filter.h"
 #include "worker/rx.h"
 #include "worker/status.h"
@@ -90,6 +91,16 @@ int tl_pipeline_check_ports(const struct tl_port_spec *ports, uint32_t count, ch
 		}
 	}
 	return 0;
+}
+
+// A network card's address, also where it was given as a device. NULL: no card.
+static const char *card_of(const struct tl_port_spec *spec)
+{
+	char address[TL_PCI_ADDRESS_BYTES];
+
+	if (spec->devargs != NULL && tl_pci_address(spec->devargs, address))
+		return spec->devargs;
+	return spec->pci;
 }
 
 static uint32_t readers_of(const struct tl_pipeline_options *options,
@@ -241,8 +252,9 @@ static int start_eal(struct tl_pipeline *p, const struct tl_pipeline_options *op
 	if (is_started)
 		return say(error, error_size, -EBUSY, "DPDK can be started once in a process");
 	for (uint32_t i = 0; i < options->port_count; i++) {
-		if (options->ports[i].pci != NULL)
-			pci[eal.pci_count++] = options->ports[i].pci;
+		const char *card = card_of(&options->ports[i]);
+		if (card != NULL)
+			pci[eal.pci_count++] = card;
 	}
 	is_started = true;
 	return tl_eal_start(&eal, &p->eal, error, error_size);
