@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which of many keys become series: two extended regular expressions, "" for none. A key is
-// wanted when it matches `included` (or there is none) and does not match `excluded`.
+// wanted when it matches `included` (or there is none) and does not match `excluded`. A filter belongs
+// to the collector that made it.
 #pragma once
 
 #include <regex.h>

@@ -2,7 +2,7 @@
 // Text of others in JSON. jansson takes valid UTF-8 only, and makes nothing of an object whose
 // format (json_pack) has other text in it; what was given with "o" is freed all the same. Names of
 // tasks and files, of hosts and containers, and what peers answered may be any bytes, or be cut
-// within a character.
+// within a character. Any thread but workers.
 #pragma once
 
 #include "base/text.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel tells in files of one line (/sys).
+// What the kernel tells in files of one line (/sys). Any thread but workers.
 #pragma once
 
 #include <stddef.h>

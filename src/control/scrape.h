@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One answer to a scrape: format by the Accept header, histogram style by the query, gzip if the
 // reader takes it. It is written while it is read: an answer of any size takes a few pieces of
-// memory, and a slow reader holds nothing but the picture it reads.
+// memory, and a slow reader holds nothing but the picture it reads. Any thread; an answer belongs to
+// one.
 #pragma once
 
 #include "exporters/prometheus/prometheus.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Service names by address and port: of the configuration, and of a file with a line for each. Read
-// once, then immutable.
+// once, then immutable: any thread may look.
 #pragma once
 
 #include "base/option.h"
