@@ -7,8 +7,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 static char host_root[PATH_MAX];
 
@@ -125,20 +126,12 @@ bool tl_host_value(const char *text, const char *key, uint64_t *ret_value)
 	return false;
 }
 
-static uint64_t read_clock(clockid_t clock)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 uint64_t tl_host_time_ns(void)
 {
-	return read_clock(CLOCK_REALTIME);
+	return tl_clock_ns(CLOCK_REALTIME);
 }
 
 uint64_t tl_host_clock_ns(void)
 {
-	return read_clock(CLOCK_MONOTONIC);
+	return tl_clock_ns(CLOCK_MONOTONIC);
 }
