@@ -225,12 +225,12 @@ static void wait_for_scan(void)
 	struct timespec end;
 	int rc = 0;
 
-	(void)clock_gettime(CLOCK_REALTIME, &end);
+	(void)clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_nsec += (long)SCAN_WAIT_NS;
 	end.tv_sec += end.tv_nsec / (long)SECOND_NS;
 	end.tv_nsec %= (long)SECOND_NS;
 	while (rc == 0 && list.is_scanning && !list.is_slow)
-		rc = pthread_cond_timedwait(&list.scanned, &list.lock, &end);
+		rc = pthread_cond_clockwait(&list.scanned, &list.lock, CLOCK_MONOTONIC, &end);
 	if (rc != 0)
 		list.is_slow = true;
 }
