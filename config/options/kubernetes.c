@@ -9,7 +9,7 @@ const struct tl_option tl_kubernetes_rows[] = {
 	 AT(kubernetes.enabled),
 	 .value = "false",
 	 .help = "Watch pods and services by the API server, and say in records, spans and labels what "
-		 "runs at an address. Needs the rights get, list and watch on both."},
+		 "runs at an address. Needs the rights list and watch on both."},
 	{.key = "server",
 	 .type = TL_OPTION_TEXT,
 	 AT(kubernetes.server),
