@@ -94,7 +94,7 @@ def one(l, feeder, capture, base, flows, name, queues, card=None):
         check(child.poll() is None, f"the feeder ended: {child.log.read_text()}")
         return f"queue {queues - 1}" in child.log.read_text()
     lab.wait_for("all packets sent", is_sent, 120)
-    lab.wait_for("the records", lambda: len(l.records()) >= len(base), 60)
+    l.await_lines(len(base), seconds=60)
     own, _, status = l.settled(inside)
     port = status["ports"][0]
     print(f"{name}, {queues} queues: {len(l.records())} records; {port['rss']}; "
@@ -124,7 +124,7 @@ def a_tap(l, workers):
             for is_up, packet in frames.http("192.0.2.1", 20000 + number, "192.0.2.2", "/", b"x" * 500):
                 (up if is_up else down).send(frames.ethernet(is_up, packet))
                 time.sleep(0.0005)
-    lab.wait_for("the records", lambda: len(l.records()) >= requests)
+    l.await_lines(requests)
     statuses = lab.count_by(l.records(), "status")
     print(f"two ports of a TAP, {workers} workers: {statuses}")
     check(statuses == {"ok": requests}, f"two ports of a TAP: {statuses}")
@@ -157,7 +157,7 @@ def readers(l):
     sent = [0]
     with vdevs.sender(l, inside, "a0") as out:
         talk(out, 20000)
-        lab.wait_for("the records", lambda: len(l.records()) >= requests)
+        l.await_lines(requests)
         read = lab.wait_for("all packets", all_read)
         statuses = lab.count_by(l.records(), "status")
         print(f"three readers: {read} packets of {sent[0]}, {statuses}")

@@ -63,7 +63,8 @@ def a_tap_is_read(l):
             for is_up, packet in frames.http(ENDS[0], 41000 + number, ENDS[1], f"/{number}", b"x" * 2500):
                 out.send(frames.ethernet(is_up, packet))
                 time.sleep(0.0005)
-    records = lab.wait_for("20 records", lambda: len(l.records()) >= 20 and l.records())
+    l.await_lines(20)
+    records = l.records()
     paths = {record["request"]["path"] for record in records}
     print(f"net_tap: {len(records)} records")
     check(len(records) == 20 and paths == {f"/{n}" for n in range(20)}, f"{len(records)} records of {paths}")
