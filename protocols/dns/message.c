@@ -2,7 +2,9 @@
 #include "protocols/dns/message.h"
 
 #define LOOK_QUESTIONS_MAX 64u
-#define LOOK_RECORDS_MAX 256u // more are taken for granted
+// So many are no accident, and more are taken for granted: dns_resync() looks at each byte of a
+// stream, which may be made to have such a row behind every eleventh.
+#define LOOK_RECORDS_MAX 16u
 
 bool dns_head_read(struct tl_bytes message, struct dns_head *ret_head)
 {
