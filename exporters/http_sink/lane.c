@@ -150,25 +150,6 @@ static void add_header(struct tl_http_lane_state *lane, const char *name, const 
 	tl_text_free(&line);
 }
 
-// Base64 (RFC 4648 section 4).
-static void put_base64(struct tl_text *text, struct tl_bytes data)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (uint32_t i = 0; i < data.len; i += 3) {
-		uint32_t left = data.len - i, word = (uint32_t)data.ptr[i] << 16;
-		if (left > 1)
-			word |= (uint32_t)data.ptr[i + 1] << 8;
-		if (left > 2)
-			word |= data.ptr[i + 2];
-		char four[4] = {digits[word >> 18], digits[word >> 12 & 63],
-				left > 1 ? digits[word >> 6 & 63] : '=',
-				left > 2 ? digits[word & 63] : '='};
-		tl_text_add(text, four, sizeof(four));
-	}
-}
-
 // The configured secret, or what its file holds now. False with an error when that can't be read.
 static bool get_secret(struct tl_http_lane_state *lane, const char *given, const char *file,
 		       const char *what)
@@ -208,7 +189,7 @@ static bool set_credentials(struct tl_http_lane_state *lane)
 				"password_file can't be read: "))
 			return false;
 		tl_text_printf(&pair, "%s:%s", basic->username, lane->secret.data);
-		put_base64(&lane->token, tl_bytes(pair.data, (uint32_t)pair.len));
+		tl_text_base64(&lane->token, tl_bytes(pair.data, (uint32_t)pair.len));
 		tl_text_printf(&value, "Basic %s", lane->token.data);
 		tl_text_free(&pair);
 	} else {

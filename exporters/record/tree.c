@@ -34,22 +34,9 @@ static json_t *time_string(uint64_t ns)
 
 static json_t *base64_object(struct tl_bytes bytes)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	struct tl_text text = {0};
 
-	for (uint32_t i = 0; i < bytes.len; i += 3) {
-		uint32_t left = bytes.len - i;
-		uint32_t word = (uint32_t)bytes.ptr[i] << 16;
-		if (left > 1)
-			word |= (uint32_t)bytes.ptr[i + 1] << 8;
-		if (left > 2)
-			word |= bytes.ptr[i + 2];
-		char quad[4] = {digits[word >> 18], digits[word >> 12 & 63],
-				left > 1 ? digits[word >> 6 & 63] : '=',
-				left > 2 ? digits[word & 63] : '='};
-		tl_text_add(&text, quad, sizeof(quad));
-	}
+	tl_text_base64(&text, bytes);
 	json_t *object = json_object();
 	set(object, "base64", json_stringn_nocheck(text.data == NULL ? "" : text.data, text.len));
 	tl_text_free(&text);

@@ -193,6 +193,24 @@ void tl_text_hex(struct tl_text *text, const uint8_t *bytes, uint32_t len)
 	tl_text_took(text, at);
 }
 
+void tl_text_base64(struct tl_text *text, struct tl_bytes bytes)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (uint32_t i = 0; i < bytes.len; i += 3) {
+		uint32_t left = bytes.len - i, word = (uint32_t)bytes.ptr[i] << 16;
+		if (left > 1)
+			word |= (uint32_t)bytes.ptr[i + 1] << 8;
+		if (left > 2)
+			word |= bytes.ptr[i + 2];
+		char four[4] = {digits[word >> 18], digits[word >> 12 & 63],
+				left > 1 ? digits[word >> 6 & 63] : '=',
+				left > 2 ? digits[word & 63] : '='};
+		tl_text_add(text, four, sizeof(four));
+	}
+}
+
 void tl_text_duration(struct tl_text *text, uint64_t ns)
 {
 	if (ns < 1000)

@@ -50,6 +50,8 @@ void tl_text_uint(struct tl_text *text, uint64_t value);
 void tl_text_int(struct tl_text *text, int64_t value);
 // Two digits a byte, lower case.
 void tl_text_hex(struct tl_text *text, const uint8_t *bytes, uint32_t len);
+// RFC 4648 section 4, padded.
+void tl_text_base64(struct tl_text *text, struct tl_bytes bytes);
 // "240.5ms", "12us", "1.2s", "2m30s".
 void tl_text_duration(struct tl_text *text, uint64_t ns);
 // "349B", "12.0KiB", "1.5MiB".

@@ -201,6 +201,25 @@ static void bytes_in_hex(void **state)
 	tl_text_free(&text);
 }
 
+// RFC 4648 section 10, and the two digits that are no letters or numbers.
+static void bytes_in_base64(void **state)
+{
+	static const char *const rows[][2] = {
+		{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
+		{"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff\xfe", "+//+"},
+	};
+	struct tl_text text = {0};
+
+	(void)state;
+	for (uint32_t i = 0; i < TL_COUNT_OF(rows); i++) {
+		tl_text_clear(&text);
+		tl_text_puts(&text, "");
+		tl_text_base64(&text, tl_bytes_of(rows[i][0]));
+		assert_string_equal(text.data, rows[i][1]);
+	}
+	tl_text_free(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +231,7 @@ int main(void)
 		cmocka_unit_test(numbers_of_every_length),
 		cmocka_unit_test(addresses_are_as_the_library_writes),
 		cmocka_unit_test(bytes_in_hex),
+		cmocka_unit_test(bytes_in_base64),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
